@@ -1,0 +1,56 @@
+# Every target does its own set-up: a clean checkout needs only Python >= 3.11, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help setup demo test lint format serve chaos bench lock docs wheel clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+setup: $(INSTALLED)  ## make .venv with every dependency, versions and hashes pinned
+
+# pip checks each archive against the hashes; the project itself is built with the pinned backend, not a fetched one.
+$(INSTALLED): locks/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r locks/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	touch $@
+
+demo: $(INSTALLED)  ## two simulated agencies exchange messages through a real gateway; runs to the end
+	$(BIN)/sinergi demo
+
+test: $(INSTALLED)  ## every test; PostgreSQL is started by the tests themselves
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(INSTALLED)  ## formatting, rules, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)  ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+serve: $(INSTALLED)  ## a gateway for trying things out, with its state in var/
+	test -f var/sinergi.toml || $(BIN)/sinergi init var
+	$(BIN)/sinergi serve --config var/sinergi.toml
+
+chaos: $(INSTALLED)  ## kill -9 the gateway under load, 50 rounds on each database
+	$(BIN)/python -m pytest tests/chaos -p no:xdist --chaos-rounds=50
+
+lock: $(INSTALLED)  ## resolve the dependencies again and rewrite both lock files
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o locks/runtime.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -c locks/runtime.txt -o locks/dev.txt
+
+wheel: $(INSTALLED)  ## build dist/*.whl, schemas and agreements inside
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index -w dist .
+
+clean:  ## remove everything that was made, the virtual environment included
+	rm -rf $(VENV) dist build sinergi-demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
