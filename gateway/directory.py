@@ -1,0 +1,139 @@
+"""Who an agency is, and which of its keys was valid when.
+
+Decides whether a key may speak for an agency at a moment; the moment is always that of receipt, never a date that the
+sender wrote. A `Directory` is a frozen picture; `store/` makes a new one when an operator changes anything.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from gateway.envelope import AGENCY_ID
+from gateway.errors import KeyRefusedError, OperatorError
+from gateway.jose import PublicKey
+
+ACTIVE: Final = "active"
+RETIRED: Final = "retired"
+REVOKED: Final = "revoked"
+SUSPENDED: Final = "suspended"
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class AgencyKey:
+    """One key with its validity window `[not_before, not_after)` and its status since `changed_at`."""
+
+    agency: str
+    public: PublicKey
+    not_before: datetime
+    not_after: datetime
+    status: str = ACTIVE
+    changed_at: datetime | None = None
+
+    def require_valid(self, now: datetime) -> PublicKey:
+        """Raises KeyRefusedError: `key.revoked` before `key.not-valid`, because revocation says more."""
+        if self.status == REVOKED:
+            raise KeyRefusedError("the key has been revoked", code="key.revoked")
+        if self.status != ACTIVE or not self.not_before <= now < self.not_after:
+            raise KeyRefusedError("the key is outside its validity", code="key.not-valid")
+        return self.public
+
+    def as_jwk(self) -> dict[str, Any]:
+        """The public JWK with its validity, as `GET /v1/agencies/{id}/jwks.json` shows it."""
+        return {
+            **self.public.jwk,
+            "kid": self.public.kid,
+            "alg": self.public.alg,
+            "use": "sig",
+            "nbf": int(self.not_before.timestamp()),
+            "exp": int(self.not_after.timestamp()),
+            "status": self.status,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an agency takes pushes, and the only addresses that its name may resolve to.
+
+    `networks` is the allow-list: empty allows nothing. `ca_file` pins the authority of its certificate.
+    """
+
+    url: str
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    ca_file: str | None = None
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+
+def parse_endpoint(url: str, networks: Iterable[str], ca_file: str | None = None) -> Endpoint:
+    """Raises OperatorError for anything but an absolute http(s) URL without credentials, query or fragment."""
+    try:
+        parts = urlsplit(url)
+        port_ok = parts.port is None or parts.port > 0
+        allowed = tuple(ipaddress.ip_network(network) for network in networks)
+    except ValueError as error:
+        raise OperatorError("the endpoint's URL or one of its networks is not valid") from error
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    host = parts.hostname or ""
+    if parts.scheme not in ("https", "http") or not plain or not port_ok or not (_HOST.fullmatch(host) or ":" in host):
+        raise OperatorError("the endpoint must be an http(s) URL of a host and a path")
+    return Endpoint(url, allowed, ca_file)
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    id: str
+    name: str
+    status: str = ACTIVE
+    endpoint: Endpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Every agency and key at one `version`; the version moves with every change an operator makes."""
+
+    agencies: Mapping[str, Agency]
+    keys: Mapping[tuple[str, str], AgencyKey]
+    version: int = 0
+    _by_agency: Mapping[str, tuple[AgencyKey, ...]] = field(default_factory=dict)
+
+    def key_for(self, agency: str, kid: str, now: datetime) -> PublicKey:
+        """Step 3. Raises KeyRefusedError; a stranger and a stranger's key look the same from outside."""
+        known = self.agencies.get(agency)
+        key = self.keys.get((agency, kid))
+        if known is None or key is None:
+            raise KeyRefusedError("no such key of this agency", code="key.unknown")
+        if known.status != ACTIVE:
+            raise KeyRefusedError("the agency is suspended", code="key.not-valid")
+        return key.require_valid(now)
+
+    def keys_of(self, agency: str) -> tuple[AgencyKey, ...]:
+        return self._by_agency.get(agency, ())
+
+
+def directory(agencies: Iterable[Agency], keys: Iterable[AgencyKey], version: int = 0) -> Directory:
+    by_agency: dict[str, list[AgencyKey]] = {}
+    every: dict[tuple[str, str], AgencyKey] = {}
+    for key in keys:
+        every[key.agency, key.public.kid] = key
+        by_agency.setdefault(key.agency, []).append(key)
+    return Directory(
+        MappingProxyType({agency.id: agency for agency in agencies}),
+        MappingProxyType(every),
+        version,
+        MappingProxyType({agency: tuple(mine) for agency, mine in by_agency.items()}),
+    )
+
+
+def require_agency_id(text: str) -> str:
+    """Raises OperatorError for an id that could not stand in `iss`, a path or a file name."""
+    if not AGENCY_ID.fullmatch(text):
+        raise OperatorError("an agency id is 1 to 63 lower-case letters, digits and inner hyphens")
+    return text

@@ -1,0 +1,168 @@
+"""Private keys, named by URI. A key only ever signs, or gives a secret for one purpose; its bytes never leave here.
+
+Schemes: `file:` is an encrypted PKCS#8 PEM file that nobody but its owner may read. Signing keys are Ed25519 or P-256;
+the storage and index secrets are derived by HKDF (RFC 5869) from an X25519 key, so that every private thing has one file
+format, one passphrase rule and one way of being rotated.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from jwt.algorithms import ECAlgorithm
+
+from gateway.errors import KeyringError
+from gateway.jose import ED25519, ES256, PublicKey, b64encode, public_key
+
+SECRET: Final = "X25519"
+ALGORITHMS: Final = (ED25519, ES256, SECRET)
+PASSPHRASE_VARIABLE: Final = "SINERGI_KEY_PASSPHRASE"
+_FORBIDDEN_MODE: Final = stat.S_IRWXG | stat.S_IRWXO
+_es256: Final = ECAlgorithm(ECAlgorithm.SHA256, SECP256R1)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeyringSigner:
+    """A signing key from a keyring. `public` may be shown to anyone."""
+
+    public: PublicKey
+    _sign: Callable[[bytes], bytes]
+
+    @property
+    def kid(self) -> str:
+        return self.public.kid
+
+    @property
+    def alg(self) -> str:
+        return self.public.alg
+
+    def sign(self, message: bytes) -> bytes:
+        return self._sign(message)
+
+    def __repr__(self) -> str:
+        return f"KeyringSigner({self.kid})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """32 bytes for one purpose, and an id that says which key they came from."""
+
+    id: str
+    value: bytes
+
+    def __repr__(self) -> str:
+        return f"Secret({self.id})"
+
+
+def load_signer(uri: str, passphrase: bytes) -> KeyringSigner:
+    """Raises KeyringError when the file is missing, readable by others, not decryptable, or not a signing key."""
+    return signer_for(_load(uri, passphrase))
+
+
+def signer_for(key: PrivateKeyTypes) -> KeyringSigner:
+    if isinstance(key, Ed25519PrivateKey):
+        return KeyringSigner(public_key(key.public_key()), key.sign)
+    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
+        return KeyringSigner(public_key(key.public_key()), lambda message: _es256.sign(message, key))
+    raise KeyringError("a signing key must be Ed25519 or P-256")
+
+
+def load_secret(uri: str, passphrase: bytes, purpose: str) -> Secret:
+    """A 32-byte secret bound to `purpose`: the same file gives unrelated secrets for two purposes."""
+    key = _load(uri, passphrase)
+    if not isinstance(key, X25519PrivateKey):
+        raise KeyringError("a storage or index key must be an X25519 key made by `sinergi keys generate`")
+    raw = key.private_bytes_raw()
+    value = HKDF(hashes.SHA256(), 32, None, f"sinergi {purpose} v1".encode()).derive(raw)
+    identity = HKDF(hashes.SHA256(), 9, None, f"sinergi {purpose} id v1".encode()).derive(raw)
+    return Secret(b64encode(identity), value)
+
+
+def generate(path: Path, algorithm: str, passphrase: bytes) -> PublicKey | None:
+    """Makes a new key in a new file (mode 0600); never overwrites. The public half, or None for a secret."""
+    key: Ed25519PrivateKey | EllipticCurvePrivateKey | X25519PrivateKey
+    match algorithm:
+        case "EdDSA":
+            key = Ed25519PrivateKey.generate()
+        case "ES256":
+            key = generate_ec_key(SECP256R1())
+        case "X25519":
+            key = X25519PrivateKey.generate()
+        case _:
+            raise KeyringError(f"the algorithm must be one of {', '.join(ALGORITHMS)}")
+    if not passphrase:
+        raise KeyringError("a private key is never stored without a passphrase")
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
+    write_private(path, pem)
+    return None if isinstance(key, X25519PrivateKey) else public_key(key.public_key())
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Creates the file for its owner alone; refuses to replace one."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise KeyringError(f"{path} cannot be created: {error.strerror}") from error
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_private(path: Path) -> bytes:
+    """Reads a file that only its owner may read. Raises KeyringError, saying what to do about the mode."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KeyringError(f"{path} cannot be read: {error.strerror}") from error
+    with os.fdopen(handle, "rb") as file:
+        # The open file is judged, not the name: it cannot be exchanged in between.
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_mode & _FORBIDDEN_MODE:
+            raise KeyringError(f"{path} must be a file that only its owner may read: chmod 600 {path}")
+        if status.st_uid not in (os.geteuid(), 0):
+            raise KeyringError(f"{path} belongs to another user")
+        return file.read()
+
+
+def read_passphrase(file: Path | None, environment: Mapping[str, str] = os.environ) -> bytes:
+    """From the file (its last line end is not part of it), else from SINERGI_KEY_PASSPHRASE."""
+    if file is not None:
+        passphrase = read_private(file).rstrip(b"\r\n")
+    else:
+        passphrase = environment.get(PASSPHRASE_VARIABLE, "").encode()
+    if not passphrase:
+        raise KeyringError(f"no passphrase: name a passphrase file, or set {PASSPHRASE_VARIABLE}")
+    return passphrase
+
+
+def _load(uri: str, passphrase: bytes) -> PrivateKeyTypes:
+    parts = urlsplit(uri)
+    if parts.scheme != "file" or parts.query or parts.fragment or parts.netloc or not parts.path:
+        raise KeyringError("a key URI looks like file:/etc/sinergi/keys/sign.pem")
+    path = Path(unquote(parts.path))
+    pem = read_private(path)
+    if b"ENCRYPTED" not in pem:
+        raise KeyringError(f"{path} is not an encrypted PKCS#8 file")
+    try:
+        return load_pem_private_key(pem, passphrase)
+    except (ValueError, TypeError):
+        # `from None`: the library's message may quote the content.
+        raise KeyringError(f"{path} cannot be decrypted: wrong passphrase or damaged file") from None

@@ -1,0 +1,214 @@
+"""Signed statements about a transfer: receipts (`receipt+jwt`) and releases (`release+jwt`).
+
+Decides their exact members, both ways. The gateway says `accepted` or `refused`; a recipient says `delivered`,
+`processed` or `rejected`; a release says which bytes of a message the gateway let through. Leaves to the caller whether
+the key may sign for the issuer, and whether the statement fits the transfer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.envelope import AGENCY_ID, JTI, TRANSFER_ID
+from gateway.errors import CODES, MalformedError, Reason, ReceiptError
+from gateway.jose import PublicKey, Signer, UnverifiedJws, parse_jws, sign_jws, verify_jws
+
+RECEIPT_TYP: Final = "receipt+jwt"
+RELEASE_TYP: Final = "release+jwt"
+GATEWAY_EVENTS: Final = frozenset({"accepted", "refused"})
+RECIPIENT_EVENTS: Final = frozenset({"delivered", "processed", "rejected"})
+RECEIPT_LIMIT: Final = 8192
+_REASONS_LIMIT: Final = 16
+_DIGEST_LENGTH: Final = 43
+_REQUIRED: Final = frozenset({"iss", "aud", "iat", "jti", "transfer", "event", "sd_hash"})
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What a recipient says of one transfer. `aud` is the gateway; `iat` in whole seconds."""
+
+    iss: str
+    aud: str
+    iat: int
+    jti: str
+    transfer: str
+    event: str
+    sd_hash: str
+    reasons: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        claims: dict[str, Any] = {
+            "iss": self.iss,
+            "aud": self.aud,
+            "iat": self.iat,
+            "jti": self.jti,
+            "transfer": self.transfer,
+            "event": self.event,
+            "sd_hash": self.sd_hash,
+        }
+        return claims | ({"reasons": [{"code": code} for code in self.reasons]} if self.reasons else {})
+
+
+def sign_acknowledgement(acknowledgement: Acknowledgement, signer: Signer) -> str:
+    return sign_jws(acknowledgement.as_json(), RECEIPT_TYP, signer)
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedAcknowledgement:
+    jws: UnverifiedJws
+    claims: Acknowledgement
+
+
+def parse_acknowledgement(text: str) -> UnverifiedAcknowledgement:
+    """Exactly the members above. Raises ReceiptError (`receipt.malformed`)."""
+    if len(text) > RECEIPT_LIMIT:
+        raise ReceiptError("a receipt may have 8,192 bytes")
+    try:
+        jws = parse_jws(text, RECEIPT_TYP, 4)
+        return UnverifiedAcknowledgement(jws, _acknowledgement(jws.payload))
+    except MalformedError as error:
+        raise ReceiptError(error.detail) from error
+
+
+def _acknowledgement(payload: Mapping[str, Any]) -> Acknowledgement:
+    if not _REQUIRED <= payload.keys() <= _REQUIRED | {"reasons"}:
+        raise MalformedError(
+            "a receipt has exactly iss, aud, iat, jti, transfer, event, sd_hash and, if rejected, reasons"
+        )
+    texts = {name: payload[name] for name in _REQUIRED - {"iat"}}
+    if not all(isinstance(value, str) for value in texts.values()):
+        raise MalformedError("a receipt's members are strings")
+    patterns = {"iss": AGENCY_ID, "aud": AGENCY_ID, "jti": JTI, "transfer": TRANSFER_ID}
+    if not all(pattern.fullmatch(texts[name]) for name, pattern in patterns.items()):
+        raise MalformedError("a receipt's iss, aud, jti or transfer has the wrong form")
+    if texts["event"] not in RECIPIENT_EVENTS or len(texts["sd_hash"]) != _DIGEST_LENGTH:
+        raise MalformedError("a receipt's event is delivered, processed or rejected, its sd_hash a SHA-256")
+    if type(payload["iat"]) is not int or payload["iat"] < 0:
+        raise MalformedError("a receipt's iat is whole seconds")
+    reasons = payload.get("reasons", [])
+    if "reasons" in payload and (texts["event"] != "rejected" or not isinstance(reasons, list) or not reasons):
+        raise MalformedError("only a rejection has reasons")
+    codes = [_reason_code(reason) for reason in reasons]
+    if len(codes) > _REASONS_LIMIT:
+        raise MalformedError("a receipt may have 16 reasons")
+    return Acknowledgement(iat=payload["iat"], reasons=tuple(codes), **texts)
+
+
+def _reason_code(reason: Any) -> str:
+    """A recipient's reasons are codes, never prose: what it says ends in the ledger's neighbourhood."""
+    code = reason.get("code") if isinstance(reason, dict) and reason.keys() == {"code"} else None
+    if not isinstance(code, str) or not 1 <= len(code) <= 64 or not JTI.fullmatch(code.ljust(8, "-")):  # noqa: PLR2004
+        raise MalformedError("a reason is an object with a code of 1 to 64 letters, digits, . _ ~ -")
+    return code
+
+
+def verify_acknowledgement(receipt: UnverifiedAcknowledgement, key: PublicKey) -> Acknowledgement:
+    """Raises SignatureInvalidError."""
+    verify_jws(receipt.jws, key)
+    return receipt.claims
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayReceipt:
+    """What the gateway says of one message: its decision, and where the ledger has it.
+
+    `commitment_key` (64 hex digits) opens the entry's commitment over the issuer-signed JWT.
+    """
+
+    iss: str
+    aud: str
+    iat: int
+    jti: str
+    transfer: str
+    event: str
+    sd_hash: str
+    origin: str
+    index: int
+    leaf_hash: str
+    commitment_key: str
+    rule: str | None = None
+    clause: str | None = None
+    reasons: tuple[Reason, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        claims: dict[str, Any] = {
+            "iss": self.iss,
+            "aud": self.aud,
+            "iat": self.iat,
+            "jti": self.jti,
+            "transfer": self.transfer,
+            "event": self.event,
+            "sd_hash": self.sd_hash,
+            "origin": self.origin,
+            "index": self.index,
+            "leaf_hash": self.leaf_hash,
+            "commitment_key": self.commitment_key,
+        }
+        if self.rule is not None:
+            claims["rule"] = self.rule
+        if self.clause is not None:
+            claims["clause"] = self.clause
+        if self.reasons:
+            claims["reasons"] = [
+                {name: value for name, value in reason.as_json().items() if name != "detail"} for reason in self.reasons
+            ]
+        return claims
+
+
+def sign_gateway_receipt(receipt: GatewayReceipt, signer: Signer) -> str:
+    return sign_jws(receipt.as_json(), RECEIPT_TYP, signer)
+
+
+def read_gateway_receipt(text: str, key: PublicKey) -> GatewayReceipt:
+    """For a sender: verifies and reads. Raises MalformedError or SignatureInvalidError."""
+    jws = verify_jws(parse_jws(text, RECEIPT_TYP, 4), key)
+    payload = dict(jws.payload)
+    reasons = payload.pop("reasons", [])
+    try:
+        receipt = GatewayReceipt(reasons=tuple(Reason(**reason) for reason in reasons), **payload)
+    except TypeError as error:
+        raise MalformedError("the receipt has other members than a gateway's receipt") from error
+    if receipt.event not in GATEWAY_EVENTS or any(reason.code not in CODES for reason in receipt.reasons):
+        raise MalformedError("the receipt's event or a code is unknown")
+    return receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Which bytes of one transfer the gateway let through to `aud`. `withheld` are pointers into the message."""
+
+    iss: str
+    aud: str
+    iat: int
+    jti: str
+    transfer: str
+    sd_hash: str
+    withheld: tuple[str, ...]
+    commitment_key: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "iss": self.iss,
+            "aud": self.aud,
+            "iat": self.iat,
+            "jti": self.jti,
+            "transfer": self.transfer,
+            "sd_hash": self.sd_hash,
+            "withheld": list(self.withheld),
+            "commitment_key": self.commitment_key,
+        }
+
+
+def sign_release(release: Release, signer: Signer) -> str:
+    return sign_jws(release.as_json(), RELEASE_TYP, signer)
+
+
+def read_release(text: str, key: PublicKey) -> Release:
+    """For a recipient: verifies and reads. Raises MalformedError or SignatureInvalidError."""
+    jws = verify_jws(parse_jws(text, RELEASE_TYP, 4), key)
+    payload = dict(jws.payload)
+    withheld: Sequence[str] = payload.pop("withheld", ())
+    try:
+        return Release(withheld=tuple(withheld), **payload)
+    except TypeError as error:
+        raise MalformedError("the release has other members than a gateway's release") from error
