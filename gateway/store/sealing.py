@@ -1,0 +1,71 @@
+"""Encryption at rest: every message under a key of its own, that key wrapped by the gateway's storage key.
+
+Destroying the wrapped key destroys the message, its receipt and the commitment key, wherever copies of the row are.
+AES-256-GCM (NIST SP 800-38D) with the transfer's id and the part's name as associated data, so that no part can be put
+in another's place; AES key wrap (RFC 3394) for the key.
+"""
+
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+from gateway.errors import KeyringError
+from gateway.keyring import Secret
+
+_NONCE: Final = 12
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Seal:
+    """The key of one message, open for use."""
+
+    transfer: str
+    key: bytes
+
+    def close(self, part: str, content: bytes) -> bytes:
+        nonce = os.urandom(_NONCE)
+        return nonce + AESGCM(self.key).encrypt(nonce, content, f"{self.transfer} {part}".encode())
+
+    def open(self, part: str, sealed: bytes) -> bytes:
+        """Raises KeyringError when the row was altered or belongs to another transfer."""
+        try:
+            return AESGCM(self.key).decrypt(sealed[:_NONCE], sealed[_NONCE:], f"{self.transfer} {part}".encode())
+        except InvalidTag as error:
+            raise KeyringError("a stored message does not open: the row was altered") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Makes and opens seals under one storage key."""
+
+    storage: Secret
+
+    def new(self, transfer: str) -> tuple[Seal, bytes]:
+        """A fresh key and its wrapped form, for the row."""
+        key = os.urandom(32)
+        return Seal(transfer, key), aes_key_wrap(self.storage.value, key)
+
+    def unwrap(self, transfer: str, key_id: str, wrapped: bytes) -> Seal:
+        if key_id != self.storage.id:
+            raise KeyringError("the message was stored under another storage key")
+        try:
+            return Seal(transfer, aes_key_unwrap(self.storage.value, wrapped))
+        except InvalidUnwrap as error:
+            raise KeyringError("a stored message's key does not unwrap: the row was altered") from error
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectTokens:
+    """Keyed digests of identifiers. A plain hash of a NIK could be guessed; this one only with the index key."""
+
+    index: Secret
+
+    def token(self, kind: str, value: str) -> str:
+        normalised = "".join(value.split()).upper()
+        return hmac.new(self.index.value, f"{kind}\n{normalised}".encode(), hashlib.sha256).hexdigest()

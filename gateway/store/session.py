@@ -1,0 +1,121 @@
+"""Connections. One engine writes (the recorder's), one reads; both refuse what the ledger must never suffer."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlmodel import Session
+
+from gateway.errors import OperatorError, StoreUnavailableError
+
+APPEND_ONLY: Final = ("ledger_entry", "ledger_checkpoint")
+LEDGER_TABLES: Final = (*APPEND_ONLY, "ledger_tile", "ledger_head")
+_BUSY_MS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """`url` without a password, for people; `write` is used by recorders and migrations alone."""
+
+    url: str
+    write: Engine
+    read: Engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.write.dialect.name == "sqlite"
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one committed state and changes nothing."""
+        try:
+            with Session(self.read) as session:
+                yield session
+        except DBAPIError as error:
+            raise StoreUnavailableError("the database does not answer") from error
+
+    def close(self) -> None:
+        self.write.dispose()
+        self.read.dispose()
+
+
+def open_database(url: str, *, pool_size: int = 8) -> Database:
+    """Connects lazily. `url` is `sqlite:////path/file.db` or `postgresql://user@host/name`."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise OperatorError("the database URL is not valid") from error
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    shown = parsed.render_as_string(hide_password=True)
+    if parsed.drivername == "postgresql+psycopg":
+        # READ COMMITTED: the row lock on the head must show what the last holder committed, not an older snapshot.
+        options: dict[str, Any] = {
+            "isolation_level": "READ COMMITTED",
+            "pool_pre_ping": True,
+            "connect_args": {"connect_timeout": 5},
+        }
+        write = create_engine(parsed, pool_size=2, max_overflow=2, **options)
+        read = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, **options)
+        return Database(shown, write, read)
+    if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        connect = {"check_same_thread": False, "timeout": _BUSY_MS / 1000}
+        write = create_engine(parsed, connect_args=connect, pool_size=1, max_overflow=4)
+        read = create_engine(parsed, connect_args=connect, pool_size=pool_size)
+        _prepare_sqlite(write, "BEGIN IMMEDIATE")
+        _prepare_sqlite(read, "BEGIN")
+        return Database(shown, write, read)
+    raise OperatorError("the database must be sqlite:////path/file.db or postgresql://…")
+
+
+def _prepare_sqlite(engine: Engine, begin: str) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: object) -> None:
+        # None: the driver must not begin transactions of its own, or BEGIN IMMEDIATE would come too late.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            "recursive_triggers=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+_DENIED: Final = {
+    sqlite3.SQLITE_UPDATE: frozenset(APPEND_ONLY),
+    sqlite3.SQLITE_DELETE: frozenset(LEDGER_TABLES),
+    sqlite3.SQLITE_DROP_TABLE: frozenset(LEDGER_TABLES),
+    sqlite3.SQLITE_ALTER_TABLE: frozenset(LEDGER_TABLES),
+}
+
+
+def _authorise(action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
+    """SQLite's own veto, before a statement is even compiled; a trigger alone would miss `INSERT OR REPLACE`."""
+    if action == sqlite3.SQLITE_DROP_TRIGGER:
+        return sqlite3.SQLITE_DENY
+    name = second if action == sqlite3.SQLITE_ALTER_TABLE else first
+    return sqlite3.SQLITE_DENY if name in _DENIED.get(action, ()) else sqlite3.SQLITE_OK
+
+
+def guard(database: Database) -> None:
+    """From here on no connection of this process may change or drop what the ledger holds. Migrations run before."""
+    if not database.is_sqlite:
+        return
+    for engine in (database.write, database.read):
+        engine.dispose()
+
+        @event.listens_for(engine, "connect")
+        def _guard(connection: sqlite3.Connection, _record: object) -> None:
+            connection.set_authorizer(_authorise)

@@ -1,0 +1,282 @@
+"""The tables. Moments are whole microseconds since 1970 (UTC), so that both databases order and compare them alike.
+
+Ledger tables are append-only, which `migrations/` enforces inside the database. Everything personal is in `sealed_*`
+columns, encrypted under a key of its own message; `subject_index` finds it by keyed digests alone.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, text
+from sqlmodel import Field, SQLModel
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+ACCEPTED: Final = "accepted"
+REFUSED: Final = "refused"
+WAITING: Final = "waiting"
+DELIVERED: Final = "delivered"
+EXPIRED: Final = "expired"
+DEAD: Final = "dead"
+
+
+def micros(moment: datetime) -> int:
+    """Exact: a float of seconds would lose the last digit."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def moment(micros_: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros_)
+
+
+def _big(**options: object) -> Column[int]:
+    return Column(BigInteger, **{"nullable": False} | options)  # type: ignore[arg-type]
+
+
+def _bytes(**options: object) -> Column[bytes]:
+    return Column(LargeBinary, **{"nullable": False} | options)  # type: ignore[arg-type]
+
+
+class LedgerHead(SQLModel, table=True):
+    """The lock of one ledger, and what the next append needs: size, right edge, signed checkpoint."""
+
+    __tablename__ = "ledger_head"
+    ledger: str = Field(primary_key=True, max_length=63)
+    origin: str = Field(unique=True, max_length=255)
+    size: int = Field(sa_column=_big())
+    frontier: bytes = Field(sa_column=_bytes())
+    checkpoint: bytes = Field(sa_column=_bytes())
+
+
+class LedgerEntry(SQLModel, table=True):
+    __tablename__ = "ledger_entry"
+    ledger: str = Field(primary_key=True, max_length=63)
+    position: int = Field(sa_column=_big(primary_key=True, autoincrement=False))
+    leaf: bytes = Field(sa_column=_bytes())
+
+
+class LedgerTile(SQLModel, table=True):
+    """A hash tile (C2SP tlog-tiles). The partial one at the right edge grows in place; a full one never changes."""
+
+    __tablename__ = "ledger_tile"
+    ledger: str = Field(primary_key=True, max_length=63)
+    level: int = Field(primary_key=True)
+    position: int = Field(sa_column=_big(primary_key=True, autoincrement=False))
+    data: bytes = Field(sa_column=_bytes())
+
+
+class LedgerCheckpoint(SQLModel, table=True):
+    """Every checkpoint that was ever signed, one a commit: a proof in an old receipt names one of them."""
+
+    __tablename__ = "ledger_checkpoint"
+    ledger: str = Field(primary_key=True, max_length=63)
+    size: int = Field(sa_column=_big(primary_key=True, autoincrement=False))
+    note: bytes = Field(sa_column=_bytes())
+
+
+class ConfigVersion(SQLModel, table=True):
+    """One row. Moves with every change of agencies, keys or agreements; a decision made before it is made again."""
+
+    __tablename__ = "config_version"
+    id: int = Field(primary_key=True)
+    version: int = Field(sa_column=_big())
+
+
+class AgencyRow(SQLModel, table=True):
+    __tablename__ = "agency"
+    id: str = Field(primary_key=True, max_length=63)
+    name: str = Field(max_length=255)
+    status: str = Field(max_length=16)
+    endpoint_url: str | None = Field(default=None, max_length=2048)
+    endpoint_networks: str = ""
+    endpoint_ca_file: str | None = None
+    paused_reason: str | None = None
+
+
+class AgencyKeyRow(SQLModel, table=True):
+    __tablename__ = "agency_key"
+    agency: str = Field(primary_key=True, max_length=63)
+    kid: str = Field(primary_key=True, max_length=64)
+    jwk: str
+    not_before: int = Field(sa_column=_big())
+    not_after: int = Field(sa_column=_big())
+    status: str = Field(max_length=16)
+    changed_at: int = Field(sa_column=_big())
+
+
+class GatewayKeyRow(SQLModel, table=True):
+    """Public halves of the gateway's own signing keys, past ones included, for those who verify later."""
+
+    __tablename__ = "gateway_key"
+    kid: str = Field(primary_key=True, max_length=64)
+    use: str = Field(max_length=16)
+    jwk: str
+    not_before: int = Field(sa_column=_big())
+    not_after: int | None = Field(default=None, sa_column=_big(nullable=True))
+    status: str = Field(max_length=16)
+
+
+class AgreementRow(SQLModel, table=True):
+    """Every activated version: canonical JSON (RFC 8785), and the agencies' signatures over its digest."""
+
+    __tablename__ = "agreement"
+    id: str = Field(primary_key=True, max_length=63)
+    version: int = Field(primary_key=True)
+    digest: str = Field(max_length=64)
+    document: bytes = Field(sa_column=_bytes())
+    signatures: str
+    activated_at: int = Field(sa_column=_big())
+    active: bool
+
+
+class TransferRow(SQLModel, table=True):
+    """One judged message. `id` is a UUIDv7 of `received_at`: pages and date ranges follow the primary key."""
+
+    __tablename__ = "transfer"
+    __table_args__ = (
+        Index("transfer_by_message", "sender", "jti"),
+        Index("transfer_by_sender", "sender", "id"),
+        Index("transfer_by_recipient", "recipient", "id"),
+        Index("transfer_by_type", "type", "id"),
+        Index("transfer_by_decision", "decision", "id"),
+        Index("transfer_by_clause", "clause", "id"),
+        Index("transfer_by_reply", "in_reply_to"),
+        Index("transfer_by_entry", "ledger", "position", unique=True),
+    )
+    id: str = Field(primary_key=True, max_length=36)
+    ledger: str = Field(max_length=63)
+    position: int = Field(sa_column=_big())
+    sender: str = Field(max_length=63)
+    recipient: str = Field(max_length=63)
+    jti: str = Field(max_length=128)
+    type: str = Field(max_length=280)
+    purpose: str = Field(max_length=64)
+    classification: str = Field(max_length=2)
+    agreement: str = Field(max_length=63)
+    agreement_version: int | None = None
+    rule: str | None = Field(default=None, max_length=64)
+    clause: str | None = Field(default=None, max_length=16)
+    decision: str = Field(max_length=8)
+    reasons: str = "[]"
+    withheld: str = "[]"
+    kid: str = Field(max_length=64)
+    in_reply_to: str | None = Field(default=None, max_length=36)
+    received_at: int = Field(sa_column=_big())
+    expires_at: int = Field(sa_column=_big())
+    acknowledge_by: int | None = Field(default=None, sa_column=_big(nullable=True))
+    retain_until: str | None = Field(default=None, max_length=32)
+    commitment: str = Field(max_length=64)
+    storage_key: str = Field(max_length=16)
+    wrapped_key: bytes = Field(sa_column=_bytes())
+    sealed_content: bytes = Field(sa_column=_bytes())
+    sealed_receipt: bytes = Field(sa_column=_bytes())
+
+
+class UsedMessageId(SQLModel, table=True):
+    """`jti` is unique per sender, for ever. The primary key decides between two processes."""
+
+    __tablename__ = "used_message_id"
+    sender: str = Field(primary_key=True, max_length=63)
+    jti: str = Field(primary_key=True, max_length=128)
+    transfer: str = Field(max_length=36)
+
+
+class TransferCode(SQLModel, table=True):
+    """The codes of a refusal, for auditors who ask for one."""
+
+    __tablename__ = "transfer_code"
+    code: str = Field(primary_key=True, max_length=64)
+    transfer: str = Field(primary_key=True, max_length=36)
+
+
+class SubjectIndex(SQLModel, table=True):
+    """HMAC(index key, kind and normalised identifier) → transfer: findable by who knows the identifier and holds the key."""
+
+    __tablename__ = "subject_index"
+    kind: str = Field(primary_key=True, max_length=16)
+    token: str = Field(primary_key=True, max_length=64)
+    transfer: str = Field(primary_key=True, max_length=36)
+
+
+class OutboxRow(SQLModel, table=True):
+    """What still has to reach a recipient. While an item is handed out, `due_at` is the end of its lease."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index(
+            "outbox_waiting",
+            "recipient",
+            "priority",
+            "transfer",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+        Index(
+            "outbox_expiring",
+            "expires_at",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+    )
+    transfer: str = Field(primary_key=True, max_length=36)
+    recipient: str = Field(max_length=63)
+    priority: int
+    state: str = Field(max_length=16)
+    due_at: int = Field(sa_column=_big())
+    attempts: int
+    expires_at: int = Field(sa_column=_big())
+    last_error: str | None = Field(default=None, max_length=64)
+
+
+class AcknowledgementRow(SQLModel, table=True):
+    """A recipient's signed receipt; one event a transfer is recorded once."""
+
+    __tablename__ = "acknowledgement"
+    transfer: str = Field(primary_key=True, max_length=36)
+    event: str = Field(primary_key=True, max_length=16)
+    jws: str
+    ledger: str = Field(max_length=63)
+    position: int = Field(sa_column=_big())
+    recorded_at: int = Field(sa_column=_big())
+
+
+class UsedToken(SQLModel, table=True):
+    """Request tokens that were used; a row may go when its token has expired."""
+
+    __tablename__ = "used_token"
+    agency: str = Field(primary_key=True, max_length=63)
+    jti: str = Field(primary_key=True, max_length=128)
+    expires_at: int = Field(sa_column=_big(index=True))
+
+
+class AuditorRow(SQLModel, table=True):
+    """Someone who may read. Of the token only its SHA-256 is kept; it has 256 random bits, so that is enough."""
+
+    __tablename__ = "auditor"
+    id: str = Field(primary_key=True, max_length=63)
+    name: str = Field(max_length=255)
+    role: str = Field(max_length=32)
+    token_hash: str = Field(unique=True, max_length=64)
+    expires_at: int = Field(sa_column=_big())
+    revoked_at: int | None = Field(default=None, sa_column=_big(nullable=True))
+
+
+TABLES: Final = (
+    LedgerHead,
+    LedgerEntry,
+    LedgerTile,
+    LedgerCheckpoint,
+    ConfigVersion,
+    AgencyRow,
+    AgencyKeyRow,
+    GatewayKeyRow,
+    AgreementRow,
+    TransferRow,
+    UsedMessageId,
+    TransferCode,
+    SubjectIndex,
+    OutboxRow,
+    AcknowledgementRow,
+    UsedToken,
+    AuditorRow,
+)
+METADATA: Final = SQLModel.metadata
