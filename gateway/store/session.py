@@ -61,6 +61,7 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
             "connect_args": {"connect_timeout": 5},
         }
         write = create_engine(parsed, pool_size=2, max_overflow=2, **options)
+        _watch_notices(write)
         read = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, **options)
         return Database(shown, write, read)
     if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:"):
@@ -71,6 +72,18 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
         _prepare_sqlite(read, "BEGIN")
         return Database(shown, write, read)
     raise OperatorError("the database must be sqlite:////path/file.db or postgresql://…")
+
+
+def _watch_notices(engine: Engine) -> None:
+    """Keeps the server's warnings where the recorder looks after its commit (`connection.info["notices"]`)."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        notices: list[str] = []
+        record.info["notices"] = notices
+        connection.add_notice_handler(
+            lambda notice: notices.append(notice.sqlstate) if notice.severity_nonlocalized == "WARNING" else None
+        )
 
 
 def _prepare_sqlite(engine: Engine, begin: str) -> None:

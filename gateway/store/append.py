@@ -1,0 +1,222 @@
+"""Appending to one ledger inside one transaction: lock, distrust, place, write, sign.
+
+Decides whether the stored edge may be built upon. The database is not trusted: before anything is signed, the stored
+checkpoint must carry our signature, the stored frontier must give its root, and neither may be older than what this
+process has seen. Whatever fails here is `ledger.forked`, and nothing is signed over it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlmodel import col
+
+from gateway.errors import LedgerForkedError, LedgerInvalidError, OperatorError
+from gateway.keyring import KeyringSigner
+from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint, sign_checkpoint
+from gateway.ledger.entry import Entry
+from gateway.ledger.merkle import EMPTY_ROOT, Frontier, inclusion_proof, leaf_hash
+from gateway.ledger.note import Ed25519NoteSigner
+from gateway.ledger.proof import format_proof
+from gateway.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, TileReader, TileUpdate
+from gateway.store.tables import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerTile
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where an entry stands, once its transaction has committed."""
+
+    ledger: str
+    origin: str
+    index: int
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointKeys:
+    """The checkpoint key, signing as whichever ledger's origin it is asked for."""
+
+    signer: KeyringSigner
+    public_key: bytes
+
+    def note_signer(self, origin: str) -> Ed25519NoteSigner:
+        return Ed25519NoteSigner(origin, self.signer.sign, self.public_key)
+
+
+class Memory:
+    """The newest checkpoint that this process knows to be committed, a ledger: a rolled-back database contradicts it."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Checkpoint] = {}
+
+    def require_extends(self, ledger: str, head: Checkpoint) -> None:
+        seen = self._newest.get(ledger)
+        if seen is None:
+            return
+        if head.size < seen.size or (head.size == seen.size and head.root != seen.root):
+            raise LedgerForkedError(
+                f"{ledger} has {head.size} entries, but {seen.size} were signed: the database was rolled back or exchanged"
+            )
+
+    def remember(self, ledger: str, checkpoint: Checkpoint) -> None:
+        seen = self._newest.get(ledger)
+        if seen is None or checkpoint.size > seen.size:
+            self._newest[ledger] = checkpoint
+
+    def newest(self, ledger: str) -> Checkpoint | None:
+        return self._newest.get(ledger)
+
+
+def verified_head(head: LedgerHead, keys: CheckpointKeys) -> VerifiedCheckpoint:
+    """The stored checkpoint, if it is ours and the stored frontier belongs to it. Raises LedgerForkedError."""
+    try:
+        verified = open_checkpoint(head.checkpoint, head.origin, [keys.note_signer(head.origin).verifier])
+        root = Frontier.from_bytes(head.size, head.frontier).root()
+    except LedgerInvalidError as error:
+        raise LedgerForkedError(f"the head of {head.ledger} was altered: {error.detail}") from error
+    if verified.size != head.size or verified.root != root:
+        raise LedgerForkedError(f"the head of {head.ledger} was altered: its edge does not give the signed root")
+    return verified
+
+
+def create_ledger(connection: Connection, ledger: str, origin: str, keys: CheckpointKeys) -> None:
+    """An empty ledger with a signed checkpoint of size 0. A second one of the same name is an IntegrityError."""
+    note = sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), [keys.note_signer(origin)])
+    connection.execute(
+        insert(LedgerHead), [{"ledger": ledger, "origin": origin, "size": 0, "frontier": b"", "checkpoint": note}]
+    )
+    connection.execute(insert(LedgerCheckpoint), [{"ledger": ledger, "size": 0, "note": note}])
+
+
+class LedgerAppend:
+    """One ledger, locked until the transaction ends."""
+
+    def __init__(self, connection: Connection, ledger: str, keys: CheckpointKeys, memory: Memory) -> None:
+        row = connection.execute(
+            select(col(LedgerHead.origin), col(LedgerHead.size), col(LedgerHead.frontier), col(LedgerHead.checkpoint))
+            .where(col(LedgerHead.ledger) == ledger)
+            .with_for_update()
+        ).one_or_none()
+        if row is None:
+            raise OperatorError(f"there is no ledger {ledger}")
+        self.ledger = ledger
+        self.origin: str = row.origin
+        self._connection = connection
+        self._signer = keys.note_signer(row.origin)
+        head = LedgerHead(
+            ledger=ledger, origin=row.origin, size=row.size, frontier=row.frontier, checkpoint=row.checkpoint
+        )
+        self._head = verified_head(head, keys).checkpoint
+        memory.require_extends(ledger, self._head)
+        self._memory = memory
+        self._frontier = Frontier.from_bytes(row.size, row.frontier)
+        self._leaves: list[bytes] = []
+        self._hashes: list[bytes] = []
+        self._tiles: dict[tuple[int, int], bytes] = {}
+        self.checkpoint: Checkpoint = self._head
+        self.note: bytes = row.checkpoint
+
+    @property
+    def size(self) -> int:
+        return self._head.size + len(self._leaves)
+
+    def append(self, entry: Entry) -> Placed:
+        leaf = entry.leaf()
+        digest = leaf_hash(leaf)
+        placed = Placed(self.ledger, self.origin, self.size, digest)
+        self._leaves.append(leaf)
+        self._hashes.append(digest)
+        return placed
+
+    def forget(self, size: int) -> None:
+        """Takes back what was appended beyond `size`: the job that wanted it failed."""
+        kept = size - self._head.size
+        del self._leaves[kept:], self._hashes[kept:]
+
+    def flush(self) -> None:
+        """Writes entries, tiles, checkpoint and head. What is signed here is published only by the commit."""
+        if not self._leaves:
+            return
+        connection, first = self._connection, self._head.size
+        self._tiles = self._read_edge(self._head.size)
+        update_ = TileUpdate.append(
+            first, lambda level, index, _width: self._tiles.get((level, index), b""), self._hashes
+        )
+        self._frontier.extend(self._hashes)
+        self.checkpoint = Checkpoint(self.origin, self._frontier.size, self._frontier.root())
+        self.note = sign_checkpoint(self.checkpoint, [self._signer], after=self._memory.newest(self.ledger))
+        connection.execute(
+            insert(LedgerEntry),
+            [
+                {"ledger": self.ledger, "position": first + number, "leaf": leaf}
+                for number, leaf in enumerate(self._leaves)
+            ],
+        )
+        old = {tile for tile in self._tiles if len(self._tiles[tile]) < TILE_WIDTH * 32}
+        new_tiles = []
+        for tile in update_.tiles:
+            key = (tile.level, tile.index)
+            self._tiles[key] = tile.data
+            if key in old:
+                # The partial tile may only have grown: its old bytes stand in the WHERE.
+                connection.execute(_WIDEN, {"l": self.ledger, "v": tile.level, "p": tile.index, "d": tile.data})
+            else:
+                new_tiles.append(
+                    {"ledger": self.ledger, "level": tile.level, "position": tile.index, "data": tile.data}
+                )
+        if new_tiles:
+            connection.execute(insert(LedgerTile), new_tiles)
+        connection.execute(
+            insert(LedgerCheckpoint), [{"ledger": self.ledger, "size": self.checkpoint.size, "note": self.note}]
+        )
+        moved = connection.execute(
+            update(LedgerHead)
+            .where(col(LedgerHead.ledger) == self.ledger, col(LedgerHead.size) == first)
+            .values(size=self.checkpoint.size, frontier=self._frontier.to_bytes(), checkpoint=self.note)
+        )
+        if moved.rowcount != 1:
+            raise LedgerForkedError(f"the head of {self.ledger} moved under its lock")
+
+    def committed(self) -> None:
+        self._memory.remember(self.ledger, self.checkpoint)
+
+    def prover(self) -> Callable[[int], str]:
+        """Inclusion proofs against this transaction's checkpoint, from the tiles it has in hand."""
+        reader = TileReader(self.checkpoint.size, lambda level, index, _width: self._tiles[level, index])
+        # Neighbours in a batch share most of their paths.
+        node = cache(reader.node)
+        size, note = self.checkpoint.size, self.note
+        return lambda index: format_proof(index, inclusion_proof(index, size, node), note)
+
+    def _read_edge(self, size: int) -> dict[tuple[int, int], bytes]:
+        """The partial tile at the right edge of every level: an append and its proofs need no other."""
+        wanted: list[tuple[int, int]] = []
+        level, count = 0, size
+        while count:
+            if count % TILE_WIDTH:
+                wanted.append((level, count // TILE_WIDTH))
+            level, count = level + 1, count >> TILE_HEIGHT
+        tiles: dict[tuple[int, int], bytes] = {}
+        for level, index in wanted:
+            data = self._connection.execute(_TILE, {"l": self.ledger, "v": level, "p": index}).scalar_one_or_none()
+            if data is None:
+                raise LedgerForkedError(f"{self.ledger} lacks the tile {level}/{index} of its own edge")
+            tiles[level, index] = data
+        return tiles
+
+
+_TILE = select(col(LedgerTile.data)).where(
+    col(LedgerTile.ledger) == bindparam("l"),
+    col(LedgerTile.level) == bindparam("v"),
+    col(LedgerTile.position) == bindparam("p"),
+)
+_WIDEN = (
+    update(LedgerTile)
+    .where(
+        col(LedgerTile.ledger) == bindparam("l"),
+        col(LedgerTile.level) == bindparam("v"),
+        col(LedgerTile.position) == bindparam("p"),
+    )
+    .values(data=bindparam("d"))
+)

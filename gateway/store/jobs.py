@@ -1,0 +1,359 @@
+"""What can be recorded: each class is one kind of write, checked once more under the lock and then made whole.
+
+A job carries everything that could be computed before; what needs the entry's place (the receipt) is made here.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import delete, select, update
+from sqlmodel import SQLModel, col
+
+from gateway.errors import GatewayError
+from gateway.ledger.entry import (
+    Entry,
+    TransferAcknowledged,
+    TransferDead,
+    TransferExpired,
+)
+from gateway.store.append import Placed
+from gateway.store.recorder import Transaction
+from gateway.store.sealing import Seal
+from gateway.store.tables import (
+    DEAD,
+    DELIVERED,
+    EXPIRED,
+    WAITING,
+    AcknowledgementRow,
+    OutboxRow,
+    SubjectIndex,
+    TransferCode,
+    TransferRow,
+    UsedMessageId,
+    UsedToken,
+    micros,
+)
+
+RECEIPT_PART: Final = "receipt"
+CONTENT_PART: Final = "content"
+
+
+class DecidedBeforeError(GatewayError):
+    """The configuration changed since the message was judged: judge it again."""
+
+
+class MessageIdUsedError(GatewayError):
+    """The `jti` was used since the message was looked up: look again."""
+
+
+class TokenUsedError(GatewayError):
+    default_code = "token.replayed"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTransfer:
+    """A judged message, in the ledger. `receipt` is the gateway's signed JWS."""
+
+    transfer: str
+    decision: str
+    receipt: str
+    placed: Placed
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RecordTransfer:
+    """Step 9: message, ledger entry and outbox row, or message and refusal."""
+
+    ledger: str
+    entry: Entry
+    row: dict[str, Any]
+    seal: Seal
+    sign_receipt: Callable[[Placed], str]
+    judged_at_version: int
+    claims_message_id: bool
+    codes: Sequence[str] = ()
+    subjects: Sequence[tuple[str, str]] = ()
+    outbox: dict[str, Any] | None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return (self.ledger,)
+
+    @property
+    def message_id(self) -> tuple[str, str] | None:
+        return (self.row["sender"], self.row["jti"]) if self.claims_message_id else None
+
+    def stage(self, transaction: Transaction) -> RecordedTransfer:
+        transfer: str = self.row["id"]
+        if transaction.config_version != self.judged_at_version:
+            raise DecidedBeforeError
+        message_id = self.message_id
+        if message_id is not None:
+            if message_id in transaction.used_ids:
+                raise MessageIdUsedError
+            transaction.used_ids.add(message_id)
+            transaction.insert(UsedMessageId, {"sender": message_id[0], "jti": message_id[1], "transfer": transfer})
+        placed = transaction.append(self.ledger, self.entry)
+        receipt = self.sign_receipt(placed)
+        sealed = self.seal.close(RECEIPT_PART, receipt.encode("ascii"))
+        transaction.insert(TransferRow, self.row | {"position": placed.index, "sealed_receipt": sealed})
+        for code in self.codes:
+            transaction.insert(TransferCode, {"code": code, "transfer": transfer})
+        for kind, token in self.subjects:
+            transaction.insert(SubjectIndex, {"kind": kind, "token": token, "transfer": transfer})
+        if self.outbox is not None:
+            transaction.insert(OutboxRow, self.outbox)
+        return RecordedTransfer(transfer, self.row["decision"], receipt, placed)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAcknowledgement:
+    """A recipient's verified receipt; the second one of the same event changes nothing."""
+
+    ledger: str
+    transfer: str
+    event: str
+    recipient: str
+    kid: str
+    jws: str
+    now: datetime
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return (self.ledger,)
+
+    def stage(self, transaction: Transaction) -> Placed | None:
+        """Where it was recorded; None for a duplicate."""
+        staged = any(
+            row["transfer"] == self.transfer and row["event"] == self.event
+            for row in transaction.rows.get(AcknowledgementRow, ())
+        )
+        known = transaction.connection.execute(
+            select(col(AcknowledgementRow.position)).where(
+                col(AcknowledgementRow.transfer) == self.transfer, col(AcknowledgementRow.event) == self.event
+            )
+        ).one_or_none()
+        if staged or known is not None:
+            return None
+        placed = transaction.append(
+            self.ledger,
+            TransferAcknowledged(
+                time=self.now,
+                transfer=self.transfer,
+                event=self.event,
+                recipient=self.recipient,
+                key=self.kid,
+                receipt_digest=hashlib.sha256(self.jws.encode("ascii")).hexdigest(),
+            ),
+        )
+        transaction.insert(
+            AcknowledgementRow,
+            {
+                "transfer": self.transfer,
+                "event": self.event,
+                "jws": self.jws,
+                "ledger": self.ledger,
+                "position": placed.index,
+                "recorded_at": micros(self.now),
+            },
+        )
+        transaction.connection.execute(
+            update(OutboxRow).where(col(OutboxRow.transfer) == self.transfer).values(state=DELIVERED, last_error=None)
+        )
+        return placed
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """One item handed out: until its lease ends, nobody else gets it."""
+
+    transfer: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Hands out up to `limit` due items of one recipient, the most urgent and oldest first."""
+
+    recipient: str
+    limit: int
+    now: int
+    until: int
+    ledgers: Sequence[str] = ()
+    message_id: None = None
+
+    def stage(self, transaction: Transaction) -> tuple[Leased, ...]:
+        due = transaction.connection.execute(
+            select(col(OutboxRow.transfer), col(OutboxRow.attempts))
+            .where(
+                col(OutboxRow.recipient) == self.recipient,
+                col(OutboxRow.state) == WAITING,
+                col(OutboxRow.due_at) <= self.now,
+                col(OutboxRow.expires_at) > self.now,
+            )
+            .order_by(col(OutboxRow.priority), col(OutboxRow.transfer))
+            .limit(self.limit)
+            # Two nodes that ask at once must not hand out the same item.
+            .with_for_update(skip_locked=True)
+        ).all()
+        if due:
+            transaction.connection.execute(
+                update(OutboxRow)
+                .where(col(OutboxRow.transfer).in_([row.transfer for row in due]))
+                .values(due_at=self.until, attempts=col(OutboxRow.attempts) + 1)
+            )
+        return tuple(Leased(row.transfer, row.attempts + 1) for row in due)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What became of a pushed item that was not acknowledged: when to try again, or None to give up."""
+
+    transfer: str
+    due_at: int | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reschedule:
+    """The end of a push that did not deliver everything. Giving up is a ledger entry."""
+
+    retries: Sequence[Retry]
+    ledger_of: dict[str, str]
+    now: datetime
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return tuple({self.ledger_of[retry.transfer] for retry in self.retries if retry.due_at is None})
+
+    def stage(self, transaction: Transaction) -> None:
+        for retry in self.retries:
+            waiting = (col(OutboxRow.transfer) == retry.transfer, col(OutboxRow.state) == WAITING)
+            if retry.due_at is not None:
+                transaction.connection.execute(
+                    update(OutboxRow).where(*waiting).values(due_at=retry.due_at, last_error=retry.error)
+                )
+                continue
+            row = transaction.connection.execute(
+                select(col(OutboxRow.recipient), col(OutboxRow.attempts)).where(*waiting).with_for_update()
+            ).one_or_none()
+            if row is not None:
+                transaction.connection.execute(
+                    update(OutboxRow).where(*waiting).values(state=DEAD, last_error=retry.error)
+                )
+                transaction.append(
+                    self.ledger_of[retry.transfer],
+                    TransferDead(
+                        time=self.now, transfer=retry.transfer, recipient=row.recipient, attempts=row.attempts
+                    ),
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Ends what was not delivered before its `exp`; an item that is handed out right now is left for the next round."""
+
+    ledger: str
+    transfers: Sequence[str]
+    now: datetime
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return (self.ledger,)
+
+    def stage(self, transaction: Transaction) -> int:
+        at = micros(self.now)
+        rows = transaction.connection.execute(
+            select(col(OutboxRow.transfer), col(OutboxRow.recipient), col(OutboxRow.attempts))
+            .where(
+                col(OutboxRow.transfer).in_(self.transfers),
+                col(OutboxRow.state) == WAITING,
+                col(OutboxRow.expires_at) <= at,
+            )
+            .with_for_update(skip_locked=True)
+        ).all()
+        if rows:
+            transaction.connection.execute(
+                update(OutboxRow)
+                .where(col(OutboxRow.transfer).in_([row.transfer for row in rows]))
+                .values(state=EXPIRED)
+            )
+        for row in rows:
+            transaction.append(
+                self.ledger,
+                TransferExpired(time=self.now, transfer=row.transfer, recipient=row.recipient, attempts=row.attempts),
+            )
+        return len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class UseToken:
+    """A request token's `jti` counts once on all nodes together."""
+
+    agency: str
+    jti: str
+    expires_at: int
+    now: int
+    ledgers: Sequence[str] = ()
+    message_id: None = None
+
+    def stage(self, transaction: Transaction) -> None:
+        staged = any(
+            row["agency"] == self.agency and row["jti"] == self.jti for row in transaction.rows.get(UsedToken, ())
+        )
+        known = transaction.connection.execute(
+            select(col(UsedToken.expires_at)).where(
+                col(UsedToken.agency) == self.agency, col(UsedToken.jti) == self.jti
+            )
+        ).one_or_none()
+        if staged or known is not None:
+            raise TokenUsedError("the token was used before")
+        transaction.insert(UsedToken, {"agency": self.agency, "jti": self.jti, "expires_at": self.expires_at})
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTokens:
+    """Drops the ids of tokens that have expired and can no longer be replayed."""
+
+    before: int
+    ledgers: Sequence[str] = ()
+    message_id: None = None
+
+    def stage(self, transaction: Transaction) -> None:
+        transaction.connection.execute(delete(UsedToken).where(col(UsedToken.expires_at) < self.before))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvent:
+    """An operator's or auditor's act: entries in one ledger, and rows that change with them."""
+
+    ledger: str
+    entries: Sequence[Entry]
+    apply: Callable[[Transaction], None] | None = None
+    rows: Sequence[tuple[type[SQLModel], dict[str, Any]]] = field(default_factory=tuple)
+    changes_config: bool = False
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return (self.ledger,)
+
+    def stage(self, transaction: Transaction) -> tuple[Placed, ...]:
+        if self.apply is not None:
+            self.apply(transaction)
+        for table, row in self.rows:
+            transaction.insert(table, row)
+        if self.changes_config:
+            transaction.config_changes()
+        return tuple(transaction.append(self.ledger, entry) for entry in self.entries)
+
+
+def reasons_json(reasons: Sequence[Any]) -> str:
+    return json.dumps([reason.as_json() for reason in reasons], separators=(",", ":"))

@@ -1,0 +1,299 @@
+"""The one write path: a thread that takes what is waiting and commits it together.
+
+    wait for a job; take up to 256 that are there
+    BEGIN
+      lock the heads of the ledgers they name, in order of name
+      read the configuration's version, the message ids already used
+      stage each job: it checks once more, appends its entry, leaves its rows
+      write entries, tiles, checkpoints, heads, rows
+    COMMIT                                                    <- the commit point
+    only now: proofs, and each caller gets its answer
+
+A crash before the commit point leaves nothing; after it, everything is there and the caller's retry finds it. An error
+*from* the commit leaves it unknown which of the two happened: no one gets a receipt, the connection is dropped, and the
+next batch starts from what the database then says (field experience: docs/explanation/trusted-stores.md).
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import structlog
+from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlmodel import SQLModel, col
+
+from gateway.errors import GatewayError, OperatorError, StoreUnavailableError
+from gateway.ledger.entry import Entry
+from gateway.store.append import CheckpointKeys, LedgerAppend, Memory, Placed
+from gateway.store.session import Database
+from gateway.store.tables import ConfigVersion, UsedMessageId
+
+BATCH: Final = 256
+BACKLOG: Final = 4096
+_log = structlog.get_logger("sinergi.recorder")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Transaction:
+    """What a job may use while it is staged. Rows and entries of a job that raises are forgotten."""
+
+    def __init__(self, connection: Connection, appends: Mapping[str, LedgerAppend]) -> None:
+        self.connection = connection
+        self.appends = appends
+        self.config_version: int = connection.execute(_CONFIG).scalar_one()
+        self.used_ids: set[tuple[str, str]] = set()
+        self.rows: dict[type[SQLModel], list[dict[str, Any]]] = {}
+
+    def append(self, ledger: str, entry: Entry) -> Placed:
+        return self.appends[ledger].append(entry)
+
+    def insert(self, table: type[SQLModel], row: dict[str, Any]) -> None:
+        """Written with all other rows of its table at the end of the batch."""
+        self.rows.setdefault(table, []).append(row)
+
+    def config_changes(self) -> None:
+        """Moves the configuration's version: whatever was decided before is decided again."""
+        self.connection.execute(update(ConfigVersion).values(version=col(ConfigVersion.version) + 1))
+        self.config_version += 1
+
+    def mark(self) -> tuple[dict[str, int], dict[type[SQLModel], int]]:
+        return (
+            {name: append.size for name, append in self.appends.items()},
+            {table: len(rows) for table, rows in self.rows.items()},
+        )
+
+    def forget(self, mark: tuple[dict[str, int], dict[type[SQLModel], int]]) -> None:
+        sizes, counts = mark
+        for name, size in sizes.items():
+            self.appends[name].forget(size)
+        for table, rows in self.rows.items():
+            del rows[counts.get(table, 0) :]
+
+    def flush(self) -> None:
+        for append in self.appends.values():
+            append.flush()
+        for table, rows in self.rows.items():
+            if rows:
+                self.connection.execute(insert(table), rows)
+
+
+class Job(Protocol[T_co]):
+    """One thing to be recorded, or refused, whole."""
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        """The ledgers it appends to."""
+        ...
+
+    @property
+    def message_id(self) -> tuple[str, str] | None:
+        """`(sender, jti)` when the job is about one; the batch looks them all up together."""
+        ...
+
+    def stage(self, transaction: Transaction) -> T_co:
+        """Raises a GatewayError, before it has changed anything through the connection, to be left out."""
+        ...
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[T]):
+    """A job's result, and how to prove the entries it appended."""
+
+    result: T
+    _provers: Mapping[str, Callable[[int], str]]
+
+    def proof(self, placed: Placed) -> str:
+        """A C2SP tlog-proof against the checkpoint that this commit published."""
+        return self._provers[placed.ledger](placed.index)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    job: Job[Any]
+    future: Future[Any] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class Figures:
+    """Counts since the start, for `/metrics`."""
+
+    commits: int = 0
+    jobs: int = 0
+    failures: int = 0
+    unknown: int = 0
+    largest_batch: int = 0
+
+
+class Recorder:
+    """Started once a process by `wiring.py`; `submit` may be called from any thread."""
+
+    def __init__(self, database: Database, keys: CheckpointKeys, memory: Memory | None = None) -> None:
+        self._database = database
+        self._keys = keys
+        self.memory = memory or Memory()
+        self.figures = Figures()
+        self._queue: queue.Queue[_Waiting | None] = queue.Queue(BACKLOG)
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._stopping = False
+        self.fatal: GatewayError | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive() and not self._stopping and self.fatal is None
+
+    @property
+    def waiting(self) -> int:
+        return self._queue.qsize()
+
+    def submit(self, job: Job[T]) -> "Future[Committed[T]]":
+        """The future resolves after the commit. Raises StoreUnavailableError when too much is waiting already."""
+        if self.fatal is not None:
+            raise StoreUnavailableError("the ledger needs an operator", retry_after=60)
+        if self._stopping:
+            raise StoreUnavailableError("the gateway is stopping")
+        waiting = _Waiting(job)
+        try:
+            self._queue.put_nowait(waiting)
+        except queue.Full as error:
+            raise StoreUnavailableError("too much is waiting") from error
+        return waiting.future
+
+    def stop(self, timeout: float = 30) -> None:
+        """Takes nothing more, commits what is waiting, ends."""
+        self._stopping = True
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        stopped = False
+        while not stopped:
+            first = self._queue.get()
+            batch: list[_Waiting] = []
+            taken: _Waiting | None = first
+            while True:
+                if taken is None:
+                    stopped = True
+                # A caller that went away before its job was taken: nothing of it happens.
+                elif taken.future.set_running_or_notify_cancel():
+                    batch.append(taken)
+                if len(batch) >= BATCH:
+                    break
+                try:
+                    taken = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            if batch:
+                self._record(batch)
+
+    def _record(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            self._attempt(batch)
+        except IntegrityError as error:
+            # Another process used the same message id or token between our look and our insert.
+            if len(batch) > 1:
+                for waiting in batch:
+                    self._record([waiting])
+            else:
+                self._fail(batch, _unavailable(error, "the row is already there"))
+        except DBAPIError as error:
+            self._fail(batch, _unavailable(error, "the database refused the batch"))
+        except StoreUnavailableError as error:
+            self._fail(batch, error)
+        except OperatorError as error:
+            # The ledger contradicts itself: nothing more is signed until an operator has looked.
+            self.fatal = error if error.code == "ledger.forked" else self.fatal
+            _log.critical("ledger_refused", code=error.code, detail=error.detail)
+            self._fail(batch, StoreUnavailableError("the ledger needs an operator", retry_after=60))
+        except Exception as error:  # noqa: BLE001 - whatever it is, every caller must get an answer
+            _log.exception("recorder_failed", error=type(error).__name__)
+            self._fail(batch, _unavailable(error, "the recorder failed"))
+
+    def _attempt(self, batch: Sequence[_Waiting]) -> None:
+        results: list[tuple[_Waiting, Any]] = []
+        refused: list[tuple[_Waiting, Exception]] = []
+        with self._database.write.connect() as connection:
+            outer = connection.begin()
+            try:
+                names = sorted({name for waiting in batch for name in waiting.job.ledgers})
+                appends = {name: LedgerAppend(connection, name, self._keys, self.memory) for name in names}
+                transaction = Transaction(connection, appends)
+                transaction.used_ids = _used_ids(connection, (waiting.job.message_id for waiting in batch))
+                for waiting in batch:
+                    mark = transaction.mark()
+                    try:
+                        results.append((waiting, waiting.job.stage(transaction)))
+                    except (OperatorError, DBAPIError):
+                        raise
+                    except Exception as error:  # noqa: BLE001 - one job's failure is not its neighbours'
+                        transaction.forget(mark)
+                        refused.append((waiting, error))
+                transaction.flush()
+            except BaseException:
+                outer.rollback()
+                raise
+            self._commit(connection, outer)
+        for append in appends.values():
+            append.committed()
+        self.figures.commits += 1
+        self.figures.jobs += len(batch)
+        self.figures.largest_batch = max(self.figures.largest_batch, len(batch))
+        provers = {name: append.prover() for name, append in appends.items()}
+        for waiting, result in results:
+            waiting.future.set_result(Committed(result, provers))
+        for waiting, reason in refused:
+            waiting.future.set_exception(reason)
+
+    def _commit(self, connection: Connection, outer: Any) -> None:
+        notices = connection.info.get("notices")
+        if notices is not None:
+            notices.clear()
+        try:
+            outer.commit()
+        except Exception:
+            # Unknown: the rows may be there. No receipt; this connection is not used again.
+            self.figures.unknown += 1
+            connection.invalidate()
+            raise
+        if notices:
+            # PostgreSQL, synchronous replication: a cancelled wait makes COMMIT succeed though no replica has it.
+            self.figures.unknown += 1
+            connection.invalidate()
+            raise StoreUnavailableError("the commit was not confirmed by the replicas")
+
+    def _fail(self, batch: Sequence[_Waiting], error: GatewayError) -> None:
+        self.figures.failures += len(batch)
+        for waiting in batch:
+            waiting.future.set_exception(error)
+
+
+def _unavailable(cause: BaseException, detail: str) -> StoreUnavailableError:
+    _log.error("store_unavailable", detail=detail, cause=type(cause).__name__)
+    error = StoreUnavailableError(detail)
+    error.__cause__ = cause
+    return error
+
+
+def _used_ids(connection: Connection, wanted: Iterable[tuple[str, str] | None]) -> set[tuple[str, str]]:
+    ids = sorted({message_id for message_id in wanted if message_id is not None})
+    if not ids:
+        return set()
+    rows = connection.execute(
+        select(col(UsedMessageId.sender), col(UsedMessageId.jti)).where(
+            tuple_(col(UsedMessageId.sender), col(UsedMessageId.jti)).in_(ids)
+        )
+    )
+    return {(sender, jti) for sender, jti in rows}
+
+
+_CONFIG = select(col(ConfigVersion.version)).where(col(ConfigVersion.id) == 1)
