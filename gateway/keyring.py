@@ -144,10 +144,8 @@ def read_private(path: Path) -> bytes:
 
 def read_passphrase(file: Path | None, environment: Mapping[str, str] = os.environ) -> bytes:
     """From the file (its last line end is not part of it), else from SINERGI_KEY_PASSPHRASE."""
-    if file is not None:
-        passphrase = read_private(file).rstrip(b"\r\n")
-    else:
-        passphrase = environment.get(PASSPHRASE_VARIABLE, "").encode()
+    given = environment.get(PASSPHRASE_VARIABLE, "").encode()
+    passphrase = given if file is None else read_private(file).rstrip(b"\r\n")
     if not passphrase:
         raise KeyringError(f"no passphrase: name a passphrase file, or set {PASSPHRASE_VARIABLE}")
     return passphrase

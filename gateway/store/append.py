@@ -48,10 +48,10 @@ class Memory:
     """The newest checkpoint that this process knows to be committed, a ledger: a rolled-back database contradicts it."""
 
     def __init__(self) -> None:
-        self._newest: dict[str, Checkpoint] = {}
+        self._newest: dict[str, tuple[Checkpoint, bytes]] = {}
 
     def require_extends(self, ledger: str, head: Checkpoint) -> None:
-        seen = self._newest.get(ledger)
+        seen = self.newest(ledger)
         if seen is None:
             return
         if head.size < seen.size or (head.size == seen.size and head.root != seen.root):
@@ -59,13 +59,21 @@ class Memory:
                 f"{ledger} has {head.size} entries, but {seen.size} were signed: the database was rolled back or exchanged"
             )
 
-    def remember(self, ledger: str, checkpoint: Checkpoint) -> None:
-        seen = self._newest.get(ledger)
+    def remember(self, ledger: str, checkpoint: Checkpoint, note: bytes) -> None:
+        seen = self.newest(ledger)
         if seen is None or checkpoint.size > seen.size:
-            self._newest[ledger] = checkpoint
+            self._newest[ledger] = (checkpoint, note)
 
     def newest(self, ledger: str) -> Checkpoint | None:
-        return self._newest.get(ledger)
+        held = self._newest.get(ledger)
+        return None if held is None else held[0]
+
+    def ledgers(self) -> frozenset[str]:
+        return frozenset(self._newest)
+
+    def notes(self) -> dict[str, bytes]:
+        """The signed notes, for keeping elsewhere."""
+        return {ledger: note for ledger, (_, note) in list(self._newest.items())}
 
 
 def verified_head(head: LedgerHead, keys: CheckpointKeys) -> VerifiedCheckpoint:
@@ -179,7 +187,7 @@ class LedgerAppend:
             raise LedgerForkedError(f"the head of {self.ledger} moved under its lock")
 
     def committed(self) -> None:
-        self._memory.remember(self.ledger, self.checkpoint)
+        self._memory.remember(self.ledger, self.checkpoint, self.note)
 
     def prover(self) -> Callable[[int], str]:
         """Inclusion proofs against this transaction's checkpoint, from the tiles it has in hand."""

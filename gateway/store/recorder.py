@@ -196,7 +196,7 @@ class Recorder:
             if batch:
                 self._record(batch)
 
-    def _record(self, batch: Sequence[_Waiting]) -> None:
+    def _record(self, batch: Sequence[_Waiting], *, again: bool = False) -> None:
         try:
             self._attempt(batch)
         except IntegrityError as error:
@@ -204,6 +204,9 @@ class Recorder:
             if len(batch) > 1:
                 for waiting in batch:
                     self._record([waiting])
+            elif not again:
+                # The other has committed by now: the job's own look will find what it did.
+                self._record(batch, again=True)
             else:
                 self._fail(batch, _unavailable(error, "the row is already there"))
         except DBAPIError as error:

@@ -1,0 +1,166 @@
+"""Every setting: one TOML file, and environment variables over it (`SINERGI_SERVER__PORT=8443`).
+
+A key that is not here is refused: a misspelt setting is a setting that does not work. The table of
+docs/reference/settings.md is made from these classes.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from gateway.envelope import AGENCY_ID, Limits
+from gateway.errors import OperatorError
+
+CONFIG_VARIABLE: Final = "SINERGI_CONFIG"
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True)
+
+
+class GatewaySettings(BaseModel):
+    model_config = _STRICT
+    id: str = Field(
+        "sinergi-banten", description="The gateway's own id: `iss` of its receipts, `aud` of request tokens."
+    )
+    public_url: str = Field("http://127.0.0.1:8080", description="What clients call; `htu` is compared with it.")
+    origin: str | None = Field(
+        None, description="First part of every ledger's origin; the host of `public_url` if unset."
+    )
+    state_dir: Path = Field(Path("var"), description="Where newest checkpoints are kept outside the database.")
+
+    @field_validator("id")
+    @classmethod
+    def _id(cls, value: str) -> str:
+        if not AGENCY_ID.fullmatch(value):
+            raise ValueError("an id is 1 to 63 lower-case letters, digits and inner hyphens")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("public_url is an http(s) URL of a host and perhaps a path")
+        return value.rstrip("/")
+
+    def ledger_origin(self, ledger: str) -> str:
+        """The C2SP origin of a ledger, for instance `gateway.example/ledger/pks-banten-2025`."""
+        host = self.origin or urlsplit(self.public_url).netloc
+        return f"{host}/ledger/{ledger}"
+
+
+class DatabaseSettings(BaseModel):
+    model_config = _STRICT
+    url: str = Field(
+        "sqlite:///var/sinergi.db", description="`sqlite:////path/file.db` or `postgresql://user@host/name`."
+    )
+    password_file: Path | None = Field(None, description="File with the database password; never written in the URL.")
+    owner_url: str | None = Field(
+        None, description="PostgreSQL: the role that owns the tables, for `init` and `migrate`."
+    )
+    owner_password_file: Path | None = Field(None, description="File with the owner's password.")
+
+
+class KeySettings(BaseModel):
+    model_config = _STRICT
+    sign: str = Field("file:var/keys/sign.pem", description="URI of the key for receipts, releases and push tokens.")
+    checkpoint: str = Field("file:var/keys/checkpoint.pem", description="URI of the Ed25519 key for checkpoints.")
+    storage: str = Field("file:var/keys/storage.pem", description="URI of the key that wraps stored messages' keys.")
+    index: str = Field("file:var/keys/index.pem", description="URI of the key of the subject index.")
+    passphrase_file: Path | None = Field(None, description="Passphrase of the key files; else SINERGI_KEY_PASSPHRASE.")
+
+
+class ServerSettings(BaseModel):
+    model_config = _STRICT
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on.")
+    tls_certificate: Path | None = Field(None, description="PEM chain; with `tls_key` the server speaks TLS.")
+    tls_key: Path | None = Field(None, description="PEM key of the certificate.")
+    client_ca: Path | None = Field(None, description="PEM authorities whose client certificates are accepted.")
+    require_client_certificate: bool = Field(False, description="Refuse connections without one (needs `client_ca`).")
+    body_timeout: float = Field(20.0, gt=0, description="Seconds that a request body may take to arrive.")
+    graceful_timeout: int = Field(20, ge=1, description="Seconds for running requests after a stop signal.")
+    metrics_token_file: Path | None = Field(None, description="If set, `/metrics` wants this bearer token.")
+
+
+class DeliverySettings(BaseModel):
+    model_config = _STRICT
+    push: bool = Field(True, description="Push to agencies that have an endpoint.")
+    lease_seconds: int = Field(60, ge=5, description="How long a handed-out item is not handed out again.")
+    timeout: float = Field(15.0, gt=0, description="Seconds for one push, connecting included.")
+    page: int = Field(100, ge=1, le=100, description="Messages in one push.")
+    poll_seconds: float = Field(0.5, gt=0, description="How often the outbox is looked at when nothing else woke it.")
+    max_wait: int = Field(30, ge=0, le=60, description="Longest long poll of the inbox, in seconds.")
+    retry_limit: int = Field(16, ge=1, description="Attempts before a pushed message is dead.")
+
+
+class LimitSettings(BaseModel):
+    model_config = _STRICT
+    message_bytes: int = Field(1_048_576, ge=4096, description="Bytes of one message.")
+    disclosures: int = Field(256, ge=1, description="Disclosures of one message.")
+    depth: int = Field(32, ge=4, description="Depth of nested objects and arrays.")
+    validity_days: int = Field(7, ge=1, description="Longest `exp` - `iat`.")
+    leeway_seconds: int = Field(60, ge=0, description="How far clocks may differ.")
+
+    def limits(self) -> Limits:
+        return Limits(
+            self.message_bytes,
+            self.disclosures,
+            self.depth,
+            timedelta(days=self.validity_days),
+            timedelta(seconds=self.leeway_seconds),
+        )
+
+
+class LogSettings(BaseModel):
+    model_config = _STRICT
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is written.")
+    format: Literal["json", "console"] = Field("json", description="One JSON object a line, or lines for people.")
+
+
+class Settings(BaseSettings):
+    """All of it. `load_settings` reads it; nothing else may."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SINERGI_", env_nested_delimiter="__", extra="forbid", frozen=True, toml_file=None
+    )
+    gateway: GatewaySettings = GatewaySettings()
+    database: DatabaseSettings = DatabaseSettings()
+    keys: KeySettings = KeySettings()
+    server: ServerSettings = ServerSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
+    """The file's values under the environment's under `overrides`. Raises OperatorError, naming every bad setting."""
+    if file is not None and not file.is_file():
+        raise OperatorError(f"{file} is not there: run `sinergi init` or name another file with --config")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    try:
+        return FromFile(**overrides)
+    except ValidationError as error:
+        # Only places and rules: a value may be a secret in the wrong line.
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_input=False)
+        )
+        raise OperatorError(f"the settings are not valid: {faults}") from None
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"{file} is not valid TOML") from error

@@ -1,0 +1,69 @@
+"""The picture of agencies, keys and agreements that decisions are made on, and how it is kept fresh.
+
+A process may hold an old picture for a moment: the recorder compares versions under its lock, and what was judged on an
+old one is judged again. So a revoked key is refused on every node from the commit of its revocation on.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from gateway.agreement import Agreement, agreement_from_json
+from gateway.directory import Directory
+from gateway.store import queries
+from gateway.store.session import Database
+
+REFRESH_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    version: int
+    directory: Directory
+    agreements: Mapping[str, Agreement]
+
+
+class Configuration:
+    """Loads at once; `refresh` is called every second by the server, `reload` when the recorder says so."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._agreements: dict[tuple[str, int], Agreement] = {}
+        self._snapshot = self._load()
+        self._checked = clock()
+
+    def current(self) -> Snapshot:
+        """At most about a second old; costs nothing."""
+        return self._snapshot
+
+    def reload(self) -> Snapshot:
+        """Reads the version, and everything when it moved. Blocks: call it from a thread."""
+        with self._lock:
+            with self._database.reading() as session:
+                version = queries.config_version(session)
+            if version != self._snapshot.version:
+                self._snapshot = self._load()
+            self._checked = self._clock()
+            return self._snapshot
+
+    @property
+    def age(self) -> float:
+        """Seconds since the picture was last known to be true."""
+        return self._clock() - self._checked
+
+    def _load(self) -> Snapshot:
+        with self._database.reading() as session:
+            version = queries.config_version(session)
+            directory = queries.load_directory(session, version)
+            rows = queries.active_agreements(session)
+            for row in rows:
+                # Compiling the rules takes milliseconds: only what is new is compiled.
+                if (row.id, row.version) not in self._agreements:
+                    self._agreements[row.id, row.version] = agreement_from_json(row.document)
+            agreements = {row.id: self._agreements[row.id, row.version] for row in rows}
+        return Snapshot(version, directory, MappingProxyType(agreements))

@@ -1,0 +1,278 @@
+"""Named reads. Each function is one question, its SQL inside; none of them changes anything."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from gateway.directory import Agency, AgencyKey, Directory, Endpoint, directory, parse_endpoint
+from gateway.errors import NotFoundError
+from gateway.jose import public_key_from_jwk
+from gateway.ledger.merkle import inclusion_proof
+from gateway.ledger.proof import format_proof
+from gateway.ledger.tiles import TILE_WIDTH, TileReader
+from gateway.store.identity import first_id
+from gateway.store.tables import (
+    ACCEPTED,
+    WAITING,
+    AcknowledgementRow,
+    AgencyKeyRow,
+    AgencyRow,
+    AgreementRow,
+    AuditorRow,
+    ConfigVersion,
+    GatewayKeyRow,
+    LedgerCheckpoint,
+    LedgerEntry,
+    LedgerHead,
+    LedgerTile,
+    OutboxRow,
+    SubjectIndex,
+    TransferCode,
+    TransferRow,
+    moment,
+)
+
+
+def config_version(session: Session) -> int:
+    return session.exec(select(ConfigVersion.version)).one()
+
+
+def load_directory(session: Session, version: int) -> Directory:
+    agencies = [
+        Agency(row.id, row.name, row.status, _endpoint(row))
+        for row in session.exec(select(AgencyRow).order_by(col(AgencyRow.id)))
+    ]
+    keys = [
+        AgencyKey(
+            row.agency,
+            public_key_from_jwk(json.loads(row.jwk)),
+            moment(row.not_before),
+            moment(row.not_after),
+            row.status,
+            moment(row.changed_at),
+        )
+        for row in session.exec(select(AgencyKeyRow).order_by(col(AgencyKeyRow.not_before)))
+    ]
+    return directory(agencies, keys, version)
+
+
+def _endpoint(row: AgencyRow) -> Endpoint | None:
+    if row.endpoint_url is None or row.paused_reason is not None:
+        return None
+    return parse_endpoint(row.endpoint_url, row.endpoint_networks.split(), row.endpoint_ca_file)
+
+
+def agencies(session: Session) -> Sequence[AgencyRow]:
+    return session.exec(select(AgencyRow).order_by(col(AgencyRow.id))).all()
+
+
+def active_agreements(session: Session) -> Sequence[AgreementRow]:
+    return session.exec(select(AgreementRow).where(col(AgreementRow.active))).all()
+
+
+def agreement_version(session: Session, agreement: str) -> int | None:
+    """The highest version that was ever activated."""
+    return session.exec(select(func.max(AgreementRow.version)).where(AgreementRow.id == agreement)).one()
+
+
+def gateway_keys(session: Session) -> Sequence[GatewayKeyRow]:
+    return session.exec(select(GatewayKeyRow).order_by(col(GatewayKeyRow.not_before))).all()
+
+
+def recorded(session: Session, sender: str, jti: str) -> Sequence[TransferRow]:
+    """Every judged message of this sender under this `jti`; more than one when it was used for other bytes."""
+    return session.exec(
+        select(TransferRow).where(TransferRow.sender == sender, TransferRow.jti == jti).order_by(col(TransferRow.id))
+    ).all()
+
+
+def transfer(session: Session, transfer_id: str) -> TransferRow:
+    """Raises NotFoundError."""
+    row = session.get(TransferRow, transfer_id)
+    if row is None:
+        raise NotFoundError("no such transfer")
+    return row
+
+
+def transfers(session: Session, ids: Iterable[str]) -> dict[str, TransferRow]:
+    wanted = list(ids)
+    rows = session.exec(select(TransferRow).where(col(TransferRow.id).in_(wanted))).all() if wanted else ()
+    return {row.id: row for row in rows}
+
+
+def acknowledgements(session: Session, transfer_id: str) -> Sequence[AcknowledgementRow]:
+    return session.exec(
+        select(AcknowledgementRow)
+        .where(AcknowledgementRow.transfer == transfer_id)
+        .order_by(col(AcknowledgementRow.position))
+    ).all()
+
+
+def outbox(session: Session, transfer_id: str) -> OutboxRow | None:
+    return session.get(OutboxRow, transfer_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An accepted message that another one refers to, and whether an accepted reply to it exists already."""
+
+    row: TransferRow
+    answered: bool
+
+
+def replied_to(session: Session, transfer_id: str) -> Reply | None:
+    row = session.get(TransferRow, transfer_id)
+    if row is None:
+        return None
+    answer = session.exec(
+        select(TransferRow.id)
+        .where(TransferRow.in_reply_to == transfer_id, TransferRow.decision == ACCEPTED)
+        .where(TransferRow.sender == row.recipient)
+        .limit(1)
+    ).first()
+    return Reply(row, answer is not None)
+
+
+def due_recipients(session: Session, now: int) -> Sequence[str]:
+    """Agencies for which something waits that may be handed out now."""
+    return session.exec(
+        select(OutboxRow.recipient).where(OutboxRow.state == WAITING, OutboxRow.due_at <= now).distinct()
+    ).all()
+
+
+def backlog(session: Session) -> dict[str, int]:
+    rows = session.exec(
+        select(OutboxRow.recipient, func.count()).where(OutboxRow.state == WAITING).group_by(OutboxRow.recipient)
+    )
+    return dict(rows.all())
+
+
+def anything_due(session: Session, recipient: str, now: int) -> bool:
+    return (
+        session.exec(
+            select(OutboxRow.transfer)
+            .where(OutboxRow.recipient == recipient, OutboxRow.state == WAITING, OutboxRow.due_at <= now)
+            .where(OutboxRow.expires_at > now)
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def expired(session: Session, now: int, limit: int) -> Sequence[tuple[str, str]]:
+    """(ledger, transfer) of what is past its `exp` and not handed out at this moment."""
+    rows = session.exec(
+        select(TransferRow.ledger, TransferRow.id)
+        .join(OutboxRow, col(OutboxRow.transfer) == col(TransferRow.id))
+        .where(OutboxRow.state == WAITING, OutboxRow.expires_at <= now, OutboxRow.due_at <= now)
+        .limit(limit)
+    )
+    return [(ledger, transfer_id) for ledger, transfer_id in rows]
+
+
+def auditor_by_token(session: Session, token_hash: str) -> AuditorRow | None:
+    return session.exec(select(AuditorRow).where(AuditorRow.token_hash == token_hash)).one_or_none()
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """An auditor's question. `subject`, `case` and `officer` are keyed tokens, never the identifier."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    type: str | None = None
+    sender: str | None = None
+    recipient: str | None = None
+    decision: str | None = None
+    code: str | None = None
+    clause: str | None = None
+    tokens: tuple[tuple[str, str], ...] = ()
+    before: str | None = None
+    limit: int = 50
+
+
+def search(session: Session, question: Search) -> Sequence[TransferRow]:
+    """Newest first, one more than `limit` when there is a next page; `before` is the last id of the page before."""
+    statement = select(TransferRow)
+    equal = {
+        TransferRow.type: question.type,
+        TransferRow.sender: question.sender,
+        TransferRow.recipient: question.recipient,
+        TransferRow.decision: question.decision,
+        TransferRow.clause: question.clause,
+    }
+    for column, value in equal.items():
+        if value is not None:
+            statement = statement.where(col(column) == value)
+    if question.since is not None:
+        statement = statement.where(col(TransferRow.id) >= first_id(question.since))
+    if question.until is not None:
+        statement = statement.where(col(TransferRow.id) < first_id(question.until))
+    if question.before is not None:
+        statement = statement.where(col(TransferRow.id) < question.before)
+    if question.code is not None:
+        coded = select(TransferCode.transfer).where(TransferCode.code == question.code)
+        statement = statement.where(col(TransferRow.id).in_(coded))
+    for kind, token in question.tokens:
+        found = select(SubjectIndex.transfer).where(SubjectIndex.kind == kind, SubjectIndex.token == token)
+        statement = statement.where(col(TransferRow.id).in_(found))
+    return session.exec(statement.order_by(col(TransferRow.id).desc()).limit(question.limit + 1)).all()
+
+
+def ledgers(session: Session) -> Sequence[LedgerHead]:
+    return session.exec(select(LedgerHead).order_by(col(LedgerHead.ledger))).all()
+
+
+def ledger_head(session: Session, ledger: str) -> LedgerHead:
+    """Raises NotFoundError."""
+    head = session.get(LedgerHead, ledger)
+    if head is None:
+        raise NotFoundError("no such ledger")
+    return head
+
+
+def tile(session: Session, ledger: str, level: int, index: int) -> bytes:
+    """The tile as it is now, perhaps wider than asked for. Raises NotFoundError."""
+    data = session.exec(
+        select(LedgerTile.data).where(
+            LedgerTile.ledger == ledger, LedgerTile.level == level, LedgerTile.position == index
+        )
+    ).one_or_none()
+    if data is None:
+        raise NotFoundError("no such tile")
+    return data
+
+
+def leaves(session: Session, ledger: str, index: int, count: int) -> Sequence[bytes]:
+    """`count` leaves of entry bundle `index`, fewer when the ledger is shorter."""
+    first = index * TILE_WIDTH
+    return session.exec(
+        select(LedgerEntry.leaf)
+        .where(LedgerEntry.ledger == ledger, LedgerEntry.position >= first, LedgerEntry.position < first + count)
+        .order_by(col(LedgerEntry.position))
+    ).all()
+
+
+def leaf(session: Session, ledger: str, position: int) -> bytes:
+    found = session.get(LedgerEntry, (ledger, position))
+    if found is None:
+        raise NotFoundError("no such entry")
+    return found.leaf
+
+
+def proof(session: Session, ledger: str, position: int) -> str:
+    """The inclusion proof that went out with the entry's receipt: against the first checkpoint that covers it."""
+    checkpoint = session.exec(
+        select(LedgerCheckpoint)
+        .where(LedgerCheckpoint.ledger == ledger, LedgerCheckpoint.size > position)
+        .order_by(col(LedgerCheckpoint.size))
+        .limit(1)
+    ).first()
+    if checkpoint is None:
+        raise NotFoundError("no such entry")
+    reader = TileReader(checkpoint.size, lambda level, index, _width: tile(session, ledger, level, index))
+    return format_proof(position, inclusion_proof(position, checkpoint.size, reader.node), checkpoint.note)
