@@ -19,10 +19,6 @@ SUBJECT_KINDS: Final = frozenset({NIK, TRAVEL_DOCUMENT, PHONE, NIP})
 _BY_NAME: Final = {"nik": NIK, "nip": NIP, "phone": PHONE}
 
 
-def case_value(case_type: str, number: str) -> str:
-    return f"{case_type} {number}"
-
-
 def travel_document_value(issuing_state: str, number: str) -> str:
     """How a travel document is named in a search: issuing state (alpha-3) and number."""
     return f"{issuing_state}{number}"
@@ -32,7 +28,7 @@ def identifiers(claims: Claims, body: dict[str, Any]) -> frozenset[tuple[str, st
     """Pairs of kind and value: case and officer of the claims, and every NIK, NIP, phone and travel document of the body."""
     found = set(_walk(body))
     if claims.case is not None:
-        found.add((CASE, case_value(claims.case.type, claims.case.number)))
+        found.add((CASE, claims.case.number))
     if claims.officer is not None:
         found.add((OFFICER, claims.officer.id))
     return frozenset(found)

@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from gateway import catalogue, keyring, resources
 from gateway.catalogue import Catalogue
 from gateway.errors import KeyringError
+from gateway.record import RecordWriter
 from gateway.settings import Settings
 from gateway.store.append import CheckpointKeys
 from gateway.store.checkpoint_files import CheckpointFiles
@@ -115,15 +116,13 @@ def open_gateway(settings: Settings, clock: Callable[[], datetime] = now) -> Ite
         configuration = Configuration(store.database)
         sealer, tokens = Sealer(store.keys.storage), SubjectTokens(store.keys.index)
         exchange = Exchange(
-            gateway_id=settings.gateway.id,
             limits=settings.limits.limits(),
             catalogue=messages,
             configuration=configuration,
             database=store.database,
             recorder=store.recorder,
+            writer=RecordWriter(settings.gateway.id, messages, sealer, tokens, store.keys.sign),
             sealer=sealer,
-            tokens=tokens,
-            signer=store.keys.sign,
             clock=clock,
         )
         yield Gateway(store, messages, configuration, exchange, tokens, sealer, clock)

@@ -118,23 +118,25 @@ def outbox(session: Session, transfer_id: str) -> OutboxRow | None:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An accepted message that another one refers to, and whether an accepted reply to it exists already."""
+    """An accepted message that another one refers to, whether it was answered, and whether it was cancelled or recalled."""
 
     row: TransferRow
     answered: bool
+    ended: bool
 
 
 def replied_to(session: Session, transfer_id: str) -> Reply | None:
     row = session.get(TransferRow, transfer_id)
     if row is None:
         return None
-    answer = session.exec(
-        select(TransferRow.id)
+    replies = session.exec(
+        select(TransferRow.sender, TransferRow.type)
         .where(TransferRow.in_reply_to == transfer_id, TransferRow.decision == ACCEPTED)
-        .where(TransferRow.sender == row.recipient)
-        .limit(1)
-    ).first()
-    return Reply(row, answer is not None)
+        .distinct()
+    ).all()
+    answered = any(sender == row.recipient for sender, _ in replies)
+    names = {type_.partition("/")[0] for _, type_ in replies}
+    return Reply(row, answered, any(name == "recall" or name.endswith(".cancellation") for name in names))
 
 
 def due_recipients(session: Session, now: int) -> Sequence[str]:
