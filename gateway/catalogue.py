@@ -1,0 +1,207 @@
+"""Message types: what the body of each must look like, and which of its fields may be withheld.
+
+Decides whether a body conforms to its type, and answers with every violation at once; derives from each schema the
+release schema, in which every sensitive field is optional; knows the code lists. Leaves to `agreement` who may send what
+and what is withheld. Only `read` and `load` touch files; nothing is ever fetched.
+
+How a schema judges and what becomes of it at release is in `schema`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import rfc8785
+
+from gateway.errors import Reason, SchemaInvalidError
+from gateway.schema import Judge, released, self_contained, sensitive_pointers
+
+PINS: Final = "digests.json"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeEntry:
+    """One code with its labels; `more` holds what its list adds (level, group, valid_from, valid_to).
+
+    `provenance` is public, general-knowledge or proposed: the latter two are for the agencies to confirm.
+    """
+
+    code: str
+    en: str
+    id: str
+    provenance: str
+    more: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeList:
+    """A list of codes, in the order of its file, which is an order of rank where the list has one."""
+
+    name: str
+    title_en: str
+    title_id: str
+    source: str
+    entries: Mapping[str, CodeEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageType:
+    """One major version of one message type.
+
+    `schema` is self-contained (every `$ref` points into its own `$defs`); `digest` is over its RFC 8785 form, so it
+    changes with any shared definition or code list that the type uses. `sensitive` holds pointer patterns such as
+    `/body/crossings/*/document`, where `*` is any array index.
+    """
+
+    name: str
+    version: int
+    title_en: str
+    title_id: str
+    description_en: str
+    description_id: str
+    schema: Mapping[str, Any]
+    release_schema: Mapping[str, Any]
+    digest: str
+    sensitive: frozenset[str]
+
+    @property
+    def type(self) -> str:
+        """The claim: `early-warning.report/1`."""
+        return f"{self.name}/{self.version}"
+
+
+class Catalogue:
+    """All message types and code lists of one folder; build it with `load`."""
+
+    __slots__ = ("_codes", "_full", "_released", "_types")
+
+    def __init__(self, documents: Mapping[str, Any]) -> None:
+        """From documents by path inside the schemas folder; raises SchemaInvalidError. Pins are `load`'s business."""
+        by_id = {document["$id"]: document for document in documents.values()}
+        if len(by_id) != len(documents):
+            raise SchemaInvalidError("two documents have the same $id")
+        types = [_message_type(path, by_id) for path in sorted(documents) if path.endswith("/schema.json")]
+        self._types = MappingProxyType({entry.type: entry for entry in types})
+        self._full = {entry.type: Judge(entry.schema) for entry in types}
+        self._released = {entry.type: Judge(entry.release_schema) for entry in types}
+        self._codes = {
+            path.removeprefix("codes/").removesuffix(".json"): _code_list(path, document)
+            for path, document in documents.items()
+            if path.startswith("codes/")
+        }
+
+    def get(self, type_: str) -> MessageType | None:
+        """The message type of a `type` claim such as `early-warning.report/1`."""
+        return self._types.get(type_)
+
+    def types(self) -> tuple[MessageType, ...]:
+        """Every message type, by name and version."""
+        return tuple(sorted(self._types.values(), key=lambda entry: (entry.name, entry.version)))
+
+    def codes(self, name: str) -> frozenset[str]:
+        """The codes of a list, for instance `purpose`; KeyError if there is no such list."""
+        return frozenset(self._codes[name].entries)
+
+    def code_list(self, name: str) -> CodeList:
+        """A list with labels; KeyError if there is no such list."""
+        return self._codes[name]
+
+    def code_lists(self) -> tuple[CodeList, ...]:
+        """Every list, by name."""
+        return tuple(self._codes[name] for name in sorted(self._codes))
+
+    def violations(self, type_: str, body: Any) -> tuple[Reason, ...]:
+        """Everything wrong with a body as sent, at most 64 reasons by pointer; empty if it conforms."""
+        return _judged(self._full.get(type_), body)
+
+    def release_violations(self, type_: str, body: Any) -> tuple[Reason, ...]:
+        """The same for a body as released: sensitive fields may be missing."""
+        return _judged(self._released.get(type_), body)
+
+
+def load(directory: Path) -> Catalogue:
+    """The catalogue of a folder; SchemaInvalidError if any file or type differs from its pinned digest, or has none."""
+    documents = read(directory)
+    catalogue = Catalogue(documents)
+    pinned = _parse(directory / PINS)
+    for kind, actual in pins(documents, catalogue).items():
+        wrong = sorted(set(actual.items()) ^ set(pinned.get(kind, {}).items()))
+        if wrong:
+            raise SchemaInvalidError(f"{kind}: {wrong[0][0]} is not what {PINS} pins")
+    return catalogue
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """Every schema, definition and code list of a folder by relative path; examples and pins are not among them."""
+    paths = {path.relative_to(directory): path for path in directory.rglob("*.json")}
+    return {
+        relative.as_posix(): _parse(path)
+        for relative, path in sorted(paths.items())
+        if relative.name != PINS and "examples" not in relative.parts
+    }
+
+
+def pins(documents: Mapping[str, Any], catalogue: Catalogue) -> dict[str, dict[str, str]]:
+    """What `digests.json` must say: a digest a file and, as agencies see them, a digest a type."""
+    return {
+        "files": {path: digest(document) for path, document in sorted(documents.items())},
+        "types": {entry.type: entry.digest for entry in catalogue.types()},
+    }
+
+
+def digest(document: Any) -> str:
+    """`sha256:` and the hexadecimal SHA-256 of the RFC 8785 form: independent of layout and order of members."""
+    return "sha256:" + hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+
+
+def _parse(path: Path) -> Any:
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        parsed = dict(pairs)
+        if len(parsed) != len(pairs):
+            raise SchemaInvalidError(f"{path.name}: a member appears twice")
+        return parsed
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=members)
+    except (OSError, ValueError) as error:
+        raise SchemaInvalidError(f"{path} cannot be read as JSON") from error
+
+
+def _message_type(path: str, by_id: Mapping[str, Any]) -> MessageType:
+    name, version, _ = path.split("/")
+    identifier = f"urn:sinergi:schema:{name}:{version}"
+    if identifier not in by_id:
+        raise SchemaInvalidError(f"{path}: its $id must be {identifier}")
+    schema = self_contained(identifier, by_id)
+    return MessageType(
+        name=name,
+        version=int(version),
+        title_en=schema["title"],
+        title_id=schema["x-title-id"],
+        description_en=schema["description"],
+        description_id=schema["x-description-id"],
+        schema=schema,
+        release_schema={**released(schema), "$id": f"{identifier}:release"},
+        digest=digest(schema),
+        sensitive=sensitive_pointers(schema),
+    )
+
+
+def _code_list(path: str, document: Mapping[str, Any]) -> CodeList:
+    entries = {}
+    for entry in document["codes"]:
+        more = {key: value for key, value in entry.items() if key not in {"code", "en", "id", "provenance"}}
+        provenance = entry.get("provenance", document["provenance"])
+        entries[entry["code"]] = CodeEntry(entry["code"], entry["en"], entry["id"], provenance, MappingProxyType(more))
+    if len(entries) != len(document["codes"]):
+        raise SchemaInvalidError(f"{path}: a code appears twice")
+    name = path.removeprefix("codes/").removesuffix(".json")
+    return CodeList(name, document["title"], document["x-title-id"], document["source"], MappingProxyType(entries))
+
+
+def _judged(judge: Judge | None, body: Any) -> tuple[Reason, ...]:
+    return (Reason("schema.unknown", pointer="/type"),) if judge is None else judge.violations(body)
