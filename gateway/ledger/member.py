@@ -1,0 +1,180 @@
+"""What each member of a ledger entry may hold. One name means one thing in every kind of entry.
+
+Every form is bounded, and none takes free text, because an entry is public and can never be erased: names are codes of
+agreements and catalogues, accounts are opaque ids, keys are thumbprints, digests are of things that cannot be guessed.
+Where a caller's own word could slip in, sixteen digits in a row, the shape of a NIK, are refused.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from gateway.errors import LedgerInvalidError
+
+REASONS_LIMIT: Final = 64
+FILTERS_LIMIT: Final = 32
+POINTERS_LIMIT: Final = 256
+POINTER_LIMIT: Final = 512
+CLAUSE_LIMIT: Final = 200
+ACKNOWLEDGED: Final = frozenset({"delivered", "processed", "rejected"})
+
+Form = Callable[[Any], bool]
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with six digits and `Z`, so that the order of strings is the order of time.
+
+    Raises LedgerInvalidError for a naive datetime: an entry's time never depends on a machine's time zone.
+    """
+    if moment.utcoffset() is None:
+        raise LedgerInvalidError("a datetime without a time zone")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def instant(text: str) -> datetime:
+    """The moment of what `timestamp` wrote; its exact inverse. Raises LedgerInvalidError."""
+    if not _is_time(text):
+        raise LedgerInvalidError("a time is not RFC 3339 in UTC with microseconds")
+    return datetime.fromisoformat(text)
+
+
+def recordable(value: str) -> str | None:
+    """`value` if it may stand in an entry as a code, else None: how an auditor's filter becomes a recorded one."""
+    return value if _is_code(value) else None
+
+
+_NIK: Final = re.compile(r"\d{16}")
+
+
+def _matching(pattern: str) -> Form:
+    compiled = re.compile(pattern, re.ASCII)
+    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
+
+
+_is_name: Final = _matching(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_is_word: Final = _matching(r"[A-Za-z0-9][A-Za-z0-9._:/+#-]{0,127}")
+_is_transfer: Final = _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
+_is_thumbprint: Final = _matching(r"[A-Za-z0-9_-]{43}")  # RFC 7638, SHA-256
+_is_sha256: Final = _matching(r"[0-9a-f]{64}")
+_is_pointer: Final = _matching(r"(?:/(?:[!-.0-}]|~[01])*){0,64}")  # RFC 6901, printable ASCII
+_has_time_form: Final = _matching(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z")
+_has_date_form: Final = _matching(r"\d{4}-\d\d-\d\d")
+
+
+def _is_code(value: object) -> bool:
+    return _is_word(value) and _NIK.search(str(value)) is None
+
+
+def _is_clause(value: object) -> bool:
+    """The agreement's own reference, as in `Pasal 5 ayat (2) huruf a`."""
+    return isinstance(value, str) and 0 < len(value) <= CLAUSE_LIMIT and value.isprintable()
+
+
+def _is_time(value: object) -> bool:
+    if not isinstance(value, str) or not _has_time_form(value):
+        return False
+    try:
+        return datetime.fromisoformat(value).utcoffset() == timedelta(0)
+    except ValueError:
+        return False
+
+
+def _is_date(value: object) -> bool:
+    if not isinstance(value, str) or not _has_date_form(value):
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_version(value: object) -> bool:
+    return _is_count(value) or _is_name(value)
+
+
+def _is_short_pointer(value: object) -> bool:
+    return _is_pointer(value) and len(str(value)) <= POINTER_LIMIT
+
+
+def _is_pointers(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= POINTERS_LIMIT and all(map(_is_short_pointer, value))
+
+
+def _is_reason(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() <= _REASON.keys()
+        and "code" in value
+        and all(_REASON[name](held) for name, held in value.items())
+    )
+
+
+def _is_reasons(value: object) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= REASONS_LIMIT and all(map(_is_reason, value))
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and len(value) == len(set(map(str, value))) and all(map(_is_name, value))
+
+
+def _is_filters(value: object) -> bool:
+    """Names of filters and, where it is a code, what was asked for; `null` where it may not be told."""
+    return (
+        isinstance(value, dict)
+        and len(value) <= FILTERS_LIMIT
+        and all(_is_name(name) and (held is None or _is_code(held)) for name, held in value.items())
+    )
+
+
+_REASON: Final[Mapping[str, Form]] = {"code": _is_name, "clause": _is_clause, "pointer": _is_short_pointer}
+
+FORMS: Final[Mapping[str, Form]] = MappingProxyType(
+    {
+        "about": _is_code,
+        "agency": _is_name,
+        "agreement": _is_name,
+        "agreement_version": _is_version,
+        "attempts": _is_count,
+        "auditor": _is_code,
+        "classification": _is_name,
+        "clause": _is_clause,
+        "commitment": _is_sha256,
+        "digest": _is_sha256,
+        "event": lambda value: isinstance(value, str) and value in ACKNOWLEDGED,
+        "exp": _is_count,
+        "filters": _is_filters,
+        "gateway": _is_name,
+        "key": _is_thumbprint,
+        "kind": _is_name,
+        "not_after": _is_time,
+        "not_before": _is_time,
+        "purpose": _is_name,
+        "reasons": _is_reasons,
+        "receipt_digest": _is_sha256,
+        "recipient": _is_name,
+        "results": _is_count,
+        "retain_until": _is_date,
+        "role": _is_name,
+        "rule": _is_name,
+        "sender": _is_name,
+        "signers": _is_names,
+        "status": _is_name,
+        "time": _is_time,
+        "transfer": _is_transfer,
+        "type": _is_name,
+        "use": _is_name,
+        "v": lambda value: type(value) is int and value == 1,
+        "version": _is_version,
+        "what": _is_code,
+        "who": _is_code,
+        "why": _is_code,
+        "withheld": _is_pointers,
+    }
+)
