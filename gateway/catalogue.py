@@ -77,7 +77,7 @@ class MessageType:
 class Catalogue:
     """All message types and code lists of one folder; build it with `load`."""
 
-    __slots__ = ("_codes", "_full", "_released", "_types")
+    __slots__ = ("_code_lists", "_codes", "_full", "_released", "_types")
 
     def __init__(self, documents: Mapping[str, Any]) -> None:
         """From documents by path inside the schemas folder; raises SchemaInvalidError. Pins are `load`'s business."""
@@ -88,11 +88,12 @@ class Catalogue:
         self._types = MappingProxyType({entry.type: entry for entry in types})
         self._full = {entry.type: Judge(entry.schema) for entry in types}
         self._released = {entry.type: Judge(entry.release_schema) for entry in types}
-        self._codes = {
+        self._code_lists = {
             path.removeprefix("codes/").removesuffix(".json"): _code_list(path, document)
             for path, document in documents.items()
             if path.startswith("codes/")
         }
+        self._codes = {name: frozenset(entry.entries) for name, entry in self._code_lists.items()}
 
     def get(self, type_: str) -> MessageType | None:
         """The message type of a `type` claim such as `early-warning.report/1`."""
@@ -104,15 +105,15 @@ class Catalogue:
 
     def codes(self, name: str) -> frozenset[str]:
         """The codes of a list, for instance `purpose`; KeyError if there is no such list."""
-        return frozenset(self._codes[name].entries)
+        return self._codes[name]
 
     def code_list(self, name: str) -> CodeList:
         """A list with labels; KeyError if there is no such list."""
-        return self._codes[name]
+        return self._code_lists[name]
 
     def code_lists(self) -> tuple[CodeList, ...]:
         """Every list, by name."""
-        return tuple(self._codes[name] for name in sorted(self._codes))
+        return tuple(self._code_lists[name] for name in sorted(self._code_lists))
 
     def violations(self, type_: str, body: Any) -> tuple[Reason, ...]:
         """Everything wrong with a body as sent, at most 64 reasons by pointer; empty if it conforms."""
