@@ -20,7 +20,7 @@ from gateway.ledger.entry import (
     TransferDead,
     TransferExpired,
 )
-from gateway.store.append import Placed
+from gateway.store.append import CheckpointKeys, Placed, create_ledger
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Seal
 from gateway.store.tables import (
@@ -29,6 +29,7 @@ from gateway.store.tables import (
     EXPIRED,
     WAITING,
     AcknowledgementRow,
+    LedgerHead,
     OutboxRow,
     SubjectIndex,
     TransferCode,
@@ -332,18 +333,19 @@ class ForgetTokens:
 
 @dataclass(frozen=True, slots=True)
 class RecordEvent:
-    """An operator's or auditor's act: entries in one ledger, and rows that change with them."""
+    """An operator's or auditor's act: entries in one ledger or more, and rows that change with them."""
 
     ledger: str
     entries: Sequence[Entry]
     apply: Callable[[Transaction], None] | None = None
     rows: Sequence[tuple[type[SQLModel], dict[str, Any]]] = field(default_factory=tuple)
     changes_config: bool = False
+    also: Sequence[tuple[str, Entry]] = ()
     message_id: None = None
 
     @property
     def ledgers(self) -> Sequence[str]:
-        return (self.ledger,)
+        return (self.ledger, *(ledger for ledger, _ in self.also))
 
     def stage(self, transaction: Transaction) -> tuple[Placed, ...]:
         if self.apply is not None:
@@ -352,7 +354,26 @@ class RecordEvent:
             transaction.insert(table, row)
         if self.changes_config:
             transaction.config_changes()
-        return tuple(transaction.append(self.ledger, entry) for entry in self.entries)
+        every = [(self.ledger, entry) for entry in self.entries] + [*self.also]
+        return tuple(transaction.append(ledger, entry) for ledger, entry in every)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateLedger:
+    """A new, empty ledger. One that is there already stays as it is."""
+
+    ledger: str
+    origin: str
+    keys: CheckpointKeys
+    ledgers: Sequence[str] = ()
+    message_id: None = None
+
+    def stage(self, transaction: Transaction) -> None:
+        known = transaction.connection.execute(
+            select(col(LedgerHead.size)).where(col(LedgerHead.ledger) == self.ledger)
+        ).one_or_none()
+        if known is None:
+            create_ledger(transaction.connection, self.ledger, self.origin, self.keys)
 
 
 def reasons_json(reasons: Sequence[Any]) -> str:
