@@ -8,9 +8,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlmodel import SQLModel, col
 
 from gateway.errors import GatewayError
@@ -19,6 +20,7 @@ from gateway.ledger.entry import (
     TransferAcknowledged,
     TransferDead,
     TransferExpired,
+    TransferRedelivered,
 )
 from gateway.store.append import CheckpointKeys, Placed, create_ledger
 from gateway.store.recorder import Transaction
@@ -27,6 +29,7 @@ from gateway.store.tables import (
     DEAD,
     DELIVERED,
     EXPIRED,
+    IS_WAITING,
     WAITING,
     AcknowledgementRow,
     LedgerHead,
@@ -41,6 +44,7 @@ from gateway.store.tables import (
 
 RECEIPT_PART: Final = "receipt"
 CONTENT_PART: Final = "content"
+PAGE_BYTES: Final = 8 * 1_048_576
 
 
 class DecidedBeforeError(GatewayError):
@@ -122,6 +126,7 @@ class RecordAcknowledgement:
     kid: str
     jws: str
     now: datetime
+    judged_at_version: int
     message_id: None = None
 
     @property
@@ -130,6 +135,8 @@ class RecordAcknowledgement:
 
     def stage(self, transaction: Transaction) -> Placed | None:
         """Where it was recorded; None for a duplicate."""
+        if transaction.config_version != self.judged_at_version:
+            raise DecidedBeforeError
         staged = any(
             row["transfer"] == self.transfer and row["event"] == self.event
             for row in transaction.rows.get(AcknowledgementRow, ())
@@ -179,43 +186,61 @@ class Leased:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Hands out up to `limit` due items of one recipient, the most urgent and oldest first."""
+    """Hands out up to `limit` due items of one recipient, the most urgent and oldest first.
+
+    `priorities` are the most and the least urgent that are wanted. Beyond `size` stored bytes nothing more is taken, but
+    always one item.
+    """
 
     recipient: str
     limit: int
     now: int
     until: int
+    priorities: tuple[int, int] = (0, 2)
+    size: int = PAGE_BYTES
     ledgers: Sequence[str] = ()
     message_id: None = None
 
     def stage(self, transaction: Transaction) -> tuple[Leased, ...]:
         due = transaction.connection.execute(
-            select(col(OutboxRow.transfer), col(OutboxRow.attempts))
+            select(
+                col(OutboxRow.transfer),
+                col(OutboxRow.attempts),
+                func.length(col(TransferRow.sealed_content)).label("size"),
+            )
+            .join(TransferRow, col(TransferRow.id) == col(OutboxRow.transfer))
             .where(
+                IS_WAITING,
                 col(OutboxRow.recipient) == self.recipient,
-                col(OutboxRow.state) == WAITING,
+                col(OutboxRow.priority).between(*self.priorities),
                 col(OutboxRow.due_at) <= self.now,
                 col(OutboxRow.expires_at) > self.now,
             )
             .order_by(col(OutboxRow.priority), col(OutboxRow.transfer))
             .limit(self.limit)
             # Two nodes that ask at once must not hand out the same item.
-            .with_for_update(skip_locked=True)
+            .with_for_update(of=OutboxRow, skip_locked=True)
         ).all()
-        if due:
+        sizes = list(accumulate(row.size for row in due))
+        taken = [row for row, sum_ in zip(due, sizes, strict=True) if sum_ <= self.size] or due[:1]
+        if taken:
             transaction.connection.execute(
                 update(OutboxRow)
-                .where(col(OutboxRow.transfer).in_([row.transfer for row in due]))
+                .where(col(OutboxRow.transfer).in_([row.transfer for row in taken]))
                 .values(due_at=self.until, attempts=col(OutboxRow.attempts) + 1)
             )
-        return tuple(Leased(row.transfer, row.attempts + 1) for row in due)
+        return tuple(Leased(row.transfer, row.attempts + 1) for row in taken)
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What became of a pushed item that was not acknowledged: when to try again, or None to give up."""
+    """What became of a pushed item that was not acknowledged: when to try again, or None to give up.
+
+    Changes nothing once the item was handed out anew: `attempt` is the one that this is about.
+    """
 
     transfer: str
+    attempt: int
     due_at: int | None
     error: str
 
@@ -235,7 +260,11 @@ class Reschedule:
 
     def stage(self, transaction: Transaction) -> None:
         for retry in self.retries:
-            waiting = (col(OutboxRow.transfer) == retry.transfer, col(OutboxRow.state) == WAITING)
+            waiting = (
+                col(OutboxRow.transfer) == retry.transfer,
+                col(OutboxRow.state) == WAITING,
+                col(OutboxRow.attempts) == retry.attempt,
+            )
             if retry.due_at is not None:
                 transaction.connection.execute(
                     update(OutboxRow).where(*waiting).values(due_at=retry.due_at, last_error=retry.error)
@@ -294,6 +323,41 @@ class Expire:
         return len(rows)
 
 
+class NotWaitingError(GatewayError):
+    """There is nothing left to deliver; the detail is the outbox's state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redeliver:
+    """An operator's second start for a dead or waiting transfer: due at once, with all its attempts again."""
+
+    ledger: str
+    entry: TransferRedelivered
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return (self.ledger,)
+
+    def stage(self, transaction: Transaction) -> Placed:
+        now, transfer = micros(self.entry.time), self.entry.transfer
+        row = transaction.connection.execute(
+            select(col(OutboxRow.state), col(OutboxRow.expires_at))
+            .where(col(OutboxRow.transfer) == transfer)
+            .with_for_update()
+        ).one_or_none()
+        if row is None or row.state not in (DEAD, WAITING):
+            raise NotWaitingError("refused" if row is None else row.state)
+        if row.expires_at <= now:
+            raise NotWaitingError(EXPIRED)
+        transaction.connection.execute(
+            update(OutboxRow)
+            .where(col(OutboxRow.transfer) == transfer)
+            .values(state=WAITING, due_at=now, attempts=0, last_error=None)
+        )
+        return transaction.append(self.ledger, self.entry)
+
+
 @dataclass(frozen=True, slots=True)
 class UseToken:
     """A request token's `jti` counts once on all nodes together."""
@@ -301,7 +365,6 @@ class UseToken:
     agency: str
     jti: str
     expires_at: int
-    now: int
     ledgers: Sequence[str] = ()
     message_id: None = None
 

@@ -17,7 +17,7 @@ from gateway.ledger.tiles import TILE_WIDTH, TileReader
 from gateway.store.identity import first_id
 from gateway.store.tables import (
     ACCEPTED,
-    WAITING,
+    IS_WAITING,
     AcknowledgementRow,
     AgencyKeyRow,
     AgencyRow,
@@ -116,6 +116,19 @@ def outbox(session: Session, transfer_id: str) -> OutboxRow | None:
     return session.get(OutboxRow, transfer_id)
 
 
+def delivery_states(session: Session, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """For each transfer: the recipient's recorded events, then the outbox's state."""
+    states: dict[str, tuple[str, ...]] = {}
+    if ids:
+        events = select(AcknowledgementRow.transfer, AcknowledgementRow.event)
+        for transfer_id, event in session.exec(events.where(col(AcknowledgementRow.transfer).in_(ids))):
+            states[transfer_id] = (*states.get(transfer_id, ()), event)
+        waiting = select(OutboxRow.transfer, OutboxRow.state).where(col(OutboxRow.transfer).in_(ids))
+        for transfer_id, state in session.exec(waiting):
+            states[transfer_id] = (*states.get(transfer_id, ()), state)
+    return states
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An accepted message that another one refers to, whether it was answered, and whether it was cancelled or recalled."""
@@ -142,13 +155,13 @@ def replied_to(session: Session, transfer_id: str) -> Reply | None:
 def due_recipients(session: Session, now: int) -> Sequence[str]:
     """Agencies for which something waits that may be handed out now."""
     return session.exec(
-        select(OutboxRow.recipient).where(OutboxRow.state == WAITING, OutboxRow.due_at <= now).distinct()
+        select(OutboxRow.recipient).where(IS_WAITING, OutboxRow.due_at <= now).distinct()
     ).all()
 
 
 def backlog(session: Session) -> dict[str, int]:
     rows = session.exec(
-        select(OutboxRow.recipient, func.count()).where(OutboxRow.state == WAITING).group_by(OutboxRow.recipient)
+        select(OutboxRow.recipient, func.count()).where(IS_WAITING).group_by(OutboxRow.recipient)
     )
     return dict(rows.all())
 
@@ -157,7 +170,7 @@ def anything_due(session: Session, recipient: str, now: int) -> bool:
     return (
         session.exec(
             select(OutboxRow.transfer)
-            .where(OutboxRow.recipient == recipient, OutboxRow.state == WAITING, OutboxRow.due_at <= now)
+            .where(IS_WAITING, OutboxRow.recipient == recipient, OutboxRow.due_at <= now)
             .where(OutboxRow.expires_at > now)
             .limit(1)
         ).first()
@@ -170,7 +183,7 @@ def expired(session: Session, now: int, limit: int) -> Sequence[tuple[str, str]]
     rows = session.exec(
         select(TransferRow.ledger, TransferRow.id)
         .join(OutboxRow, col(OutboxRow.transfer) == col(TransferRow.id))
-        .where(OutboxRow.state == WAITING, OutboxRow.expires_at <= now, OutboxRow.due_at <= now)
+        .where(IS_WAITING, OutboxRow.expires_at <= now, OutboxRow.due_at <= now)
         .limit(limit)
     )
     return [(ledger, transfer_id) for ledger, transfer_id in rows]

@@ -17,6 +17,8 @@ WAITING: Final = "waiting"
 DELIVERED: Final = "delivered"
 EXPIRED: Final = "expired"
 DEAD: Final = "dead"
+# Written out, not bound: a partial index is used only where the planner sees its constant.
+IS_WAITING: Final = text("outbox.state = 'waiting'")
 
 
 def micros(moment: datetime) -> int:

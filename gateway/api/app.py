@@ -1,0 +1,184 @@
+"""The application: routers, one way for every error to leave, and the delivery worker's life."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import __version__
+from gateway.api import audit, ledger, mailbox, messages, operations, registry, shapes
+from gateway.api.context import Context
+from gateway.api.problems import problem
+from gateway.delivery.acknowledge import Acknowledgements
+from gateway.delivery.inbox import Inbox
+from gateway.delivery.worker import Worker
+from gateway.errors import CODES, CallerError, GatewayError, Reason
+from gateway.telemetry import Metrics
+from gateway.wiring import Gateway
+
+_log = structlog.get_logger("sinergi.http")
+_BY_STATUS: Final = {404: "request.not-found", 405: "request.method"}
+
+
+def create_app(gateway: Gateway) -> FastAPI:
+    context = _context(gateway)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await context.worker.start()
+        try:
+            yield
+        finally:
+            await context.worker.stop()
+
+    app = FastAPI(
+        title="Sinergi",
+        version=__version__,
+        summary="Inter-agency data exchange gateway",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        # Sinergi's own table of codes is the contract; the framework's 422 is never sent.
+        responses={},
+    )
+    app.state.context = context
+    for router in (messages, mailbox, registry, audit, ledger, operations):
+        app.include_router(router.router)
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(_Outermost, metrics=context.metrics)
+    _describe(app)
+    return app
+
+
+def _context(gateway: Gateway) -> Context:
+    settings, store = gateway.settings, gateway.store
+    acknowledgements = Acknowledgements(
+        gateway_id=settings.gateway.id,
+        configuration=gateway.configuration,
+        database=store.database,
+        recorder=store.recorder,
+        sealer=gateway.sealer,
+        clock=gateway.clock,
+        limits=gateway.exchange.limits,
+    )
+    inbox = Inbox(
+        database=store.database,
+        recorder=store.recorder,
+        sealer=gateway.sealer,
+        clock=gateway.clock,
+        settings=settings.delivery,
+    )
+    worker = Worker(
+        gateway_id=settings.gateway.id,
+        configuration=gateway.configuration,
+        database=store.database,
+        recorder=store.recorder,
+        sealer=gateway.sealer,
+        signer=store.keys.sign,
+        acknowledgements=acknowledgements,
+        checkpoints=store.checkpoints,
+        settings=settings.delivery,
+        clock=gateway.clock,
+    )
+    return Context(gateway, acknowledgements, inbox, worker)
+
+
+def _gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    if error.status >= 500:  # noqa: PLR2004
+        _log.error("request_failed", code=error.code, detail=error.detail)
+    return problem(request, error)
+
+
+def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # The place and the rule, not the value that broke it.
+    reasons = [
+        Reason(
+            "request.malformed", pointer="/" + "/".join(str(part) for part in fault["loc"][1:]), detail=fault["type"]
+        )
+        for fault in error.errors()
+    ]
+    return problem(request, CallerError("a parameter is not valid", reasons=reasons))
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = problem(request, CallerError(code=_BY_STATUS.get(error.status_code, "request.malformed")))
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+class _Outermost:
+    """Counts every answer by route; turns what nobody expected into `gateway.internal` without showing it to anyone."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 0
+
+        async def watching(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watching)
+        except Exception as error:  # noqa: BLE001 - the outermost place there is
+            # The type and the place only: an exception's text may quote what was sent.
+            _log.error("unexpected", error=type(error).__name__, at=_place(error))
+            if status == 0:
+                await problem(Request(scope), GatewayError())(scope, receive, watching)
+        finally:
+            route = scope.get("route")
+            # The template, never the path: a path can hold anything.
+            self.metrics.requests.labels(getattr(route, "path", "none"), str(status)).inc()
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+
+
+def _describe(app: FastAPI) -> None:
+    """OpenAPI: one schema for all problems, and the list of codes."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = made()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            problem_schema = shapes.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= problem_schema.pop("$defs", {})
+            problem_schema["properties"]["code"]["enum"] = sorted(CODES)
+            schemas["Problem"] = problem_schema
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            for path in document["paths"].values():
+                for operation in path.values():
+                    operation["responses"].pop("422", None) if "problem" not in str(
+                        operation["responses"].get("422")
+                    ) else None
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

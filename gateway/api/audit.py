@@ -1,0 +1,260 @@
+"""Transfers, for those who may look: auditors all of them, a sender or recipient its own. Each audit read is recorded."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.api import auth, shapes
+from gateway.api.body import read_json
+from gateway.api.context import Context, context, json_response
+from gateway.envelope import TRANSFER_ID
+from gateway.errors import CallerError, NotFoundError
+from gateway.ledger.entry import AuditRead, recordable, timestamp
+from gateway.record import OWN_LEDGER, open_content
+from gateway.store import queries
+from gateway.store.jobs import RECEIPT_PART, RecordEvent
+from gateway.store.tables import ACCEPTED, WAITING, TransferRow, moment
+from gateway.subjects import CASE, OFFICER, SUBJECT_KINDS
+
+router: Final = APIRouter(tags=["audit"])
+PAGE_LIMIT: Final = 200
+_FILTERS: Final = (
+    "from", "to", "type", "sender", "recipient", "decision", "code", "clause", "case", "limit", "cursor"
+)  # fmt: skip
+_TEXT_LIMIT: Final = 280
+_EVENTS: Final = ("rejected", "processed", "delivered")
+
+
+@router.get(
+    "/v1/transfers",
+    summary="Search transfers",
+    responses=shapes.answers(200, of=shapes.TransferPage) | shapes.problems(400, 401, 403, 503),
+)
+async def search(  # noqa: PLR0917 - one parameter a filter, in the order of the contract
+    request: Request,
+    from_: Annotated[str | None, Query(alias="from", description="RFC 3339, inclusive")] = None,
+    to: Annotated[str | None, Query(description="RFC 3339, exclusive")] = None,
+    type_: Annotated[str | None, Query(alias="type")] = None,
+    sender: str | None = None,
+    recipient: str | None = None,
+    decision: str | None = None,
+    code: str | None = None,
+    clause: str | None = None,
+    case: Annotated[str | None, Query(description="Case number")] = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Response:
+    """Newest first. Follow `next` until it is null."""
+    here = context(request)
+    who = await auth.auditor(request, here.gateway)
+    given = {
+        "from": from_, "to": to, "type": type_, "sender": sender, "recipient": recipient, "decision": decision,
+        "code": code, "clause": clause, "case": case, "limit": limit, "cursor": cursor,
+    }  # fmt: skip
+    if unknown := set(request.query_params) - set(_FILTERS):
+        raise CallerError(f"{len(unknown)} unknown parameters")
+    return await _search(here, who, {name: value for name, value in given.items() if value is not None}, None)
+
+
+@router.post(
+    "/v1/transfers/search",
+    summary="Search transfers by subject",
+    responses=shapes.answers(200, of=shapes.TransferPage) | shapes.problems(400, 401, 403, 415, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "example": {"subject": {"kind": "travel-document", "value": "IDNX0000000"}, "limit": 50},
+                }
+            },
+        }
+    },
+)
+async def search_by_subject(request: Request) -> Response:
+    """The same filters in the body, with `subject {kind, value}`: an identifier never stands in a URL."""
+    here = context(request)
+    who = await auth.auditor(request, here.gateway)
+    body = await read_json(request, 8192, here.gateway.settings.server.body_timeout)
+    if body.keys() - {*_FILTERS, "subject"}:
+        raise CallerError("the body has an unknown member")
+    subject = body.pop("subject", None)
+    if subject is None:
+        return await _search(here, who, body, None)
+    auth.require_dpo(who)
+    if not isinstance(subject, dict) or subject.keys() != {"kind", "value"}:
+        raise CallerError("subject must have exactly kind and value", pointer="/subject")
+    kind, value = subject["kind"], subject["value"]
+    if kind not in SUBJECT_KINDS | {CASE, OFFICER} or not isinstance(value, str) or not 1 <= len(value) <= 128:  # noqa: PLR2004
+        raise CallerError("subject has an unknown kind or no value", pointer="/subject")
+    return await _search(here, who, body, (kind, value))
+
+
+async def _search(
+    here: Context, who: auth.Auditor, given: Mapping[str, Any], subject: tuple[str, str] | None
+) -> Response:
+    question = _question(here, given, subject)
+
+    def look() -> list[dict[str, Any]]:
+        with here.gateway.store.database.reading() as session:
+            return _described(session, queries.search(session, question))
+
+    items = await asyncio.to_thread(look)
+    page, more = items[: question.limit], len(items) > question.limit
+    filters = {name: _recorded(name, value) for name, value in given.items() if name != "cursor"}
+    if subject is not None:
+        filters["subject"] = subject[0]
+    await _record_read(here, who, "transfers.search", filters, len(page))
+    return json_response({"items": page, "next": page[-1]["transfer"] if more else None})
+
+
+def _recorded(name: str, value: Any) -> str | None:
+    """A case number points at a person: that it was asked for is recorded, not which."""
+    return None if name == CASE else recordable(str(value))
+
+
+async def _record_read(
+    here: Context, who: auth.Auditor, what: str, filters: Mapping[str, str | None], results: int
+) -> None:
+    """Before the answer goes out: a read that cannot be recorded does not happen."""
+    entry = AuditRead(
+        time=here.gateway.clock(), auditor=who.id, role=who.role, what=what, filters=filters, results=results
+    )
+    await asyncio.wrap_future(here.gateway.store.recorder.submit(RecordEvent(OWN_LEDGER, (entry,))))
+
+
+def _question(here: Context, given: Mapping[str, Any], subject: tuple[str, str] | None) -> queries.Search:
+    texts = {name: value for name, value in given.items() if name != "limit"}
+    for name, value in texts.items():
+        if not isinstance(value, str) or not 1 <= len(value) <= _TEXT_LIMIT:
+            raise CallerError(f"{name} must be a text of 1 to {_TEXT_LIMIT} characters", pointer=f"/{name}")
+    limit = given.get("limit", 50)
+    if type(limit) is not int or not 1 <= limit <= PAGE_LIMIT:
+        raise CallerError(f"limit must be 1 to {PAGE_LIMIT}", pointer="/limit")
+    if "decision" in texts and texts["decision"] not in ("accepted", "refused"):
+        raise CallerError("decision must be accepted or refused", pointer="/decision")
+    if "cursor" in texts and not TRANSFER_ID.fullmatch(texts["cursor"]):
+        raise CallerError("cursor must be the next of an earlier page", pointer="/cursor")
+    wanted = [(CASE, texts["case"])] if "case" in texts else []
+    wanted += [subject] if subject is not None else []
+    return queries.Search(
+        since=_moment(texts, "from"),
+        until=_moment(texts, "to"),
+        type=texts.get("type"),
+        sender=texts.get("sender"),
+        recipient=texts.get("recipient"),
+        decision=texts.get("decision"),
+        code=texts.get("code"),
+        clause=texts.get("clause"),
+        tokens=tuple((kind, here.gateway.tokens.token(kind, value)) for kind, value in wanted),
+        before=texts.get("cursor"),
+        limit=limit,
+    )
+
+
+def _moment(texts: Mapping[str, str], name: str) -> datetime | None:
+    if name not in texts:
+        return None
+    try:
+        found = datetime.fromisoformat(texts[name])
+    except ValueError as error:
+        raise CallerError(f"{name} must be an RFC 3339 date-time", pointer=f"/{name}") from error
+    if found.tzinfo is None:
+        raise CallerError(f"{name} needs an offset, for instance Z or +07:00", pointer=f"/{name}")
+    return found
+
+
+def _described(session: Any, rows: Sequence[TransferRow]) -> list[dict[str, Any]]:
+    origins = {head.ledger: head.origin for head in queries.ledgers(session)}
+    states = queries.delivery_states(session, [row.id for row in rows])
+    return [describe(row, states.get(row.id, ()), origins[row.ledger]) for row in rows]
+
+
+def describe(row: TransferRow, states: Sequence[str], origin: str) -> dict[str, Any]:
+    """What is known of a transfer without opening it."""
+    described = {
+        "transfer": row.id,
+        "received_at": timestamp(moment(row.received_at)),
+        "sender": row.sender,
+        "recipient": row.recipient,
+        "type": row.type,
+        "purpose": row.purpose,
+        "classification": row.classification,
+        "agreement": row.agreement,
+        "agreement_version": row.agreement_version,
+        "rule": row.rule,
+        "clause": row.clause,
+        "decision": row.decision,
+        "status": _status(row, states),
+        "reasons": json.loads(row.reasons),
+        "withheld": json.loads(row.withheld),
+        "expires_at": timestamp(moment(row.expires_at)),
+        "acknowledge_by": None if row.acknowledge_by is None else timestamp(moment(row.acknowledge_by)),
+        "retain_until": row.retain_until,
+        "ledger": {"origin": origin, "index": row.position},
+    }
+    return {name: value for name, value in described.items() if value is not None}
+
+
+def _status(row: TransferRow, states: Sequence[str]) -> str:
+    """The furthest the transfer has come: what the recipient signed says more than what the outbox knows."""
+    if row.decision != ACCEPTED:
+        return row.decision
+    return next((event for event in _EVENTS if event in states), None) or next(iter(states), WAITING)
+
+
+@router.get(
+    "/v1/transfers/{transfer}",
+    summary="One transfer with its receipts",
+    responses=shapes.answers(200, of=shapes.Described) | shapes.problems(401, 404, 503),
+)
+async def transfer(request: Request, transfer: str) -> Response:
+    """For auditors, and for its sender and recipient. To anyone else it does not exist."""
+    here = context(request)
+    who = await auth.agency_or_auditor(request, here.gateway)
+    found = await asyncio.to_thread(_one, here, transfer, who)
+    if isinstance(who, auth.Auditor):
+        await _record_read(here, who, "transfers.show", {"transfer": transfer}, 1)
+    return json_response(found)
+
+
+def _one(here: Context, transfer_id: str, who: str | auth.Auditor) -> dict[str, Any]:
+    if not TRANSFER_ID.fullmatch(transfer_id):
+        raise NotFoundError("no such transfer")
+    gateway = here.gateway
+    with gateway.store.database.reading() as session:
+        row = queries.transfer(session, transfer_id)
+        if isinstance(who, str) and who not in (row.sender, row.recipient):
+            raise NotFoundError("no such transfer")
+        # A refused message never became the recipient's business.
+        if who == row.recipient and row.decision != ACCEPTED:
+            raise NotFoundError("no such transfer")
+        described = _described(session, [row])[0]
+        receipts = queries.acknowledgements(session, transfer_id)
+        described["ledger"]["proof"] = queries.proof(session, row.ledger, row.position)
+        waiting = queries.outbox(session, transfer_id)
+    seal = gateway.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
+    gateway_receipt = seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii")
+    described["receipts"] = [
+        {"event": row.decision, "receipt": gateway_receipt, "index": row.position},
+        *({"event": receipt.event, "receipt": receipt.jws, "index": receipt.position} for receipt in receipts),
+    ]
+    if waiting is not None and described["status"] in (WAITING, "dead"):
+        described["delivery"] = {"attempts": waiting.attempts, "last_error": waiting.last_error}
+    if isinstance(who, auth.Auditor):
+        described["claims"] = _claims_in_clear(open_content(gateway.sealer, row)["message"])
+    return described
+
+
+def _claims_in_clear(message: str) -> dict[str, Any]:
+    """Case, officer, legal basis and the like; never the body."""
+    from gateway.envelope import parse
+
+    return parse(message.encode("ascii")).claims.as_json()

@@ -1,0 +1,37 @@
+"""What the routers share: the gateway, the delivery side, the figures. Made in `app.py`, found on the app's state."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.delivery.acknowledge import Acknowledgements
+from gateway.delivery.inbox import Inbox
+from gateway.delivery.worker import Worker
+from gateway.telemetry import Metrics
+from gateway.wiring import Gateway
+
+
+@dataclass(slots=True)
+class Context:
+    gateway: Gateway
+    acknowledgements: Acknowledgements
+    inbox: Inbox
+    worker: Worker
+    metrics: Metrics = field(default_factory=Metrics)
+    draining: bool = False
+
+
+def context(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+def json_response(content: Any, status: int = 200, **headers: str) -> Response:
+    """Compact JSON; never cached unless the caller says so."""
+    import json
+
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    sent = {"Cache-Control": "no-store"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(body, status, sent, "application/json")

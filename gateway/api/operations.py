@@ -1,0 +1,88 @@
+"""For those who keep it running: `/healthz`, `/readyz`, `/metrics`."""
+
+import asyncio
+import hmac
+from typing import Final
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.api.context import Context, context, json_response
+from gateway.errors import GatewayError, TokenError
+from gateway.keyring import read_private
+from gateway.store import queries
+
+router: Final = APIRouter(tags=["operations"])
+# Older than this, the picture of keys and rules is no longer to be trusted with new messages.
+STALE_SECONDS: Final = 30.0
+
+
+@router.get("/healthz", summary="The process answers")
+def healthz() -> Response:
+    """Never touches the database: a database that is away is no reason to restart the gateway."""
+    return json_response({"status": "ok"})
+
+
+@router.get("/readyz", summary="The gateway can accept messages")
+async def readyz(request: Request) -> Response:
+    checks = await readiness(context(request))
+    ready = all(checks.values())
+    return json_response({"status": "ready" if ready else "not ready", "checks": checks}, 200 if ready else 503)
+
+
+async def readiness(here: Context) -> dict[str, bool]:
+    store = here.gateway.store
+
+    def head_readable() -> bool:
+        try:
+            with store.database.reading() as session:
+                return bool(queries.ledgers(session))
+        except GatewayError:
+            return False
+
+    try:
+        async with asyncio.timeout(5):
+            head = await asyncio.to_thread(head_readable)
+    except TimeoutError:
+        head = False
+    checks = {
+        "head_readable": head,
+        "recorder_alive": store.recorder.alive,
+        "configuration_fresh": here.gateway.configuration.age < STALE_SECONDS,
+        "not_draining": not here.draining,
+    }
+    here.metrics.ready.set(int(all(checks.values())))
+    return checks
+
+
+@router.get("/metrics", summary="Prometheus metrics of this process")
+async def metrics(request: Request) -> Response:
+    here = context(request)
+    token_file = here.gateway.settings.server.metrics_token_file
+    if token_file is not None:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), read_private(token_file).strip()):
+            raise TokenError("the metrics token is not valid")
+    await readiness(here)
+    await asyncio.to_thread(_collect, here)
+    return Response(generate_latest(here.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _collect(here: Context) -> None:
+    recorder = here.gateway.store.recorder
+    here.metrics.recorder_waiting.set(recorder.waiting)
+    here.metrics.recorder_commits.set(recorder.figures.commits)
+    here.metrics.recorder_jobs.set(recorder.figures.jobs)
+    here.metrics.recorder_unknown.set(recorder.figures.unknown)
+    try:
+        with here.gateway.store.database.reading() as session:
+            backlog = queries.backlog(session)
+            sizes = {head.ledger: head.size for head in queries.ledgers(session)}
+    except GatewayError:
+        return
+    for agency in here.gateway.configuration.current().directory.agencies:
+        here.metrics.backlog.labels(agency).set(backlog.get(agency, 0))
+    for ledger, size in sizes.items():
+        here.metrics.ledger_size.labels(ledger).set(size)

@@ -1,0 +1,156 @@
+"""What anyone may know: who takes part, with which keys, which messages there are and which rules are in force."""
+
+import json
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.api import shapes
+from gateway.api.context import context, json_response
+from gateway.errors import NotFoundError
+from gateway.store import queries
+from gateway.store.tables import moment
+from gateway.wiring import Gateway
+
+router: Final = APIRouter(tags=["registry"])
+# How long a client may keep a key set; docs/reference/protocol.md says the same.
+KEYS_MAX_AGE: Final = 60
+
+
+def _cached(content: Any) -> Response:
+    return json_response(content, Cache_Control=f"public, max-age={KEYS_MAX_AGE}")
+
+
+@router.get(
+    "/.well-known/sinergi-gateway", summary="What this gateway is", responses=shapes.answers(200, of=shapes.Described)
+)
+def well_known(request: Request) -> Response:
+    gateway = context(request).gateway
+    settings = gateway.settings
+    limits = settings.limits
+    with gateway.store.database.reading() as session:
+        heads = queries.ledgers(session)
+    return _cached(
+        {
+            "gateway": settings.gateway.id,
+            "public_url": settings.gateway.public_url,
+            "jwks": f"{settings.gateway.public_url}/.well-known/jwks.json",
+            "ledgers": [
+                {
+                    "agreement": head.ledger,
+                    "origin": head.origin,
+                    "vkey": gateway.store.keys.checkpoint.note_signer(head.origin).vkey,
+                }
+                for head in heads
+            ],
+            "limits": {
+                "message_bytes": limits.message_bytes,
+                "disclosures": limits.disclosures,
+                "depth": limits.depth,
+                "reasons": 64,
+                "validity_seconds": limits.validity_days * 86_400,
+                "leeway_seconds": limits.leeway_seconds,
+                "page": 100,
+                "keys_max_age_seconds": KEYS_MAX_AGE,
+            },
+        }
+    )
+
+
+@router.get(
+    "/.well-known/jwks.json", summary="The gateway's keys", responses=shapes.answers(200, of=shapes.JsonWebKeySet)
+)
+def gateway_keys(request: Request) -> Response:
+    """Past keys included: a receipt is verified with the key that signed it then."""
+    gateway = context(request).gateway
+    with gateway.store.database.reading() as session:
+        rows = queries.gateway_keys(session)
+    keys = [
+        json.loads(row.jwk)
+        | {
+            "kid": row.kid,
+            "use": "sig",
+            "purpose": row.use,
+            "status": row.status,
+            "nbf": int(moment(row.not_before).timestamp()),
+        }
+        | ({} if row.not_after is None else {"exp": int(moment(row.not_after).timestamp())})
+        for row in rows
+    ]
+    return _cached({"keys": keys})
+
+
+@router.get(
+    "/v1/agencies/{agency}/jwks.json",
+    summary="An agency's keys, with validity",
+    responses=shapes.answers(200, of=shapes.JsonWebKeySet) | shapes.problems(404),
+)
+def agency_keys(request: Request, agency: str) -> Response:
+    directory = context(request).gateway.configuration.current().directory
+    if agency not in directory.agencies:
+        raise NotFoundError("no such agency")
+    return _cached({"keys": [key.as_jwk() for key in directory.keys_of(agency)]})
+
+
+@router.get("/v1/message-types", summary="Message types", responses=shapes.answers(200, of=shapes.Described))
+def message_types(request: Request) -> Response:
+    gateway = context(request).gateway
+    return _cached(
+        {
+            "items": [
+                {
+                    "type": kind.type,
+                    "title": {"en": kind.title_en, "id": kind.title_id},
+                    "digest": kind.digest,
+                    "sensitive": sorted(kind.sensitive),
+                }
+                for kind in gateway.catalogue.types()
+            ]
+        }
+    )
+
+
+@router.get(
+    "/v1/message-types/{name}/{version}",
+    summary="One message type: its schema and release schema",
+    responses=shapes.answers(200, of=shapes.Described) | shapes.problems(404),
+)
+def message_type(request: Request, name: str, version: str) -> Response:
+    kind = context(request).gateway.catalogue.get(f"{name}/{version}")
+    if kind is None:
+        raise NotFoundError("no such message type")
+    return _cached(
+        {
+            "type": kind.type,
+            "title": {"en": kind.title_en, "id": kind.title_id},
+            "digest": kind.digest,
+            "sensitive": sorted(kind.sensitive),
+            "schema": kind.schema,
+            "release_schema": kind.release_schema,
+        }
+    )
+
+
+@router.get(
+    "/v1/agreements/{agreement}",
+    summary="The rules in force",
+    responses=shapes.answers(200, of=shapes.Described) | shapes.problems(404),
+)
+def agreement(request: Request, agreement: str) -> Response:
+    """The canonical document, its digest, and the signatures of the parties over that digest."""
+    gateway: Gateway = context(request).gateway
+    if agreement not in gateway.configuration.current().agreements:
+        raise NotFoundError("no such agreement")
+    with gateway.store.database.reading() as session:
+        row = next(row for row in queries.active_agreements(session) if row.id == agreement)
+    return _cached(
+        {
+            "agreement": row.id,
+            "version": row.version,
+            "digest": row.digest,
+            "document": json.loads(row.document),
+            "signatures": json.loads(row.signatures),
+        }
+    )

