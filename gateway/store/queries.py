@@ -154,15 +154,11 @@ def replied_to(session: Session, transfer_id: str) -> Reply | None:
 
 def due_recipients(session: Session, now: int) -> Sequence[str]:
     """Agencies for which something waits that may be handed out now."""
-    return session.exec(
-        select(OutboxRow.recipient).where(IS_WAITING, OutboxRow.due_at <= now).distinct()
-    ).all()
+    return session.exec(select(OutboxRow.recipient).where(IS_WAITING, OutboxRow.due_at <= now).distinct()).all()
 
 
 def backlog(session: Session) -> dict[str, int]:
-    rows = session.exec(
-        select(OutboxRow.recipient, func.count()).where(IS_WAITING).group_by(OutboxRow.recipient)
-    )
+    rows = session.exec(select(OutboxRow.recipient, func.count()).where(IS_WAITING).group_by(OutboxRow.recipient))
     return dict(rows.all())
 
 
