@@ -115,9 +115,9 @@ def _agreement(value: object, lines: Mapping[str, int]) -> Agreement:
     except rfc8785.CanonicalizationError as error:
         raise AgreementInvalidError(f"the document has no canonical form: {error}") from error
     except ValidationError as error:
-        raise AgreementInvalidError(reasons=_model_faults(error, value, lines)) from error
+        raise _invalid(_model_faults(error, value, lines)) from error
     if faults := [_fault(pointer, what, lines) for pointer, what in _faults(document)]:
-        raise AgreementInvalidError(reasons=faults)
+        raise _invalid(faults)
     by_route: dict[Route, tuple[Rule, ...]] = {}
     for rule in document.rules:
         for sender, recipient in rule.routes():
@@ -172,7 +172,7 @@ class _Reader:
         except (YAMLError, RecursionError) as error:
             raise AgreementInvalidError("the document is not YAML") from error
         if self.faults:
-            raise AgreementInvalidError(reasons=self.faults)
+            raise _invalid(self.faults)
         return value, self.lines
 
     def document(self) -> object:
@@ -237,6 +237,12 @@ class _Reader:
 
 
 # Faults: every one, with its place.
+
+
+def _invalid(faults: Iterable[Reason]) -> AgreementInvalidError:
+    reasons = tuple(faults)
+    told = "; ".join(f"{reason.pointer or '/'} {reason.detail}" for reason in reasons[:3])
+    return AgreementInvalidError(f"{len(reasons)} faults: {told}", reasons=reasons)
 
 
 def _fault(pointer: str, what: str, lines: Mapping[str, int]) -> Reason:
@@ -370,7 +376,7 @@ def verify_signatures(
         if agency not in signers
     )
     if faults:
-        raise AgreementInvalidError(reasons=faults)
+        raise _invalid(faults)
     return tuple(agency for agency in agreement.parties if agency in signers)
 
 

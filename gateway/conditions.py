@@ -41,6 +41,7 @@ class Pointer:
 
     text: str
     steps: tuple[str, ...]
+    is_pattern: bool
 
     @classmethod
     def parse(cls, text: object) -> "Pointer":
@@ -54,23 +55,22 @@ class Pointer:
             raise ExpressionError("* stands alone, for every element of an array")
         if steps[0] != "body" and steps[0] not in CLAIMS:
             raise ExpressionError("a pointer starts at /body or at a claim of the message")
-        return cls(text, steps)
+        return cls(text, steps, "*" in steps)
 
-    @property
-    def is_pattern(self) -> bool:
-        return "*" in self.steps
-
-    def read(self, view: Mapping[str, Any]) -> Any:
+    def read(self, view: dict[str, Any]) -> Any:
         """The value in `view`, or MISSING. Only for a pointer without `*`."""
         value: Any = view
         for step in self.steps:
-            if not isinstance(value, Mapping) or step not in value:
+            if not isinstance(value, dict) or step not in value:
                 return MISSING
             value = value[step]
         return value
 
-    def find(self, view: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    def find(self, view: dict[str, Any]) -> list[tuple[str, Any]]:
         """Every concrete pointer that this one names in `view`, with its value."""
+        if not self.is_pattern:
+            value = self.read(view)
+            return [] if value is MISSING else [(self.text, value)]
         found: list[tuple[str, Any]] = [("", view)]
         for step, name in zip(self.text.split("/")[1:], self.steps, strict=True):
             found = [pair for pointer, value in found for pair in _below(pointer, value, step, name)]
@@ -78,7 +78,7 @@ class Pointer:
 
 
 def _below(pointer: str, value: Any, step: str, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if name in value:
             yield f"{pointer}/{step}", value[name]
     elif isinstance(value, list) and name == "*":
@@ -211,12 +211,13 @@ class Duration:
 
     def after(self, moment: datetime) -> datetime:
         """`moment` plus this, months first, on the calendar of `moment`'s own time zone. OverflowError past year 9999."""
-        year, month = divmod(moment.year * 12 + moment.month - 1 + self.months, 12)
-        if year > MAXYEAR:
-            raise OverflowError("the end is past year 9999")
-        day = min(moment.day, monthrange(year, month + 1)[1])
-        shifted = moment.replace(year=year, month=month + 1, day=day)
-        return shifted + timedelta(days=self.days, seconds=self.seconds)
+        if self.months:
+            year, month = divmod(moment.year * 12 + moment.month - 1 + self.months, 12)
+            if year > MAXYEAR:
+                raise OverflowError("the end is past year 9999")
+            day = min(moment.day, monthrange(year, month + 1)[1])
+            moment = moment.replace(year=year, month=month + 1, day=day)
+        return moment + timedelta(days=self.days, seconds=self.seconds)
 
 
 _DAY: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
@@ -239,7 +240,7 @@ class Span:
         return self.end - timedelta(days=1) if self.end > self.start else self.start
 
     @classmethod
-    def read(cls, pointer: Pointer, view: Mapping[str, Any], zone: tzinfo) -> "Span | None":
+    def read(cls, pointer: Pointer, view: dict[str, Any], zone: tzinfo) -> "Span | None":
         """The time at `pointer`, a day being a day of `zone`; None if it is missing or is not a time.
 
         Read are `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, an RFC 3339 date-time with its offset, and the seconds of `iat` and `exp`.

@@ -6,13 +6,13 @@ permitted the message, with its clause; no reason ever holds a value of the mess
 steps before, withholding and recording to those after.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from gateway.agreement import Agreement
-from gateway.conditions import MISSING, Span, in_order, lasts_at_most
+from gateway.conditions import CLAIMS, MISSING, Span, in_order, lasts_at_most
 from gateway.envelope import Claims, VerifiedMessage
 from gateway.errors import Reason
 from gateway.terms import Answers, Ordered, PeriodAtMost, RefersTo, Retention, Rule, Situation
@@ -27,8 +27,8 @@ _HANDLINGS: Final = ("CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED")
 class RelatedTransfer:
     """An earlier transfer under the same agreement, as the ledger has it.
 
-    `accepted`: it was permitted and recorded. `open`: no accepted message answers it yet. `live`: neither cancelled,
-    recalled nor expired since.
+    `accepted`: it was permitted and recorded. `open`: no accepted message answers it yet. `live`: it was looked up that
+    it is neither cancelled, recalled nor expired; what was not looked up does not count as live.
     """
 
     transfer: str
@@ -37,7 +37,7 @@ class RelatedTransfer:
     recipient: str
     accepted: bool
     open: bool
-    live: bool
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,12 @@ class _Judgement:
         self.agreement = agreement
         self.rule = rule
         self.claims = message.claims
-        self.view: Mapping[str, Any] = message.view()
+        self.view = _view(message)
         self.disclosable = message.disclosable
+        self.restricted = [
+            (withholding, [pointer for pointer, _ in withholding.field.find(self.view)])
+            for withholding in rule.withhold
+        ]
         self.related = facts.in_reply_to
         self.now = now.astimezone(agreement.timezone)
 
@@ -184,10 +188,11 @@ class _Judgement:
         return Reason(code, self.rule.clause, pointer, detail)
 
     def holds(self, situation: Situation) -> bool:
-        return all(
-            (value := pointer.read(self.view)) is not MISSING and fragment.is_met_by(value)
-            for pointer, fragment in situation.items()
-        )
+        for pointer, fragment in situation.items():
+            value = pointer.read(self.view)
+            if value is MISSING or not fragment.is_met_by(value):
+                return False
+        return True
 
     def case(self) -> Iterator[Reason]:
         if self.rule.requires is None:
@@ -254,17 +259,17 @@ class _Judgement:
         A disclosable parent is not enough, for then the gateway would have to take more than the rule says; disclosable
         children are not enough, for then the field itself would stay.
         """
-        for withholding in self.rule.withhold:
-            for pointer, _ in withholding.field.find(self.view):
+        for _, pointers in self.restricted:
+            for pointer in pointers:
                 if pointer not in self.disclosable:
                     yield self.reason("rule.field-not-disclosable", pointer)
 
     def withheld(self) -> tuple[str, ...]:
         gone = {
             pointer
-            for withholding in self.rule.withhold
+            for withholding, pointers in self.restricted
             if not any(self.holds(situation) for situation in withholding.unless)
-            for pointer, _ in withholding.field.find(self.view)
+            for pointer in pointers
         }
         return tuple(sorted(pointer for pointer in gone if not _lies_within(pointer, gone)))
 
@@ -287,6 +292,20 @@ class _Judgement:
             if deadline.when is None or self.holds(deadline.when)
         )
         return min(deadlines).astimezone(UTC)
+
+
+def _view(message: VerifiedMessage) -> dict[str, Any]:
+    """What `message.view()` gives, without copying: the copies cost as much as all conditions together."""
+    claims = message.claims
+    view = {name: value for name in CLAIMS if (value := getattr(claims, name)) not in (None, ())}
+    if claims.case is not None:
+        view["case"] = {"type": claims.case.type, "number": claims.case.number}
+    if claims.officer is not None:
+        view["officer"] = {"id": claims.officer.id, "role": claims.officer.role}
+    if claims.legal_basis:
+        view["legal_basis"] = list(claims.legal_basis)
+    view["body"] = message.body
+    return view
 
 
 def _lies_within(pointer: str, others: set[str]) -> bool:

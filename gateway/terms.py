@@ -6,7 +6,7 @@ expressions, and to `decide.py` what a rule means for a message.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from datetime import date, timedelta, timezone
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeVar
@@ -26,6 +26,7 @@ from gateway.envelope import AGENCY_ID, AGREEMENT_ID, MESSAGE_TYPE
 
 K = TypeVar("K")
 V = TypeVar("V")
+C = TypeVar("C", bound=Sized)
 
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OFFSET: Final = re.compile(r"([+-])((?:0[0-9]|1[0-4])):([0-5][0-9])")
@@ -74,6 +75,19 @@ def _matching(pattern: re.Pattern[str], what: str) -> PlainValidator:
     return PlainValidator(check)
 
 
+# pydantic's own min_length counts what is left after faulty elements are dropped, and so reports them twice.
+def _some(items: C) -> C:
+    if not items:
+        raise ExpressionError("at least one is expected")
+    return items
+
+
+def _several(items: C) -> C:
+    if len(items) < 2:  # noqa: PLR2004 - an agreement of one is none
+        raise ExpressionError("at least two are expected")
+    return items
+
+
 def _distinct(items: tuple[V, ...]) -> tuple[V, ...]:
     if len(set(items)) != len(items):
         raise ExpressionError("an element stands twice")
@@ -105,7 +119,7 @@ Handling = Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]
 Priority = Literal["urgent", "normal", "bulk"]
 
 # All of these hold at once; each pointer's value must be there.
-Situation = Annotated[Mapping[Place, Schema], Field(min_length=1), AfterValidator(_sealed)]
+Situation = Annotated[Mapping[Place, Schema], AfterValidator(_some), AfterValidator(_sealed)]
 
 
 class Term(BaseModel):
@@ -150,7 +164,7 @@ class Liaison(Term):
 
 class Party(Term):
     name: Text
-    liaisons: Annotated[tuple[Liaison, ...], Field(min_length=1)]
+    liaisons: Annotated[tuple[Liaison, ...], AfterValidator(_some)]
 
 
 class Clause(Sourced):
@@ -166,11 +180,11 @@ class Limit(Sourced):
 class Regions(Sourced):
     """Kemendagri codes; each stands for everything below it."""
 
-    codes: Annotated[tuple[RegionCode, ...], Field(min_length=1), AfterValidator(_distinct)]
+    codes: Annotated[tuple[RegionCode, ...], AfterValidator(_some), AfterValidator(_distinct)]
 
 
 class Checkpoints(Sourced):
-    codes: Annotated[tuple[Code, ...], Field(min_length=1), AfterValidator(_distinct)]
+    codes: Annotated[tuple[Code, ...], AfterValidator(_some), AfterValidator(_distinct)]
 
 
 class Jurisdiction(Term):
@@ -206,7 +220,7 @@ class Withholding(Sourced):
 
 
 class Requirements(Attributed):
-    case: Annotated[tuple[Code, ...], Field(min_length=1), AfterValidator(_distinct)]
+    case: Annotated[tuple[Code, ...], AfterValidator(_some), AfterValidator(_distinct)]
 
 
 class Within(Attributed):
@@ -242,7 +256,7 @@ class Answers(Attributed):
 
     kind: Literal["answers"]
     name: Name
-    types: Annotated[tuple[MessageType, ...], Field(min_length=1), AfterValidator(_distinct)]
+    types: Annotated[tuple[MessageType, ...], AfterValidator(_some), AfterValidator(_distinct)]
     open: bool = True
 
 
@@ -251,7 +265,7 @@ class RefersTo(Attributed):
 
     kind: Literal["refers_to"]
     name: Name
-    types: Annotated[tuple[MessageType, ...], Field(min_length=1), AfterValidator(_distinct)]
+    types: Annotated[tuple[MessageType, ...], AfterValidator(_some), AfterValidator(_distinct)]
 
 
 Relation = Annotated[Ordered | PeriodAtMost | Answers | RefersTo, Field(discriminator="kind")]
@@ -278,7 +292,7 @@ class Deadline(Term):
 class Acknowledgement(Sourced):
     """The shortest of the deadlines whose situation is given; exactly one has none and always applies."""
 
-    deadlines: Annotated[tuple[Deadline, ...], Field(min_length=1)]
+    deadlines: Annotated[tuple[Deadline, ...], AfterValidator(_some)]
 
     @model_validator(mode="after")
     def _has_a_default(self) -> "Acknowledgement":
@@ -294,9 +308,9 @@ class Rule(Sourced):
     title: Text
     clause: ClauseNumber
     type: MessageType
-    senders: Annotated[tuple[AgencyId, ...], Field(min_length=1), AfterValidator(_distinct)]
-    recipients: Annotated[tuple[AgencyId, ...], Field(min_length=1), AfterValidator(_distinct)]
-    purposes: Annotated[tuple[Code, ...], Field(min_length=1), AfterValidator(_distinct)]
+    senders: Annotated[tuple[AgencyId, ...], AfterValidator(_some), AfterValidator(_distinct)]
+    recipients: Annotated[tuple[AgencyId, ...], AfterValidator(_some), AfterValidator(_distinct)]
+    purposes: Annotated[tuple[Code, ...], AfterValidator(_some), AfterValidator(_distinct)]
     valid_from: Day | None = None
     valid_until: Day | None = None
     requires: Requirements | None = None
@@ -331,7 +345,7 @@ class Document(Term):
     valid_from: Limit
     valid_until: Limit
     onward_transfer: bool
-    parties: Annotated[Mapping[AgencyId, Party], Field(min_length=2), AfterValidator(_sealed)]
-    clauses: Annotated[Mapping[ClauseNumber, Clause], Field(min_length=1), AfterValidator(_sealed)]
+    parties: Annotated[Mapping[AgencyId, Party], AfterValidator(_several), AfterValidator(_sealed)]
+    clauses: Annotated[Mapping[ClauseNumber, Clause], AfterValidator(_some), AfterValidator(_sealed)]
     jurisdictions: Annotated[Mapping[AgencyId, Jurisdiction], AfterValidator(_sealed)] = MappingProxyType({})
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=1000)]
+    rules: Annotated[tuple[Rule, ...], AfterValidator(_some)]

@@ -1,0 +1,222 @@
+"""Which documents are agreements, and what their identity is."""
+
+from copy import deepcopy
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+import rfc8785
+
+from gateway.agreement import agreement_from_json, parse_agreement
+from gateway.errors import AgreementInvalidError
+from tests.agreement.making import agreement, document, real, rule, source, yaml
+
+
+def faults(text: str) -> dict[str | None, str]:
+    with pytest.raises(AgreementInvalidError) as caught:
+        parse_agreement(text)
+    assert {reason.code for reason in caught.value.reasons} == {"agreement.invalid"}
+    return {reason.pointer: reason.detail or "" for reason in caught.value.reasons}
+
+
+def test_identity_is_what_the_document_says_not_how_it_is_laid_out() -> None:
+    """Order of keys, comments and layout change nothing; one changed word changes the digest."""
+    plain = document()
+    turned = "# a comment\n" + yaml(dict(reversed(plain.items())))
+    other = document(title={"en": "Test", "id": "Ujian"})
+    assert parse_agreement(turned).digest == parse_agreement(yaml(plain)).digest == agreement().digest
+    assert parse_agreement(yaml(other)).digest != agreement().digest
+
+
+def test_canonical_json_reads_back_to_the_same_agreement() -> None:
+    """What both parties sign is what a gateway loads again, byte for byte."""
+    shipped = real()
+    again = agreement_from_json(shipped.canonical())
+    assert (again.digest, again.canonical(), again.id) == (shipped.digest, shipped.canonical(), shipped.id)
+    assert [entry.id for entry in again.rules] == [entry.id for entry in shipped.rules]
+
+
+@pytest.mark.parametrize("spoil", [b" %s", b"%s\n", b'{"id":"test",%s'], ids=["space", "newline", "duplicate"])
+def test_other_bytes_for_the_same_values_are_refused(spoil: bytes) -> None:
+    """A second spelling would be a second digest of one agreement."""
+    canonical = agreement().canonical()
+    spoilt = spoil % (canonical[1:] if b"{" in spoil else canonical)
+    with pytest.raises(AgreementInvalidError):
+        agreement_from_json(spoilt)
+
+
+def test_an_agreement_does_not_change_after_it_was_read() -> None:
+    """A frozen value: neither the agreement, nor a rule, nor a mapping inside can be written to."""
+    one = agreement()
+    with pytest.raises(AttributeError):
+        one.version = 2  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        one.rules[0].clause = "2"
+    with pytest.raises(TypeError):
+        one.parties["stranger"] = one.parties["polda-banten"]  # type: ignore[index]
+
+
+def test_days_are_days_of_the_agreements_own_zone() -> None:
+    """In force from the first second of the first day in Banten to the last second of the last."""
+    one = agreement()
+    assert one.valid_from == date(2026, 1, 1)
+    inside = [datetime(2025, 12, 31, 17, tzinfo=UTC), datetime(2026, 12, 31, 16, 59, 59, tzinfo=UTC)]
+    outside = [datetime(2025, 12, 31, 16, 59, 59, tzinfo=UTC), datetime(2026, 12, 31, 17, tzinfo=UTC)]
+    assert [one.in_force(now) for now in inside + outside] == [True, True, False, False]
+
+
+def test_a_moment_without_a_time_zone_is_never_guessed() -> None:
+    """A machine's local time could put an expired agreement back in force."""
+    with pytest.raises(ValueError, match="time zone"):
+        agreement().in_force(datetime(2026, 5, 1))  # noqa: DTZ001
+
+
+def test_every_fault_is_told_with_its_place_and_line() -> None:
+    """An author mends a document in one go."""
+    spoilt = document(rule(priority="soon", purposes=[], hadling="RED"), version="1", surprise=True)
+    found = faults(yaml(spoilt))
+    assert set(found) == {
+        "/version",
+        "/surprise",
+        "/rules/0/priority",
+        "/rules/0/purposes",
+        "/rules/0/hadling",
+    }
+    assert all(detail.startswith("line ") for detail in found.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a: 1\na: 2\n", "twice"),
+        ("a: &x 1\nb: *x\n", "anchors"),
+        ("a: !!str 1\n", "tags"),
+        ("a: !python/object:os.system x\n", "tags"),
+        ("a: yes\n", "quote it"),
+        ("a: NO\n", "quote it"),
+        ("a: 0x10\n", "quote it"),
+        ("a: 010\n", "quote it"),
+        ("a: 1_000\n", "quote it"),
+        ("a: 12:30\n", "quote it"),
+        ("a:\n", "quote it"),
+        ("36.04: x\n", "quote it"),
+        ("a: [1\n", "line "),
+        ("a: 1\n---\nb: 2\n", "one document"),
+        ("%YAML 1.1\n---\na: 1\n", "directives"),
+        ("", "empty"),
+        ("a: \x00\n", "not YAML"),
+        ("[" * 100 + "]" * 100, "nested deeper"),
+        ("a: 9007199254740993\n", "canonical form"),
+        ("x" * 1_048_577, "characters"),
+    ],
+)
+def test_a_text_that_two_readers_could_read_differently_is_refused(text: str, what: str) -> None:
+    """Both parties sign what they read, so there is one way to read it."""
+    assert what in " ".join(faults(text).values())
+
+
+def test_dates_and_codes_stay_texts() -> None:
+    """YAML 1.1 would make a date object of the first, and cut the zero off the second."""
+    one = parse_agreement(yaml(document()).replace('"2026-01-01"', "2026-01-01"))
+    assert one.digest == agreement().digest
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    return document(rule(**changes))
+
+
+OVERLAP = document(rule(), rule(id="again", clause="2"))
+APART = document(rule(valid_until="2026-06-30"), rule(id="again", valid_from="2026-07-01"))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "pointer", "what"),
+    [
+        (OVERLAP, "/rules/1", "already in rule notice"),
+        (document(rule(), rule(purposes=["INVESTIGATION"])), "/rules/1/id", "twice"),
+        (broken(clause="9"), "/rules/0/clause", "no such clause"),
+        (broken(senders=["stranger"]), "/rules/0/senders/0", "not a party"),
+        (broken(recipients=["imigrasi-banten"]), "/rules/0/recipients", "nobody"),
+        (broken(valid_from="2027-01-01"), "/rules/0/valid_until", "never in force"),
+        (broken(jurisdiction=[{"field": "/body/at", "of": "elsewhere"}]), "/rules/0/jurisdiction/0/of", "elsewhere"),
+        (broken(jurisdiction=[{"field": "/body/at", "of": "sender"}]), "/rules/0/jurisdiction/0/of", "imigrasi"),
+        (broken(retention={"keep": "PT1H", **source()}), "/rules/0/retention", "days"),
+        (broken(retention={"keep": "P0D", **source()}), "/rules/0/retention/keep", "longer than nothing"),
+        (broken(retention={"keep": "P2Y"}), "/rules/0/retention/provenance", "required"),
+        (broken(where=[{"name": "a", "field": "/body/*", "must": {"const": 1}}]), "/rules/0/where/0/field", "one place"),
+        (broken(where=[{"name": "a", "field": "/nik", "must": {"const": 1}}]), "/rules/0/where/0/field", "claim"),
+        (broken(withhold=[{"field": "/purpose", **source()}]), "/rules/0/withhold/0/field", "payload"),
+        (broken(withhold=[{"field": "/body/*", **source()}]), "/rules/0/withhold/0/field", "payload"),
+        (broken(withhold=[{"field": "/body/list/0", **source()}]), "/rules/0/withhold/0/field", "index"),
+        (broken(withhold=[{"field": "/body/a", "unless": [{}], **source()}]), "/rules/0/withhold/0/unless/0", "at least one"),
+        (broken(withhold=[{"field": "/body/a", **source()}] * 2), "/rules/0/withhold/1", "twice"),
+        (broken(relations=[{"kind": "sounds_like", "name": "a"}]), "/rules/0/relations/0", "sounds_like"),
+        (
+            broken(relations=[{"kind": "answers", "name": "a", "types": ["q/1"]}] * 2),
+            "/rules/0/relations/1",
+            "twice",
+        ),
+        (
+            broken(relations=[{"kind": kind, "name": kind[:3], "types": ["q/1"]} for kind in ("answers", "refers_to")]),
+            "/rules/0/relations",
+            "once",
+        ),
+        (
+            broken(acknowledge_within={"deadlines": [{"within": "P1D", "when": {"/purpose": {"const": "X"}}}], **source()}),
+            "/rules/0/acknowledge_within",
+            "no when",
+        ),
+        (document(valid_until={"date": "2025-01-01", **source()}), "/valid_until/date", "before the first"),
+        (document(valid_until={"date": "2026-02-30", **source()}), "/valid_until/date", "no such day"),
+        (document(timezone="Asia/Jakarta"), "/timezone", "offset"),
+        (document(jurisdictions={"sender": document()["jurisdictions"]["polda-banten"]}), "/jurisdictions/sender", "words"),
+    ],
+)  # fmt: skip
+def test_a_document_that_contradicts_itself_is_refused(spoilt: dict[str, Any], pointer: str, what: str) -> None:
+    """Each slip that could be seen before signing is seen, where it stands."""
+    found = faults(yaml(spoilt))
+    assert pointer in found
+    assert what in found[pointer]
+
+
+def test_one_rule_may_follow_another_in_time() -> None:
+    """Two rules for one exchange are fine as long as never both are in force."""
+    assert [entry.id for entry in parse_agreement(yaml(APART)).rules] == ["notice", "again"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "what"),
+    [
+        ({}, "type, const or enum"),
+        (True, "object"),
+        ({"minimum": 3}, "type, const or enum"),
+        ({"type": "integer", "minimun": 3}, "minimun"),
+        ({"type": "integer", "pattern": "^a$"}, "pattern"),
+        ({"type": ["integer", "string"]}, "type must be"),
+        ({"type": "string", "pattern": "36"}, "anchored"),
+        ({"type": "string", "pattern": "^(36$"}, "not a JSON Schema"),
+        ({"type": "string", "format": "no-such-format"}, "not a JSON Schema"),
+        ({"type": "string", "minLength": "3"}, "not a JSON Schema"),
+        ({"$ref": "https://example.org/schema"}, "type, const or enum"),
+        ({"type": "string", "$ref": "#/$defs/a"}, "$ref"),
+        ({"type": "array", "items": {"const": 1}}, "minItems"),
+        ({"type": "array", "minItems": 1, "items": {"minimum": 1}}, "/items must say"),
+        ({"type": "object", "properties": {"a": {"const": 1}}}, "required"),
+        ({"type": "object", "additionalProperties": True}, "additionalProperties"),
+        ({"anyOf": [{"const": 1}, {"minimum": 2}]}, "type, const or enum"),
+        ({"anyOf": []}, "type, const or enum"),
+        ({"type": "object", "if": {"type": "object"}}, "if is no keyword"),
+    ],
+)
+def test_a_condition_that_could_pass_unawares_is_refused(schema: object, what: str) -> None:
+    """JSON Schema ignores what it does not know and what does not apply; an agreement may not."""
+    spoilt = broken(where=[{"name": "a", "field": "/body/a", "must": schema}])
+    assert what in faults(yaml(spoilt))["/rules/0/where/0/must"]
+
+
+def test_reading_leaves_the_callers_value_alone() -> None:
+    """A document in memory is not changed by being read."""
+    value = document(rule(where=[{"name": "a", "field": "/body/a", "must": {"enum": [1, 2]}}]))
+    copy = deepcopy(value)
+    agreement_from_json(rfc8785.dumps(value))
+    assert value == copy

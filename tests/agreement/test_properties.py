@@ -1,0 +1,308 @@
+"""What holds for every agreement and every message: narrowing never permits and never releases more."""
+
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import rfc8785
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from gateway.agreement import Agreement, agreement_from_json
+from gateway.decide import Decision, Facts, decide
+from gateway.envelope import Case, VerifiedMessage
+from gateway.errors import AgreementInvalidError
+from tests.agreement.making import (
+    EARLIER,
+    IMIGRASI,
+    NOW,
+    POLDA,
+    Draft,
+    agreement,
+    document,
+    earlier,
+    message,
+    rule,
+    source,
+)
+
+# The first of each is drawn more often, so that a fair share of the messages finds a rule.
+TYPES, PURPOSES, AGENCIES = ["notice/1"] * 4 + ["query/1"], ["PREVENTION", "INVESTIGATION"], [IMIGRASI, POLDA]
+SECRET = "3604081234567890"
+FIELDS = ["/body/a", "/body/person", "/body/person/nik", "/body/list/*", "/body/list/*/document"]
+PLACES = ["/body/a", "/body/severity", "/case/type", "/purpose", "/body/person/nik"]
+
+some = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+schemas = st.sampled_from(
+    [
+        {"const": 1},
+        {"type": "integer", "minimum": 3},
+        {"enum": ["LP", "PREVENTION", "x"]},
+        {"type": "string", "pattern": "^36"},
+        {"type": "string"},
+        {"not": {"const": 1}, "type": "integer"},
+    ]
+).map(lambda schema: {**schema, "pattern": "^36.*$"} if "pattern" in schema else schema)
+situations = st.dictionaries(st.sampled_from(PLACES), schemas, min_size=1, max_size=2)
+withholdings = st.builds(
+    lambda field, unless: {"field": field, "unless": unless, **source()},
+    st.sampled_from(FIELDS),
+    st.lists(situations, max_size=2),
+)
+conditions = st.builds(
+    lambda name, field, must, optional: {"name": name, "field": field, "must": must, "optional": optional},
+    st.sampled_from(["one", "two", "three"]),
+    st.sampled_from(PLACES),
+    schemas,
+    st.booleans(),
+)
+relations = st.sampled_from(
+    [
+        {"kind": "ordered", "name": "ordered", "first": "/body/from", "last": "/body/to", "optional": True},
+        {"kind": "period_at_most", "name": "period", "first": "/body/from", "last": "/body/to", "limit": "P1M", **source()},
+        {"kind": "answers", "name": "answers", "types": ["query/1"]},
+    ]
+)  # fmt: skip
+territories = st.sampled_from(
+    [{"field": "/body/at", "of": POLDA}, {"field": "/body/at", "of": POLDA, "optional": True}]
+)
+
+
+@st.composite
+def rules(draw: st.DrawFn, number: int = 0) -> dict[str, Any]:
+    return rule(
+        id=f"rule-{number}",
+        type=draw(st.sampled_from(TYPES)),
+        senders=draw(st.sampled_from([AGENCIES, AGENCIES, [IMIGRASI], [POLDA]])),
+        recipients=AGENCIES,
+        purposes=draw(st.sampled_from([PURPOSES, PURPOSES, PURPOSES[:1], PURPOSES[1:]])),
+        valid_until=draw(st.sampled_from([None, None, None, None, "2026-02-01"])),
+        requires=draw(st.sampled_from([None, None, None, None, {"case": ["LP"]}])),
+        where=draw(st.just([]) | st.lists(conditions, max_size=2, unique_by=lambda entry: entry["name"])),
+        relations=draw(st.just([]) | st.lists(relations, max_size=1)),
+        jurisdiction=draw(st.just([]) | st.lists(territories, max_size=1)),
+        withhold=draw(st.lists(withholdings, max_size=3, unique_by=lambda entry: entry["field"])),
+    )
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    """Agreements that the parser takes: rules that overlap are dropped until it does."""
+    kept: list[dict[str, Any]] = []
+    for number in range(draw(st.integers(1, 4))):
+        candidate = draw(rules(number=number))
+        if read(document(*kept, candidate)) is not None:
+            kept.append(candidate)
+    assume(kept)
+    return document(*kept)
+
+
+def read(value: dict[str, Any]) -> Agreement | None:
+    try:
+        return agreement_from_json(rfc8785.dumps(value))
+    except AgreementInvalidError:
+        return None
+
+
+scalars = st.sampled_from([1, 3, "x", "36.01", "PREVENTION", None])
+bodies = st.fixed_dictionaries(
+    {},
+    optional={
+        "a": scalars,
+        "severity": st.integers(1, 4),
+        "at": st.sampled_from(["36.01.01.2001", "36.71", "MERAK"]),
+        "from": st.sampled_from(["2026-01-01", "2026-01"]),
+        "to": st.sampled_from(["2026-02-01", "2026-01-15", "2027"]),
+        "person": st.fixed_dictionaries({"sex": scalars}, optional={"nik": scalars}),
+        "list": st.lists(st.fixed_dictionaries({}, optional={"document": scalars}), max_size=3),
+    },
+)
+cases = st.sampled_from([{}, {"case": Case("LP", "LP/A/1")}, {"case": Case("LI", "LI/1")}])
+replies = st.sampled_from([{}, {"in_reply_to": EARLIER}])
+messages = st.builds(
+    lambda type_, direction, purpose, body, case, reply, disclosable: message(
+        Draft(
+            type=type_,
+            sender=direction[0],
+            recipient=direction[1],
+            purpose=purpose,
+            body=body,
+            disclosable=disclosable,
+            claims={**case, **reply},
+        )
+    ),
+    st.sampled_from(TYPES),
+    st.permutations(AGENCIES),
+    st.sampled_from(PURPOSES),
+    bodies,
+    cases,
+    replies,
+    st.one_of(st.just(FIELDS), st.just(FIELDS), st.lists(st.sampled_from(FIELDS), unique=True)),
+)
+facts = st.sampled_from(
+    [Facts(), Facts(earlier()), Facts(earlier(sender=IMIGRASI, recipient=POLDA)), Facts(earlier(open=False))]
+)
+
+
+def hidden(pointer: str, withheld: tuple[str, ...]) -> bool:
+    return any(pointer == entry or pointer.startswith(f"{entry}/") for entry in withheld)
+
+
+def no_more(narrow: Decision, wide: Decision) -> bool:
+    """Whether `narrow` permits only what `wide` permits, and releases only what it releases."""
+    if not narrow.permitted:
+        return True
+    return wide.permitted and all(hidden(pointer, narrow.withheld) for pointer in wide.withheld)
+
+
+@some
+@given(documents(), messages, facts)
+def test_nothing_is_permitted_without_a_rule_that_names_it(
+    value: dict[str, Any], sent: VerifiedMessage, known: Facts
+) -> None:
+    """A permission's rule is in the agreement and names this type, these parties and this purpose."""
+    one = agreement_from_json(rfc8785.dumps(value))
+    decision = decide(one, sent, known, NOW)
+    assert decision.permitted is (not decision.reasons)
+    if decision.permitted:
+        found = next(entry for entry in one.rules if entry.id == decision.rule)
+        assert (found.type, found.clause) == (sent.claims.type, decision.clause)
+        assert sent.claims.iss in found.senders
+        assert sent.claims.aud in found.recipients
+        assert sent.claims.purpose in found.purposes
+        assert set(decision.withheld) <= sent.disclosable
+
+
+@some
+@given(documents(), messages, facts, st.data())
+def test_a_rule_taken_away_never_permits_or_releases_more(
+    value: dict[str, Any], sent: VerifiedMessage, known: Facts, data: st.DataObject
+) -> None:
+    """No rule holds another one back."""
+    narrower = deepcopy(value)
+    del narrower["rules"][data.draw(st.integers(0, len(value["rules"]) - 1))]
+    wide = agreement_from_json(rfc8785.dumps(value))
+    narrow = read(narrower)  # None once no rule is left: no agreement at all
+    assert no_more(decide(narrow, sent, known, NOW), decide(wide, sent, known, NOW))
+
+
+@st.composite
+def narrowings(draw: st.DrawFn) -> tuple[str, Any]:
+    """A key of a rule and what to add to it, or what to put in its place."""
+    return draw(
+        st.one_of(
+            st.tuples(st.just("where"), conditions),
+            st.tuples(st.just("withhold"), withholdings),
+            st.tuples(st.just("relations"), relations),
+            st.tuples(st.just("jurisdiction"), territories),
+            st.tuples(st.just("requires"), st.just({"case": ["LP"]})),
+            st.tuples(st.just("valid_until"), st.just("2026-03-09")),
+            st.tuples(st.just("unless"), st.none()),
+        )
+    )
+
+
+@some
+@given(documents(), messages, facts, narrowings(), st.data())
+def test_a_narrowed_rule_never_permits_or_releases_more(
+    value: dict[str, Any], sent: VerifiedMessage, known: Facts, narrowing: tuple[str, Any], data: st.DataObject
+) -> None:
+    """One more condition, withholding, relation, territory, case or earlier end; one alternative of release less."""
+    narrower = deepcopy(value)
+    target = data.draw(st.sampled_from(narrower["rules"]))
+    key, addition = narrowing
+    if key == "unless":
+        for withholding in target["withhold"]:
+            withholding["unless"] = withholding["unless"][1:]
+    elif key in ("requires", "valid_until"):
+        target[key] = addition
+    else:
+        target[key] = [*target[key], addition]
+    narrow = read(narrower)
+    assume(narrow is not None)
+    wide = agreement_from_json(rfc8785.dumps(value))
+    assert no_more(decide(narrow, sent, known, NOW), decide(wide, sent, known, NOW))
+
+
+@some
+@given(documents(), messages, facts, st.timedeltas(timedelta(0), timedelta(days=2000)))
+def test_after_its_last_day_an_agreement_permits_nothing(
+    value: dict[str, Any], sent: VerifiedMessage, known: Facts, later: timedelta
+) -> None:
+    """Expiry refuses, whatever the rules say."""
+    one = agreement_from_json(rfc8785.dumps(value))
+    decision = decide(one, sent, known, datetime(2026, 12, 31, 17, tzinfo=UTC) + later)
+    assert [reason.code for reason in decision.reasons] == ["agreement.inactive"]
+
+
+@some
+@given(documents(), messages, facts, st.sampled_from([RuntimeError, ValueError, KeyError, RecursionError]))
+def test_any_error_denies(value: dict[str, Any], sent: VerifiedMessage, known: Facts, error: type[Exception]) -> None:
+    """With every condition broken, what is still permitted is what looks at none."""
+
+    def explode(_: object) -> bool:
+        raise error
+
+    one = agreement_from_json(rfc8785.dumps(value))
+    before = decide(one, sent, known, NOW)
+    fragments = [condition.must for entry in one.rules for condition in entry.where]
+    for entry in one.rules:
+        for withholding in entry.withhold:
+            fragments += [fragment for situation in withholding.unless for fragment in situation.values()]
+    for fragment in fragments:
+        object.__setattr__(fragment, "is_met_by", explode)
+    assert no_more(decide(one, sent, known, NOW), before)
+
+
+@some
+@given(documents(), messages, facts)
+def test_no_value_of_a_message_is_ever_told(value: dict[str, Any], sent: VerifiedMessage, known: Facts) -> None:
+    """A payload full of one value; the decision, printed whole, does not hold it."""
+
+    def fill(held: Any) -> Any:
+        if isinstance(held, dict):
+            return {name: fill(member) for name, member in held.items()}
+        if isinstance(held, list):
+            return [fill(member) for member in held]
+        return SECRET
+
+    one = agreement_from_json(rfc8785.dumps(value))
+    filled = message(
+        Draft(
+            type=sent.claims.type,
+            sender=sent.claims.iss,
+            recipient=sent.claims.aud,
+            purpose=sent.claims.purpose,
+            body=fill(sent.body),
+            disclosable=FIELDS,
+            claims={"case": Case("LI", "SECRET CASE NUMBER")},
+        )
+    )
+    decision = decide(one, filled, known, NOW)
+    assert SECRET not in repr(decision) + repr(decision.as_json())
+    assert "SECRET CASE NUMBER" not in repr(decision)
+
+
+@some
+@given(documents(), messages, facts)
+def test_the_explanation_is_the_decision(value: dict[str, Any], sent: VerifiedMessage, known: Facts) -> None:
+    """What `POST /v1/decisions` shows is the value that the flow acts on, and a second look gives the same."""
+    one = agreement_from_json(rfc8785.dumps(value))
+    decision = decide(one, sent, known, NOW)
+    shown = decision.as_json()
+    assert decide(agreement_from_json(one.canonical()), sent, known, NOW) == decision
+    assert shown["permitted"] is decision.permitted
+    assert shown["reasons"] == [reason.as_json() for reason in decision.reasons]
+    assert tuple(shown["withheld"]) == decision.withheld
+    assert rfc8785.dumps(shown)
+
+
+def test_order_of_rules_is_immaterial() -> None:
+    """The same rules in another order decide alike."""
+    mine, other = rule(), rule(id="other", purposes=["INVESTIGATION"], where=[])
+    forward, backward = agreement(mine, other), agreement(other, mine)
+    for purpose in PURPOSES:
+        sent = message(Draft(purpose=purpose))
+        assert decide(forward, sent, Facts(), NOW) == decide(backward, sent, Facts(), NOW)
