@@ -16,7 +16,7 @@ TRAVEL_DOCUMENT: Final = "travel-document"
 PHONE: Final = "phone"
 NIP: Final = "nip"
 SUBJECT_KINDS: Final = frozenset({NIK, TRAVEL_DOCUMENT, PHONE, NIP})
-_BY_NAME: Final = {"nik": NIK, "nip": NIP, "phone": PHONE}
+_BY_NAME: Final = {"nik": NIK, "nip": NIP, "phone": PHONE, "contact": PHONE}
 
 
 def travel_document_value(issuing_state: str, number: str) -> str:

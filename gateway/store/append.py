@@ -7,7 +7,7 @@ process has seen. Whatever fails here is `ledger.forked`, and nothing is signed 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlmodel import col
@@ -16,11 +16,13 @@ from gateway.errors import LedgerForkedError, LedgerInvalidError, OperatorError
 from gateway.keyring import KeyringSigner
 from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint, sign_checkpoint
 from gateway.ledger.entry import Entry
-from gateway.ledger.merkle import EMPTY_ROOT, Frontier, inclusion_proof, leaf_hash
+from gateway.ledger.merkle import EMPTY_ROOT, Frontier, inclusion_proof, leaf_hash, node_hash
 from gateway.ledger.note import Ed25519NoteSigner
 from gateway.ledger.proof import format_proof
 from gateway.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, TileReader, TileUpdate
 from gateway.store.tables import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerTile
+
+_NODES: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._newest: dict[str, tuple[Checkpoint, bytes]] = {}
+        self._nodes: dict[str, dict[tuple[int, int], bytes]] = {}
 
     def require_extends(self, ledger: str, head: Checkpoint) -> None:
         seen = self.newest(ledger)
@@ -70,6 +73,13 @@ class Memory:
 
     def ledgers(self) -> frozenset[str]:
         return frozenset(self._newest)
+
+    def nodes(self, ledger: str) -> dict[tuple[int, int], bytes]:
+        """Hashes of complete subtrees near the right edge, which proofs share; forgotten when they become many."""
+        held = self._nodes.setdefault(ledger, {})
+        if len(held) > _NODES:
+            held.clear()
+        return held
 
     def notes(self) -> dict[str, bytes]:
         """The signed notes, for keeping elsewhere."""
@@ -190,11 +200,22 @@ class LedgerAppend:
         self._memory.remember(self.ledger, self.checkpoint, self.note)
 
     def prover(self) -> Callable[[int], str]:
-        """Inclusion proofs against this transaction's checkpoint, from the tiles it has in hand."""
-        reader = TileReader(self.checkpoint.size, lambda level, index, _width: self._tiles[level, index])
-        # Neighbours in a batch share most of their paths.
-        node = cache(reader.node)
-        size, note = self.checkpoint.size, self.note
+        """Inclusion proofs against this transaction's checkpoint, from the tiles it has in hand; call after the commit."""
+        size, note, tiles = self.checkpoint.size, self.note, self._tiles
+        reader = TileReader(size, lambda level, index, _width: tiles[level, index])
+        known = self._memory.nodes(self.ledger)
+
+        def node(level: int, index: int) -> bytes:
+            # A complete subtree never changes: neighbours, and the next batch, find most of their path here.
+            held = known.get((level, index))
+            if held is None:
+                if level % TILE_HEIGHT == 0:
+                    held = reader.node(level, index)
+                else:
+                    held = node_hash(node(level - 1, 2 * index), node(level - 1, 2 * index + 1))
+                known[level, index] = held
+            return held
+
         return lambda index: format_proof(index, inclusion_proof(index, size, node), note)
 
     def _read_edge(self, size: int) -> dict[tuple[int, int], bytes]:
