@@ -189,6 +189,10 @@ def auditor_by_token(session: Session, token_hash: str) -> AuditorRow | None:
     return session.exec(select(AuditorRow).where(AuditorRow.token_hash == token_hash)).one_or_none()
 
 
+def auditors(session: Session) -> Sequence[AuditorRow]:
+    return session.exec(select(AuditorRow).order_by(col(AuditorRow.id))).all()
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """An auditor's question. `subject`, `case` and `officer` are keyed tokens, never the identifier."""
