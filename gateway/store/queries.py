@@ -74,6 +74,11 @@ def active_agreements(session: Session) -> Sequence[AgreementRow]:
     return session.exec(select(AgreementRow).where(col(AgreementRow.active))).all()
 
 
+def agreements(session: Session) -> Sequence[AgreementRow]:
+    """Every version that was ever activated."""
+    return session.exec(select(AgreementRow).order_by(col(AgreementRow.id), col(AgreementRow.version))).all()
+
+
 def agreement_version(session: Session, agreement: str) -> int | None:
     """The highest version that was ever activated."""
     return session.exec(select(func.max(AgreementRow.version)).where(AgreementRow.id == agreement)).one()
