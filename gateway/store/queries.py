@@ -167,12 +167,13 @@ def backlog(session: Session) -> dict[str, int]:
     return dict(rows.all())
 
 
-def anything_due(session: Session, recipient: str, now: int) -> bool:
+def anything_due(session: Session, recipient: str, now: int, priorities: tuple[int, int] = (0, 2)) -> bool:
+    """Whether a lease of these priorities, from the most to the least urgent, would hand out anything."""
     return (
         session.exec(
             select(OutboxRow.transfer)
             .where(IS_WAITING, OutboxRow.recipient == recipient, OutboxRow.due_at <= now)
-            .where(OutboxRow.expires_at > now)
+            .where(col(OutboxRow.priority).between(*priorities), OutboxRow.expires_at > now)
             .limit(1)
         ).first()
         is not None
