@@ -169,7 +169,8 @@ class _Reader:
         except MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise AgreementInvalidError(f"line {line}: {error.problem or error.context}") from error
-        except (YAMLError, RecursionError) as error:
+        # The last three are the parser's own slips: an escape beyond Unicode, a number of thousands of digits, deep nesting.
+        except (YAMLError, OverflowError, ValueError, RecursionError) as error:
             raise AgreementInvalidError("the document is not YAML") from error
         if self.faults:
             raise _invalid(self.faults)
@@ -211,10 +212,11 @@ class _Reader:
             name = self.value(event, f"{pointer}/", level + 1)
             if not isinstance(name, str):
                 self.fault(event, pointer, "a key must be a text: quote it")
-            place = f"{pointer}/{escape(str(name))}"
+                name = str(name)
+            place = f"{pointer}/{escape(name)}"
             if name in members:
                 self.fault(event, place, "a key stands twice")
-            members[str(name)] = self.value(next(self.events), place, level + 1)
+            members[name] = self.value(next(self.events), place, level + 1)
         return members
 
     def sequence(self, pointer: str, level: int) -> list[object]:

@@ -347,5 +347,7 @@ class Document(Term):
     onward_transfer: bool
     parties: Annotated[Mapping[AgencyId, Party], AfterValidator(_several), AfterValidator(_sealed)]
     clauses: Annotated[Mapping[ClauseNumber, Clause], AfterValidator(_some), AfterValidator(_sealed)]
-    jurisdictions: Annotated[Mapping[AgencyId, Jurisdiction], AfterValidator(_sealed)] = MappingProxyType({})
+    jurisdictions: Annotated[Mapping[AgencyId, Jurisdiction], AfterValidator(_sealed)] = Field(
+        default_factory=dict, validate_default=True
+    )
     rules: Annotated[tuple[Rule, ...], AfterValidator(_some)]

@@ -1,15 +1,21 @@
 """Which documents are agreements, and what their identity is."""
 
+from contextlib import suppress
 from copy import deepcopy
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 import rfc8785
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.agreement import agreement_from_json, parse_agreement
 from gateway.errors import AgreementInvalidError
-from tests.agreement.making import agreement, document, real, rule, source, yaml
+from tests.agreement.making import ROOT, agreement, document, real, rule, source, yaml
+
+# The head of the shipped document: block layout, quoted and plain texts, comments.
+LAID_OUT = "\n".join((ROOT / "agreements" / "pks-banten-2025.yaml").read_text(encoding="utf-8").splitlines()[9:60])
 
 
 def faults(text: str) -> dict[str | None, str]:
@@ -108,6 +114,12 @@ def test_every_fault_is_told_with_its_place_and_line() -> None:
         ("[" * 100 + "]" * 100, "nested deeper"),
         ("a: 9007199254740993\n", "canonical form"),
         ("x" * 1_048_577, "characters"),
+        ('a: "\\UFFFFFFFF"\n', "not YAML"),
+        ("a: " + "9" * 5000, "not YAML"),
+        ('a: "\\ud800"\n', "canonical form"),
+        ("a: 1e999\n", "canonical form"),
+        ("? [a]\n: b\n", "a key must be a text"),
+        ("[]\n", "object"),
     ],
 )
 def test_a_text_that_two_readers_could_read_differently_is_refused(text: str, what: str) -> None:
@@ -119,6 +131,31 @@ def test_dates_and_codes_stay_texts() -> None:
     """YAML 1.1 would make a date object of the first, and cut the zero off the second."""
     one = parse_agreement(yaml(document()).replace('"2026-01-01"', "2026-01-01"))
     assert one.digest == agreement().digest
+
+
+def test_an_agreement_without_territories_needs_none() -> None:
+    """Where no rule looks at a place, `jurisdictions` may be left out; the mapping is there, empty and sealed."""
+    one = agreement(jurisdictions=None)
+    assert dict(one.jurisdictions) == {}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_text_makes_the_parser_fail_otherwise(data: st.DataObject) -> None:
+    """Whatever is cut out of a document or put into it, the answer is an agreement or AgreementInvalidError."""
+    text = data.draw(st.sampled_from([LAID_OUT, yaml(document())]))
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(start + 5, len(text))))
+    inserted = data.draw(st.text(st.sampled_from("\"':-{}[]\n&*!#|>?%@`~,0a \t\x85\ud800"), max_size=4))
+    with suppress(AgreementInvalidError):
+        parse_agreement(text[:start] + inserted + text[end:])
+
+
+@given(st.binary(max_size=40) | st.sampled_from([b"{}", b"[]", b"null", b'{"rules":[]}', b'{"a":"\\ud800"}']))
+def test_no_bytes_make_the_reader_fail_otherwise(data: bytes) -> None:
+    """The stored form is read as strictly."""
+    with pytest.raises(AgreementInvalidError):
+        agreement_from_json(data)
 
 
 def broken(**changes: Any) -> dict[str, Any]:
