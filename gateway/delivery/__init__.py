@@ -1,0 +1,1 @@
+"""Bringing messages to their recipients, and bringing their signed receipts home."""

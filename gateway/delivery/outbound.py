@@ -1,0 +1,233 @@
+"""The only HTTP client of the gateway: it posts to agencies' endpoints, and cannot be turned against us.
+
+Decides which addresses may be connected to. An endpoint's name is resolved once a push, every address that it resolves
+to must be in the endpoint's allow-list, and the connection goes to such an address itself, so that no second answer of
+a name server can slip in between (DNS rebinding). SNI, certificate check and Host are the name's. No redirect is
+followed, no proxy, cookie or environment variable is heeded, no encoding is accepted; time and answer are bounded.
+Leaves to `lane.py` what a failure means.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
+
+from gateway.delivery.retry import parse_retry_after
+from gateway.directory import Endpoint
+from gateway.errors import EndpointForbiddenError
+
+ANSWER_LIMIT: Final = 1_048_576
+_CONNECTIONS: Final = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=30)
+_RESOLVERS: Final = 8
+_PORTS: Final = {"http": 80, "https": 443}
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx answer's body, of at most ANSWER_LIMIT bytes; nothing in it was looked at."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFailed:
+    """Anything else; `retry_after` (seconds) comes with a 429 or 503 that names it.
+
+    `kind` is `timeout`, `dns`, `tls`, `connection` (nothing was sent), `broken-off`, `answer-too-large`,
+    `answer-encoded` or `status`.
+    """
+
+    kind: str
+    status: int | None = None
+    retry_after: float | None = None
+
+    @property
+    def code(self) -> str:
+        """For the outbox's `last_error`: a short code that quotes nothing."""
+        return self.kind if self.status is None else f"{self.kind}-{self.status}"
+
+
+def resolve(host: str, port: int) -> Sequence[str]:
+    """Every address that the system's resolver gives. Raises OSError."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def permitted(endpoint: Endpoint, resolved: Iterable[str]) -> tuple[Address, ...]:
+    """The addresses, in order, if *each* of them is in the endpoint's allow-list.
+
+    One stray address refuses them all: whoever can add it to the name can also make it the only one. An IPv4 address in
+    IPv6 clothing (`::ffff:10.0.0.1`) is judged, and called, as the IPv4 address that it is. Raises EndpointForbiddenError.
+    """
+    addresses: dict[Address, None] = {}
+    for text in resolved:
+        try:
+            address: Address = ipaddress.ip_address(text)
+        except ValueError as error:
+            raise EndpointForbiddenError("the endpoint resolves to something that is no address") from error
+        if isinstance(address, ipaddress.IPv6Address):
+            if address.scope_id is not None:
+                raise EndpointForbiddenError("the endpoint resolves to an address of one link only")
+            address = address.ipv4_mapped or address
+        if not any(address in network for network in endpoint.networks):
+            raise EndpointForbiddenError("the endpoint resolves to an address that its allow-list does not name")
+        addresses[address] = None
+    return tuple(addresses)
+
+
+class Outbound:
+    """Keeps one pool of connections an endpoint; `timeout` (seconds) is for a whole push, resolving included.
+
+    A certificate authority file is read when its endpoint is first called.
+    """
+
+    def __init__(self, *, timeout: float, clock: Callable[[], datetime], resolve: Resolve = resolve) -> None:
+        self._timeout = timeout
+        self._clock = clock
+        self._resolve = resolve
+        # Of its own: a resolver that hangs must not use up the threads that read the database.
+        self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolver")
+        self._clients: dict[Endpoint, httpx.AsyncClient] = {}
+
+    async def push(self, endpoint: Endpoint, body: bytes, token: str) -> Answer | DeliveryFailed:
+        """Posts JSON with a bearer token. Raises EndpointForbiddenError before anything is sent."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._push(endpoint, body, token)
+        except TimeoutError:
+            return DeliveryFailed("timeout")
+
+    async def forget(self, endpoint: Endpoint) -> None:
+        """Closes the connections of an endpoint that is no longer configured."""
+        client = self._clients.pop(endpoint, None)
+        if client is not None:
+            await client.aclose()
+
+    async def close(self) -> None:
+        for endpoint in list(self._clients):
+            await self.forget(endpoint)
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
+
+    async def _push(self, endpoint: Endpoint, body: bytes, token: str) -> Answer | DeliveryFailed:
+        parts = urlsplit(endpoint.url)
+        port = parts.port or _PORTS[parts.scheme]
+        loop = asyncio.get_running_loop()
+        try:
+            resolved = await loop.run_in_executor(self._resolvers, self._resolve, endpoint.host, port)
+        except (OSError, UnicodeError):
+            return DeliveryFailed("dns")
+        failed = DeliveryFailed("dns")
+        client = self._client(endpoint)
+        for address in permitted(endpoint, resolved):
+            outcome = await self._post(client, _request(client, parts, address, body, token))
+            # Only what never reached the recipient is tried at its next address.
+            if not (isinstance(outcome, DeliveryFailed) and outcome.kind == "connection"):
+                return outcome
+            failed = outcome
+        return failed
+
+    async def _post(self, client: httpx.AsyncClient, request: httpx.Request) -> Answer | DeliveryFailed:
+        try:
+            response = await client.send(request, stream=True)
+        except httpx.TimeoutException:
+            return DeliveryFailed("timeout")
+        except httpx.ConnectError as error:
+            return DeliveryFailed("tls" if _is_tls(error) else "connection")
+        except httpx.HTTPError as error:
+            return DeliveryFailed("tls" if _is_tls(error) else "broken-off")
+        async with contextlib.aclosing(response):
+            if not response.is_success:
+                asked = response.headers.get("retry-after") if response.status_code in (429, 503) else None
+                return DeliveryFailed("status", response.status_code, parse_retry_after(asked, self._clock()))
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                # A kilobyte of gzip can be a gigabyte; we asked for none.
+                return DeliveryFailed("answer-encoded")
+            return await _bounded(response)
+
+    def _client(self, endpoint: Endpoint) -> httpx.AsyncClient:
+        """One an endpoint: a connection made under one name is never used under another."""
+        client = self._clients.get(endpoint)
+        if client is None:
+            client = httpx.AsyncClient(
+                verify=_tls(endpoint),
+                http1=True,
+                http2=False,
+                trust_env=False,
+                follow_redirects=False,
+                timeout=self._timeout,
+                limits=_CONNECTIONS,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            )
+            self._clients[endpoint] = client
+        return client
+
+
+def _request(client: httpx.AsyncClient, parts: SplitResult, address: Address, body: bytes, token: str) -> httpx.Request:
+    shown = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
+    netloc = shown if parts.port is None else f"{shown}:{parts.port}"
+    return client.build_request(
+        "POST",
+        f"{parts.scheme}://{netloc}{parts.path or '/'}",
+        content=body,
+        headers={
+            "Host": parts.netloc,
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "sinergi",
+        },
+        extensions={"sni_hostname": parts.hostname or ""},
+    )
+
+
+async def _bounded(response: httpx.Response) -> Answer | DeliveryFailed:
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > ANSWER_LIMIT:
+                return DeliveryFailed("answer-too-large")
+    except httpx.TimeoutException:
+        return DeliveryFailed("timeout")
+    except httpx.HTTPError:
+        return DeliveryFailed("broken-off")
+    return Answer(bytes(body))
+
+
+def _tls(endpoint: Endpoint) -> ssl.SSLContext:
+    """Certificate and name are checked, TLS 1.2 is the least; `ca_file`, if any, is the only authority.
+
+    Not `create_default_context`, which would write the session keys wherever SSLKEYLOGFILE says.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        if endpoint.ca_file is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(cafile=endpoint.ca_file)
+    except OSError as error:
+        raise EndpointForbiddenError("the endpoint's certificate authority file cannot be used") from error
+    return context
+
+
+def _is_tls(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

@@ -1,0 +1,96 @@
+"""What a recipient is handed: a page of leased messages, each as it was released, with the gateway's release.
+
+Decides what an item looks like, for pull and push alike. A lease is taken by the recorder, so that no two callers on any
+node get the same item; what is leased and then lost on the way is handed out again when the lease ends.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, TypedDict
+
+import structlog
+
+from gateway.errors import KeyringError
+from gateway.jose import compact_json
+from gateway.record import open_content, released_text
+from gateway.store import queries
+from gateway.store.jobs import Lease, Leased
+from gateway.store.recorder import Recorder
+from gateway.store.sealing import Sealer
+from gateway.store.session import Database
+from gateway.store.tables import TransferRow, micros
+
+ALL: Final = (0, 2)
+URGENT: Final = (0, 0)
+OTHERS: Final = (1, 2)
+_log: Final = structlog.get_logger("sinergi.delivery")
+
+
+class Item(TypedDict):
+    """`attempt` counts how often the message was handed out, from 1."""
+
+    transfer: str
+    message: str
+    release: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`more`: something else is due now. `leased` and `rows` are for the sender of the page, not for the wire.
+
+    What is leased and not among the items did not open.
+    """
+
+    items: tuple[Item, ...] = ()
+    more: bool = False
+    leased: tuple[Leased, ...] = ()
+    rows: Mapping[str, TransferRow] = field(default_factory=dict)
+
+    def body(self) -> bytes:
+        return compact_json({"items": self.items, "more": self.more})
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where pages come from."""
+
+    database: Database
+    recorder: Recorder
+    sealer: Sealer
+    clock: Callable[[], datetime]
+    lease: timedelta
+
+    async def take(self, agency: str, limit: int, priorities: tuple[int, int] = ALL) -> Page:
+        """Leases what is due, the most urgent and oldest first, and opens it. Empty when nothing is due.
+
+        Raises StoreUnavailableError. When the caller goes away in between, the items come again after their lease.
+        """
+        # A look costs a read; a lease would make everyone who waits in vain go through the one write path.
+        if not await asyncio.to_thread(self._due, agency, priorities):
+            return Page()
+        now = self.clock()
+        job = Lease(agency, limit, micros(now), micros(now + self.lease), priorities)
+        leased = (await asyncio.wrap_future(self.recorder.submit(job))).result
+        return await asyncio.to_thread(self._open, agency, leased) if leased else Page()
+
+    def _due(self, agency: str, priorities: tuple[int, int] = ALL) -> bool:
+        with self.database.reading() as session:
+            return queries.anything_due(session, agency, micros(self.clock()), priorities)
+
+    def _open(self, agency: str, leased: tuple[Leased, ...]) -> Page:
+        with self.database.reading() as session:
+            rows = queries.transfers(session, [item.transfer for item in leased])
+        items: list[Item] = []
+        for transfer, attempt in ((item.transfer, item.attempt) for item in leased):
+            try:
+                content = open_content(self.sealer, rows[transfer])
+            except KeyringError as error:
+                # One altered or erased row must not keep the others from their recipient.
+                _log.error("message_does_not_open", transfer=transfer, detail=error.detail)
+                continue
+            message = released_text(content)
+            items.append(Item(transfer=transfer, message=message, release=content["release"], attempt=attempt))
+        return Page(tuple(items), self._due(agency), leased, rows)
