@@ -29,6 +29,9 @@ MAX_SAFE_INTEGER: Final = 2**53 - 1
 HEADER_LIMIT: Final = 512
 _SIGNATURE_BYTES: Final = 64
 _HEADER_MEMBERS: Final = frozenset({"alg", "kid", "typ"})
+# The field of Ed25519 and the d of its curve (RFC 8032 §5.1).
+_P: Final = 2**255 - 19
+_D: Final = -121665 * pow(121666, -1, _P) % _P
 _eddsa: Final = OKPAlgorithm()
 _es256: Final = ECAlgorithm(ECAlgorithm.SHA256, SECP256R1)
 
@@ -147,10 +150,28 @@ class PublicKey:
     key: RawPublicKey
 
 
+def _require_ed25519_point(encoded: bytes) -> None:
+    """Refuses what `cryptography` lets in: a key of small order, of a second spelling, or on no curve.
+
+    Under a key of small order one signature fits every message: its owner could deny them all, and anyone could forge.
+    """
+    y = int.from_bytes(encoded, "little") & (2**255 - 1)
+    if y >= _P:
+        raise MalformedError("the JWK spells its point in a second way")
+    yy = y * y % _P
+    xx = (yy - 1) * pow(_D * yy + 1, -1, _P) % _P
+    # x = 0 has order 1 or 2, y = 0 order 4, and doubling a point with x² = -y² gives y = 0: order 8.
+    if xx == 0 or y == 0 or (xx + yy) % _P == 0:
+        raise MalformedError("the JWK is a point of small order")
+    if pow(xx, (_P - 1) // 2, _P) != 1:
+        raise MalformedError("the JWK is not a point on its curve")
+
+
 def public_key_from_jwk(jwk: Mapping[str, Any]) -> PublicKey:
     """Reads the required members of an Ed25519 (RFC 8037) or P-256 (RFC 7518 §6.2) public JWK.
 
-    Raises MalformedError for any other key, for a private one, and for a `kid` or `alg` that does not fit.
+    Raises MalformedError for any other key, for a private one, for an Ed25519 point of small order, and for a `kid` or
+    `alg` that does not fit.
     """
     if "d" in jwk:
         raise MalformedError("a private key where a public one is expected")
@@ -168,6 +189,8 @@ def public_key_from_jwk(jwk: Mapping[str, Any]) -> PublicKey:
     for name in names[2:]:
         if len(b64decode(required[name], f"JWK member {name}")) != 32:  # noqa: PLR2004 - both curves: 32 bytes a coordinate
             raise MalformedError("the JWK has a coordinate of the wrong length")
+    if alg == ED25519:
+        _require_ed25519_point(b64decode(required["x"], "JWK member x"))
     try:
         key = (_eddsa if alg == ED25519 else _es256).from_jwk(required)
     except (PyJWTError, ValueError) as error:
