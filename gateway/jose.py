@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -29,6 +30,8 @@ MAX_SAFE_INTEGER: Final = 2**53 - 1
 HEADER_LIMIT: Final = 512
 _SIGNATURE_BYTES: Final = 64
 _HEADER_MEMBERS: Final = frozenset({"alg", "kid", "typ"})
+# 32 bytes in canonical base64url. A freely chosen name would be a second one for the same key, and can be anything at all.
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 # The field of Ed25519 and the d of its curve (RFC 8032 §5.1).
 _P: Final = 2**255 - 19
 _D: Final = -121665 * pow(121666, -1, _P) % _P
@@ -246,7 +249,7 @@ def parse_jws(text: str, typ: str, depth: int = 32) -> UnverifiedJws:
     alg, kid = header["alg"], header["kid"]
     if alg not in (ED25519, ES256):
         raise MalformedError("the JOSE header's alg must be EdDSA or ES256")
-    if not isinstance(kid, str) or not 1 <= len(kid) <= 64:  # noqa: PLR2004 - a thumbprint has 43
+    if not isinstance(kid, str) or not _THUMBPRINT.fullmatch(kid):
         raise MalformedError("the JOSE header's kid must be an RFC 7638 thumbprint")
     payload = strict_json(b64decode(parts[1], "the JWS payload"), "the JWS payload", depth)
     if not isinstance(payload, dict):
