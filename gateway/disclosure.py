@@ -15,7 +15,11 @@ from gateway.errors import MalformedError, TooLargeError
 from gateway.jose import b64decode, b64encode, compact_json, strict_json
 
 SD: Final = "_sd"
+SD_ALG: Final = "_sd_alg"
 ELEMENT: Final = "..."
+# `_sd_alg` belongs to the top of the payload alone (RFC 9901 §4.1.1), which is not part of the body. Verifiers drop it at any
+# depth, so a recipient's would see another body than the gateway decided about.
+_RESERVED: Final = frozenset({SD, SD_ALG, ELEMENT})
 # 128 bits in base64url (RFC 9901 §9.3): with less, a recipient could guess what was withheld.
 SALT_LENGTH: Final = 22
 SALT_LIMIT: Final = 128
@@ -63,7 +67,7 @@ def parse_disclosure(encoded: str, depth: int = 32) -> Disclosure:
     salt, name = content[0], content[1] if len(content) == 3 else None  # noqa: PLR2004 - salt, name, value
     if not isinstance(salt, str) or not SALT_LENGTH <= len(salt) <= SALT_LIMIT:
         raise MalformedError("a disclosure's salt must be a string of 22 to 128 characters")
-    if len(content) == 3 and (not isinstance(name, str) or name in (SD, ELEMENT)):  # noqa: PLR2004
+    if len(content) == 3 and (not isinstance(name, str) or name in _RESERVED):  # noqa: PLR2004
         raise MalformedError("a disclosure's claim name is missing or reserved")
     return Disclosure(encoded, digest_of(encoded), salt, name, content[-1])
 
@@ -77,20 +81,18 @@ def open_payload(
     or array element behind it is absent. Raises MalformedError for a repeated digest or salt, a disclosure that no digest
     names, one of the wrong kind and a name that is already there.
     """
-    if not disclosures and complete:
-        closed = {ELEMENT, SD}
-        if not _mentions(payload, closed):
-            return Opened(dict(payload), ())
+    if not disclosures and complete and not _mentions_reserved(payload):
+        return Opened(dict(payload), ())
     opening = _Opening(disclosures, complete=complete, depth=depth)
     result = opening.object(payload, "", None, 0)
     opening.finish()
     return Opened(result, tuple(opening.placed))
 
 
-def _mentions(value: Any, names: set[str]) -> bool:
+def _mentions_reserved(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return not names.isdisjoint(value) or any(_mentions(item, names) for item in value.values())
-    return isinstance(value, list) and any(_mentions(item, names) for item in value)
+        return not _RESERVED.isdisjoint(value) or any(_mentions_reserved(item) for item in value.values())
+    return isinstance(value, list) and any(_mentions_reserved(item) for item in value)
 
 
 class _Opening:
@@ -135,6 +137,8 @@ class _Opening:
     def object(self, members: Mapping[str, Any], pointer: str, within: Disclosure | None, level: int) -> dict[str, Any]:
         if ELEMENT in members:
             raise MalformedError("the reserved name ... stands outside an array")
+        if SD_ALG in members:
+            raise MalformedError("the reserved name _sd_alg stands inside the payload")
         result = {
             name: self.value(value, f"{pointer}/{escape(name)}", within, level + 1)
             for name, value in members.items()
