@@ -200,8 +200,11 @@ def close_payload(
     """For a sender: the payload with digests for whatever the patterns name, and the encoded disclosures.
 
     A pattern that names nothing in this payload is ignored: the field is optional and absent. Digests are sorted, so that
-    their order says nothing of the order of the claims (RFC 9901 §4.2.4.1).
+    their order says nothing of the order of the claims (RFC 9901 §4.2.4.1). Raises MalformedError for a payload that has
+    names of RFC 9901 itself: its `_sd` would be overwritten, and what it says would be lost.
     """
+    if _mentions_reserved(payload):
+        raise MalformedError("a payload may not have members named _sd, _sd_alg or ...")
     disclosures: list[str] = []
     wanted = [tuple(unescape(part) for part in pattern.split("/")[1:]) for pattern in patterns]
     closed = _close(payload, wanted, salt, disclosures)
