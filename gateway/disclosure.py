@@ -260,7 +260,8 @@ def pointers_matching(payload: Any, pattern: str) -> list[str]:
             if isinstance(value, Mapping):
                 name = unescape(step_name)
                 if name in value:
-                    step.append((f"{pointer}/{step_name}", value[name]))
+                    # Escaped anew: `~` may stand for itself in a pattern, and what is withheld is found by its pointer.
+                    step.append((f"{pointer}/{escape(name)}", value[name]))
             elif isinstance(value, list) and step_name == "*":
                 step.extend((f"{pointer}/{index}", item) for index, item in enumerate(value))
         found = step
