@@ -207,11 +207,21 @@ def release(message: VerifiedMessage, withheld: Iterable[str]) -> str:
 
 
 def issue(claims: Claims, body: Mapping[str, Any], disclosable: Iterable[str], signer: Signer) -> str:
-    """For a sender: signs `body` with the fields at `disclosable` (patterns such as `/body/reporter`) behind digests."""
-    patterns = [pattern.removeprefix("/body") for pattern in disclosable]
+    """For a sender: signs `body` with the fields at `disclosable` (patterns such as `/body/reporter`) behind digests.
+
+    Raises MalformedError for a pattern that is not of the body, and for a body with names of RFC 9901 itself.
+    """
+    patterns = [_below_body(pattern) for pattern in disclosable]
     closed, disclosures = close_payload(body, patterns)
     payload = claims.as_json() | ({"_sd_alg": "sha-256"} if disclosures else {}) | {"body": closed}
     return serialise(sign_jws(payload, MESSAGE_TYP, signer), disclosures)
+
+
+def _below_body(pattern: str) -> str:
+    # A misspelt pattern would otherwise name nothing, and the field would go out in clear.
+    if not pattern.startswith("/body/"):
+        raise MalformedError("a disclosable field is named by a pointer that starts with /body/")
+    return pattern.removeprefix("/body")
 
 
 _REQUIRED: Final = frozenset(
