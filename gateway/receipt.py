@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.envelope import AGENCY_ID, JTI, TRANSFER_ID
-from gateway.errors import CODES, MalformedError, Reason, ReceiptError
+from gateway.errors import CODES, MalformedError, Reason, ReceiptError, TooLargeError
 from gateway.jose import PublicKey, Signer, UnverifiedJws, parse_jws, sign_jws, verify_jws
 
 RECEIPT_TYP: Final = "receipt+jwt"
@@ -66,7 +66,7 @@ def parse_acknowledgement(text: str) -> UnverifiedAcknowledgement:
     try:
         jws = parse_jws(text, RECEIPT_TYP, 4)
         return UnverifiedAcknowledgement(jws, _acknowledgement(jws.payload))
-    except MalformedError as error:
+    except (MalformedError, TooLargeError) as error:
         raise ReceiptError(error.detail) from error
 
 
