@@ -5,7 +5,8 @@ Decides their exact members, both ways. The gateway says `accepted` or `refused`
 the key may sign for the issuer, and whether the statement fits the transfer.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ GATEWAY_EVENTS: Final = frozenset({"accepted", "refused"})
 RECIPIENT_EVENTS: Final = frozenset({"delivered", "processed", "rejected"})
 RECEIPT_LIMIT: Final = 8192
 _REASONS_LIMIT: Final = 16
-_DIGEST_LENGTH: Final = 43
+_LATEST: Final = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a datetime can hold
+_DIGEST: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _REQUIRED: Final = frozenset({"iss", "aud", "iat", "jti", "transfer", "event", "sd_hash"})
 
 
@@ -81,9 +83,9 @@ def _acknowledgement(payload: Mapping[str, Any]) -> Acknowledgement:
     patterns = {"iss": AGENCY_ID, "aud": AGENCY_ID, "jti": JTI, "transfer": TRANSFER_ID}
     if not all(pattern.fullmatch(texts[name]) for name, pattern in patterns.items()):
         raise MalformedError("a receipt's iss, aud, jti or transfer has the wrong form")
-    if texts["event"] not in RECIPIENT_EVENTS or len(texts["sd_hash"]) != _DIGEST_LENGTH:
+    if texts["event"] not in RECIPIENT_EVENTS or not _DIGEST.fullmatch(texts["sd_hash"]):
         raise MalformedError("a receipt's event is delivered, processed or rejected, its sd_hash a SHA-256")
-    if type(payload["iat"]) is not int or payload["iat"] < 0:
+    if not _is_seconds(payload["iat"]):
         raise MalformedError("a receipt's iat is whole seconds")
     reasons = payload.get("reasons", [])
     if "reasons" in payload and (texts["event"] != "rejected" or not isinstance(reasons, list) or not reasons):
@@ -92,6 +94,11 @@ def _acknowledgement(payload: Mapping[str, Any]) -> Acknowledgement:
     if len(codes) > _REASONS_LIMIT:
         raise MalformedError("a receipt may have 16 reasons")
     return Acknowledgement(iat=payload["iat"], reasons=tuple(codes), **texts)
+
+
+def _is_seconds(value: Any) -> bool:
+    # JSON true is an int to Python; a second beyond the year 9999 would fail later, where it becomes a datetime.
+    return type(value) is int and 0 <= value <= _LATEST
 
 
 def _reason_code(reason: Any) -> str:
