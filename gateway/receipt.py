@@ -23,6 +23,18 @@ _REASONS_LIMIT: Final = 16
 _LATEST: Final = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a datetime can hold
 _DIGEST: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _REQUIRED: Final = frozenset({"iss", "aud", "iat", "jti", "transfer", "event", "sd_hash"})
+_GATEWAY_REQUIRED: Final = _REQUIRED | {"origin", "index", "leaf_hash", "commitment_key"}
+_RELEASE_MEMBERS: Final = _REQUIRED - {"event"} | {"withheld", "commitment_key"}
+_SOMETHING: Final = re.compile(r"(?s).+")
+_FORMS: Final = {
+    "iss": AGENCY_ID,
+    "aud": AGENCY_ID,
+    "jti": JTI,
+    "transfer": TRANSFER_ID,
+    "sd_hash": _DIGEST,
+    "leaf_hash": _DIGEST,
+    "commitment_key": re.compile(r"[0-9a-f]{64}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +179,44 @@ def sign_gateway_receipt(receipt: GatewayReceipt, signer: Signer) -> str:
 
 
 def read_gateway_receipt(text: str, key: PublicKey) -> GatewayReceipt:
-    """For a sender: verifies and reads. Raises MalformedError or SignatureInvalidError."""
-    jws = verify_jws(parse_jws(text, RECEIPT_TYP, 4), key)
-    payload = dict(jws.payload)
-    reasons = payload.pop("reasons", [])
-    try:
-        receipt = GatewayReceipt(reasons=tuple(Reason(**reason) for reason in reasons), **payload)
-    except TypeError as error:
-        raise MalformedError("the receipt has other members than a gateway's receipt") from error
-    if receipt.event not in GATEWAY_EVENTS or any(reason.code not in CODES for reason in receipt.reasons):
-        raise MalformedError("the receipt's event or a code is unknown")
+    """For a sender: verifies and reads. Raises MalformedError, TooLargeError or SignatureInvalidError."""
+    payload = verify_jws(parse_jws(text, RECEIPT_TYP, 4), key).payload
+    if not _GATEWAY_REQUIRED <= payload.keys() <= _GATEWAY_REQUIRED | {"rule", "clause", "reasons"}:
+        raise MalformedError("the receipt has other members than a gateway's receipt")
+    reasons = payload.get("reasons", [])
+    if not isinstance(reasons, list) or ("reasons" in payload and not reasons):
+        raise MalformedError("the receipt's reasons must be an array that is not empty")
+    receipt = GatewayReceipt(
+        **{name: _form(payload[name], name) for name in _GATEWAY_REQUIRED - {"iat", "index"}},
+        **{name: _form(payload[name], name) for name in ("rule", "clause") if name in payload},
+        iat=_whole(payload["iat"], "iat"),
+        index=_whole(payload["index"], "index"),
+        reasons=tuple(_reason(reason) for reason in reasons),
+    )
+    if receipt.event not in GATEWAY_EVENTS or (receipt.event == "accepted" and reasons):
+        raise MalformedError("a gateway's receipt says accepted, or refused and why")
     return receipt
+
+
+def _reason(reason: Any) -> Reason:
+    if not isinstance(reason, dict) or not {"code"} <= reason.keys() <= {"code", "clause", "pointer"}:
+        raise MalformedError("a reason has exactly a code and, if any, a clause and a pointer")
+    # The empty pointer is the whole message (RFC 6901 §5).
+    if not all(isinstance(value, str) for value in reason.values()) or reason["code"] not in CODES:
+        raise MalformedError("a reason's members are strings, its code one of the table")
+    return Reason(**reason)
+
+
+def _form(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not _FORMS.get(name, _SOMETHING).fullmatch(value):
+        raise MalformedError(f"the member {name} has the wrong form")
+    return value
+
+
+def _whole(value: Any, name: str) -> int:
+    if not _is_seconds(value):
+        raise MalformedError(f"the member {name} has the wrong form")
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +250,16 @@ def sign_release(release: Release, signer: Signer) -> str:
 
 
 def read_release(text: str, key: PublicKey) -> Release:
-    """For a recipient: verifies and reads. Raises MalformedError or SignatureInvalidError."""
-    jws = verify_jws(parse_jws(text, RELEASE_TYP, 4), key)
-    payload = dict(jws.payload)
-    withheld: Sequence[str] = payload.pop("withheld", ())
-    try:
-        return Release(withheld=tuple(withheld), **payload)
-    except TypeError as error:
-        raise MalformedError("the release has other members than a gateway's release") from error
+    """For a recipient: verifies and reads. Raises MalformedError, TooLargeError or SignatureInvalidError."""
+    payload = verify_jws(parse_jws(text, RELEASE_TYP, 4), key).payload
+    if payload.keys() != _RELEASE_MEMBERS:
+        raise MalformedError("the release has other members than a gateway's release")
+    withheld = payload["withheld"]
+    # A string would come apart into its characters and look like pointers.
+    if not isinstance(withheld, list) or not all(isinstance(pointer, str) for pointer in withheld):
+        raise MalformedError("the release's withheld must be an array of pointers")
+    return Release(
+        **{name: _form(payload[name], name) for name in _RELEASE_MEMBERS - {"iat", "withheld"}},
+        iat=_whole(payload["iat"], "iat"),
+        withheld=tuple(withheld),
+    )
