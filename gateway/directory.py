@@ -21,7 +21,12 @@ ACTIVE: Final = "active"
 RETIRED: Final = "retired"
 REVOKED: Final = "revoked"
 SUSPENDED: Final = "suspended"
-_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+# The whole URL is matched, because `urlsplit` leaves out tabs and line ends, takes `[::1]x` for `::1` and the Kelvin sign for
+# a k: what another reader would call must be what is checked here.
+_URL: Final = re.compile(
+    r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+    r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,13 @@ def parse_endpoint(url: str, networks: Iterable[str], ca_file: str | None = None
     try:
         parts = urlsplit(url)
         port_ok = parts.port is None or parts.port > 0
+        host = parts.hostname or ""
+        if ":" in host:
+            ipaddress.IPv6Address(host)
         allowed = tuple(ipaddress.ip_network(network) for network in networks)
     except ValueError as error:
         raise OperatorError("the endpoint's URL or one of its networks is not valid") from error
-    plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    host = parts.hostname or ""
-    if parts.scheme not in ("https", "http") or not plain or not port_ok or not (_HOST.fullmatch(host) or ":" in host):
+    if not _URL.fullmatch(url) or not port_ok:
         raise OperatorError("the endpoint must be an http(s) URL of a host and a path")
     return Endpoint(url, allowed, ca_file)
 
