@@ -129,17 +129,24 @@ def write_private(path: Path, content: bytes) -> None:
 def read_private(path: Path) -> bytes:
     """Reads a file that only its owner may read. Raises KeyringError, saying what to do about the mode."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Not blocking: a pipe in the file's place would otherwise hold the start-up for ever.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyringError(f"{path} cannot be read: {error.strerror}") from error
-    with os.fdopen(handle, "rb") as file:
-        # The open file is judged, not the name: it cannot be exchanged in between.
-        status = os.fstat(file.fileno())
+    except ValueError:
+        raise KeyringError("a file's name has a NUL in it") from None
+    try:
+        # The open file is judged, not the name: it cannot be exchanged in between. A link is followed to what it names,
+        # because that is how orchestrators mount secrets.
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) or status.st_mode & _FORBIDDEN_MODE:
             raise KeyringError(f"{path} must be a file that only its owner may read: chmod 600 {path}")
         if status.st_uid not in (os.geteuid(), 0):
             raise KeyringError(f"{path} belongs to another user")
-        return file.read()
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def read_passphrase(file: Path | None, environment: Mapping[str, str] = os.environ) -> bytes:
