@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
@@ -34,6 +35,7 @@ from gateway.jose import ED25519, ES256, PublicKey, b64encode, public_key
 SECRET: Final = "X25519"
 ALGORITHMS: Final = (ED25519, ES256, SECRET)
 PASSPHRASE_VARIABLE: Final = "SINERGI_KEY_PASSPHRASE"
+PASSPHRASE_LIMIT: Final = 1023  # of OpenSSL
 _FORBIDDEN_MODE: Final = stat.S_IRWXG | stat.S_IRWXO
 _es256: Final = ECAlgorithm(ECAlgorithm.SHA256, SECP256R1)
 
@@ -109,6 +111,8 @@ def generate(path: Path, algorithm: str, passphrase: bytes) -> PublicKey | None:
             raise KeyringError(f"the algorithm must be one of {', '.join(ALGORITHMS)}")
     if not passphrase:
         raise KeyringError("a private key is never stored without a passphrase")
+    if len(passphrase) > PASSPHRASE_LIMIT:
+        raise KeyringError(f"a passphrase may have {PASSPHRASE_LIMIT} bytes")
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
     write_private(path, pem)
     return None if isinstance(key, X25519PrivateKey) else public_key(key.public_key())
@@ -151,7 +155,8 @@ def read_private(path: Path) -> bytes:
 
 def read_passphrase(file: Path | None, environment: Mapping[str, str] = os.environ) -> bytes:
     """From the file (its last line end is not part of it), else from SINERGI_KEY_PASSPHRASE."""
-    given = environment.get(PASSPHRASE_VARIABLE, "").encode()
+    # fsencode: the environment's own bytes, also where they are not UTF-8.
+    given = os.fsencode(environment.get(PASSPHRASE_VARIABLE, ""))
     passphrase = given if file is None else read_private(file).rstrip(b"\r\n")
     if not passphrase:
         raise KeyringError(f"no passphrase: name a passphrase file, or set {PASSPHRASE_VARIABLE}")
@@ -164,10 +169,11 @@ def _load(uri: str, passphrase: bytes) -> PrivateKeyTypes:
         raise KeyringError("a key URI looks like file:/etc/sinergi/keys/sign.pem")
     path = Path(unquote(parts.path))
     pem = read_private(path)
-    if b"ENCRYPTED" not in pem:
+    # The label is what counts: OpenSSL's older format is encrypted too, under one round of MD5.
+    if not pem.lstrip().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----"):
         raise KeyringError(f"{path} is not an encrypted PKCS#8 file")
     try:
         return load_pem_private_key(pem, passphrase)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         # `from None`: the library's message may quote the content.
         raise KeyringError(f"{path} cannot be decrypted: wrong passphrase or damaged file") from None
