@@ -36,7 +36,7 @@ class Seal:
         """Raises KeyringError when the row was altered or belongs to another transfer."""
         try:
             return AESGCM(self.key).decrypt(sealed[:_NONCE], sealed[_NONCE:], f"{self.transfer} {part}".encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # ValueError: too short to hold a nonce
             raise KeyringError("a stored message does not open: the row was altered") from error
 
 
