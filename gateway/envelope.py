@@ -7,7 +7,7 @@ bytes → `UnverifiedMessage` → `VerifiedMessage`; nothing may act on the clai
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -86,9 +86,30 @@ class Claims:
     handling: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        members = asdict(self)
-        members["legal_basis"] = list(self.legal_basis) or None
-        return {name: value for name, value in members.items() if value is not None}
+        """The claims as they stand in the payload; what is absent there is absent here."""
+        members: dict[str, Any] = {
+            "iss": self.iss,
+            "aud": self.aud,
+            "iat": self.iat,
+            "exp": self.exp,
+            "jti": self.jti,
+            "type": self.type,
+            "agreement": self.agreement,
+            "purpose": self.purpose,
+            "classification": self.classification,
+        }
+        if self.case is not None:
+            members["case"] = {"type": self.case.type, "number": self.case.number}
+        if self.officer is not None:
+            members["officer"] = {"id": self.officer.id, "role": self.officer.role}
+        if self.legal_basis:
+            members["legal_basis"] = list(self.legal_basis)
+        optional = {
+            "in_reply_to": self.in_reply_to,
+            "correlation_id": self.correlation_id,
+            "handling": self.handling,
+        }
+        return members | {name: value for name, value in optional.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

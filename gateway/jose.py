@@ -241,7 +241,7 @@ def parse_jws(text: str, typ: str, depth: int = 32) -> UnverifiedJws:
         raise MalformedError("not a compact JWS of three parts")
     if len(parts[0]) > HEADER_LIMIT:
         raise TooLargeError("the JOSE header is too long")
-    header = strict_json(b64decode(parts[0], "the JOSE header"), "the JOSE header", 1)
+    header = strict_json(b64decode(parts[0], "the JOSE header"), "the JOSE header", 4)
     if not isinstance(header, dict) or header.keys() != _HEADER_MEMBERS:
         raise MalformedError("the JOSE header must have exactly the members alg, kid and typ")
     if header["typ"] != typ:

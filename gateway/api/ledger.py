@@ -1,6 +1,6 @@
 """The ledgers, as static files would be: C2SP tlog-tiles. Public, without personal data, made to be cached."""
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from gateway.store import queries
 
 router: Final = APIRouter(tags=["ledger"])
 _IMMUTABLE: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
-_BYTES: Final = {200: {"description": "Bytes, as C2SP tlog-tiles describes them"}}
+_BYTES: Final[dict[int | str, dict[str, Any]]] = {200: {"description": "Bytes, as C2SP tlog-tiles describes them"}}
 
 
 @router.get(

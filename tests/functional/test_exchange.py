@@ -1,0 +1,247 @@
+"""What the gateway is for, over real HTTP between real processes: a message crosses, is signed for, and can be proven."""
+
+import json
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from gateway.disclosure import digest_of
+from gateway.envelope import Case, parse, sd_hash, verify
+from gateway.jose import PublicKey, b64decode, public_key_from_jwk
+from gateway.ledger.entry import commitment, decode
+from gateway.ledger.note import NoteVerifier
+from gateway.ledger.proof import verify_proof
+from gateway.ledger.source import HttpSource
+from gateway.ledger.verify import audit
+from gateway.receipt import read_gateway_receipt, read_release
+from tests.province import AGREEMENT, GATEWAY, IMIGRASI, POLDA, QUERY, Province
+
+CASE = Case("LP", "LP/B/17/XI/2026/SPKT")
+
+
+def gateway_key(province: Province) -> PublicKey:
+    keys = httpx.get(f"{province.base}/.well-known/jwks.json", timeout=10).json()["keys"]
+    return next(
+        public_key_from_jwk({name: key[name] for name in ("kty", "crv", "x")})
+        for key in keys
+        if key["purpose"] == "sign"
+    )
+
+
+def ledger_verifier(province: Province, ledger: str = AGREEMENT) -> tuple[str, NoteVerifier]:
+    ledgers = httpx.get(f"{province.base}/.well-known/sinergi-gateway", timeout=10).json()["ledgers"]
+    found = next(entry for entry in ledgers if entry["agreement"] == ledger)
+    return found["origin"], NoteVerifier.parse(found["vkey"])
+
+
+def drain(province: Province) -> None:
+    """Signs for whatever earlier tests left waiting."""
+    for agency in (province.imigrasi, province.polda):
+        while items := agency.inbox():
+            agency.acknowledge(*(agency.acknowledgement(item) for item in items))
+
+
+def test_an_early_warning_crosses_with_the_reporter_withheld(province: Province) -> None:
+    """The recipient gets a message that verifies, without the reporter; both sides hold evidence; an auditor finds it."""
+    drain(province)
+    message = province.imigrasi.message()
+    response = province.imigrasi.post(message)
+    assert response.status_code == 202
+    accepted = response.json()
+    receipt = read_gateway_receipt(accepted["receipt"], gateway_key(province))
+    assert (receipt.iss, receipt.aud, receipt.event, receipt.clause) == (GATEWAY, IMIGRASI, "accepted", "1")
+    assert receipt.sd_hash == sd_hash(message)
+
+    (item,) = province.polda.inbox()
+    assert (item["transfer"], item["attempt"]) == (accepted["transfer"], 1)
+    release = read_release(item["release"], gateway_key(province))
+    assert release.sd_hash == sd_hash(item["message"])
+    assert set(release.withheld) == {"/body/reporter", "/body/recruiter", "/body/narrative"}
+    parsed = parse(item["message"].encode())
+    verified = verify(parsed, province.imigrasi.signer.public, complete=False)
+    assert verified.body["region_code"] == "36.04.08.2009"
+    assert not {"reporter", "recruiter", "narrative"} & verified.body.keys()
+    decoded = b"".join(b64decode(part, "part") for part in item["message"].replace("~", ".").split(".") if part)
+    for secret in (b"WARGA-PP-07", b"+6281200000042", b"Bang Ucok", b"Karangantu"):
+        assert secret not in decoded
+
+    delivered, processed = province.polda.acknowledgement(item), province.polda.acknowledgement(item, "processed")
+    results = province.polda.acknowledge(delivered, processed)
+    assert [result["status"] for result in results] == ["recorded", "recorded"]
+    assert [result["status"] for result in province.polda.acknowledge(delivered)] == ["duplicate"]
+    assert province.polda.inbox() == []
+
+    for agency in (province.imigrasi, province.polda):
+        followed = agency.get(f"/v1/transfers/{accepted['transfer']}").json()
+        assert followed["status"] == "processed"
+        assert [held["event"] for held in followed["receipts"]] == ["accepted", "delivered", "processed"]
+
+    origin, verifier = ledger_verifier(province)
+    digest = b64decode(receipt.leaf_hash, "leaf hash")
+    assert verify_proof(accepted["ledger"]["proof"], digest, origin, [verifier]).index == accepted["ledger"]["index"]
+    with httpx.Client(base_url=f"{province.base}/ledger/{AGREEMENT}/") as client:
+        report = audit(HttpSource(client), origin, [verifier])
+        assert report.ok, report
+    entry = entry_at(province, accepted["ledger"]["index"])
+    assert entry["commitment"] == commitment(bytes.fromhex(release.commitment_key), parsed.jwt)
+    assert not any(secret in json.dumps(entry) for secret in ("WARGA", "6281", "Ucok"))
+
+
+def entry_at(province: Province, index: int) -> dict[str, object]:
+    size = province.sizes()[AGREEMENT]
+    bundle, offset = divmod(index, 256)
+    width = min(256, size - bundle * 256)
+    path = f"tile/entries/{bundle:03d}" + ("" if width == 256 else f".p/{width}")
+    data = httpx.get(f"{province.base}/ledger/{AGREEMENT}/{path}", timeout=10).content
+    for _ in range(offset):
+        data = data[2 + int.from_bytes(data[:2]) :]
+    return decode(data[2 : 2 + int.from_bytes(data[:2])])
+
+
+def test_a_case_reference_releases_what_the_rule_names(province: Province) -> None:
+    """With a case the recruiter and the narrative pass; the reporter never does."""
+    drain(province)
+    assert province.imigrasi.post(province.imigrasi.message(case=CASE)).status_code == 202
+    (item,) = province.polda.inbox()
+    verified = verify(parse(item["message"].encode()), province.imigrasi.signer.public, complete=False)
+    assert verified.body["recruiter"]["alias"] == "Bang Ucok"
+    assert "reporter" not in verified.body
+    drain(province)
+
+
+def test_an_identical_retry_gets_the_original_answer(province: Province) -> None:
+    """The same bytes, or the same disclosures in another order, get the same body again and no second entry."""
+    message = province.imigrasi.message()
+    first = province.imigrasi.post(message)
+    before = province.sizes()
+    again = province.imigrasi.post(message)
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert again.json() == first.json()
+    jwt, *disclosures = message.split("~")[:-1]
+    shuffled = "~".join((jwt, *reversed(disclosures), ""))
+    assert province.imigrasi.post(shuffled).json() == first.json()
+    assert province.sizes() == before
+    drain(province)
+
+
+def test_a_recipient_cannot_fetch_the_senders_receipt(province: Province) -> None:
+    """Whoever lacks the withheld disclosures gets no answer to a replay of what was released."""
+    drain(province)
+    assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
+    (item,) = province.polda.inbox()
+    response = province.polda.post(item["message"])
+    assert (response.status_code, response.json()["code"]) == (400, "envelope.malformed")
+    drain(province)
+
+
+def test_concurrent_twins_are_recorded_once(province: Province) -> None:
+    """The same message from twenty connections at once: one 202, nineteen times the same answer again, one entry."""
+    message = province.imigrasi.message()
+    before = province.sizes()[AGREEMENT]
+    with ThreadPoolExecutor(20) as pool:
+        responses = list(pool.map(lambda _: province.imigrasi.post(message), range(20)))
+    assert sorted(response.status_code for response in responses) == [200] * 19 + [202]
+    assert len({response.text for response in responses}) == 1
+    assert province.sizes()[AGREEMENT] == before + 1
+    drain(province)
+
+
+def test_a_query_needs_a_case_and_is_answered_once(province: Province) -> None:
+    """Refused without a case, permitted with one; its answer must name it, and only the first answer passes."""
+    drain(province)
+    refused = province.polda.post(province.polda.message(QUERY)).json()
+    assert (refused["code"], refused["clause"], refused["decision"]) == ("rule.case-required", "1", "refused")
+    asked = province.polda.post(province.polda.query())
+    assert asked.status_code == 202
+    (item,) = province.imigrasi.inbox()
+    province.imigrasi.acknowledge(province.imigrasi.acknowledgement(item))
+    answer = {
+        "message_type": "border-crossing.response/1",
+        "body": {"match_status": "NO_CROSSINGS"},
+        "disclosable": (),
+        "purpose": "INVESTIGATION",
+        "in_reply_to": asked.json()["transfer"],
+    }
+    assert province.imigrasi.post(province.imigrasi.message(**answer)).status_code == 202
+    second = province.imigrasi.post(province.imigrasi.message(**answer))
+    assert (second.status_code, second.json()["code"]) == (403, "rule.condition")
+    drain(province)
+
+
+def test_a_decision_can_be_asked_for_without_being_made(province: Province) -> None:
+    """`POST /v1/decisions` says what a send would say and leaves no trace but the use of its token."""
+    before = province.sizes()
+    path = "/v1/decisions"
+
+    def ask(message: str, agency: str = IMIGRASI) -> httpx.Response:
+        caller = province.imigrasi if agency == IMIGRASI else province.polda
+        headers = caller.token("POST", path) | {"content-type": "application/sd-jwt"}
+        return httpx.post(province.base + path, content=message, headers=headers, timeout=10)
+
+    permitted = ask(province.imigrasi.message()).json()
+    assert (permitted["decision"], permitted["rule"], permitted["priority"]) == (
+        "accepted",
+        "early-warning-report",
+        "urgent",
+    )
+    assert "/body/reporter" in permitted["withheld"]
+    refused = ask(province.imigrasi.message(purpose="CAPACITY_BUILDING")).json()
+    assert (refused["decision"], refused["reasons"][0]["code"]) == ("refused", "rule.purpose")
+    other = ask(province.imigrasi.message(), POLDA)
+    assert (other.status_code, other.json()["code"]) == (403, "access.denied")
+    assert province.sizes() == before
+
+
+def test_every_violation_is_told_at_once_and_no_value(province: Province) -> None:
+    """A message with several faults gets all their pointers in one answer, and none of its values back."""
+    marker = f"MARK{secrets.token_hex(6)}"
+    body = {"severity": 77, "region_code": marker, "narrative": "x" * 4001, marker: marker}
+    response = province.imigrasi.post(province.imigrasi.message(body=body, disclosable=("/body/narrative",)))
+    assert response.status_code == 422
+    pointers = {error["pointer"] for error in response.json()["errors"]}
+    assert {"/body", "/body/severity", "/body/region_code", "/body/narrative"} <= pointers
+    assert marker not in response.text
+    assert marker not in province.log()
+
+
+def test_long_poll_ends_when_a_message_arrives(province: Province) -> None:
+    """A waiting recipient gets a message as soon as it is recorded, not at the end of its wait."""
+    drain(province)
+    with ThreadPoolExecutor(1) as pool:
+        started = time.monotonic()
+        waiting = pool.submit(province.polda.inbox, 10, 20)
+        time.sleep(0.5)
+        assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
+        assert len(waiting.result()) == 1
+        assert time.monotonic() - started < 15
+    drain(province)
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("id-ID,en;q=0.5", "Pesan tidak sesuai bentuk baku"),
+        ("en", "The message is malformed"),
+        ("fr", "The message is malformed"),
+    ],
+)
+def test_problem_titles_speak_both_languages(province: Province, language: str, title: str) -> None:
+    """Titles come in Indonesian or English, as the caller prefers; codes never change."""
+    response = province.imigrasi.post("x", **{"accept-language": language})
+    assert (response.json()["title"], response.json()["code"]) == (title, "envelope.malformed")
+
+
+def test_disclosures_are_what_their_digests_say(province: Province) -> None:
+    """What is released are the sender's own disclosures, byte for byte."""
+    drain(province)
+    message = province.imigrasi.message(case=CASE)
+    assert province.imigrasi.post(message).status_code == 202
+    (item,) = province.polda.inbox()
+    assert set(item["message"].split("~")[1:-1]) < set(message.split("~")[1:-1])
+    assert {digest_of(text) for text in item["message"].split("~")[1:-1]} <= {
+        digest_of(text) for text in message.split("~")[1:-1]
+    }
+    drain(province)
