@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, func, insert, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -28,7 +29,7 @@ from gateway.record import OWN_LEDGER
 from gateway.settings import Settings, load_settings
 from gateway.store.append import LedgerAppend, Memory, create_ledger
 from gateway.store.checkpoint_files import CheckpointFiles
-from gateway.store.migrations import migrate
+from gateway.store.migrations import migrate, require_current
 from gateway.store.session import Database, guard
 from gateway.store.tables import GatewayKeyRow, LedgerHead, micros
 from gateway.wiring import Keys, connect, load_keys, now
@@ -40,6 +41,8 @@ _KEYS: Final = {"sign": "EdDSA", "checkpoint": "EdDSA", "storage": "X25519", "in
 
 class RefusedError(OperatorError):
     """The act is well-formed and not possible as things stand: already there, not there, ended, too old."""
+
+    answers_no: Final = True
 
 
 def require_code(text: str, what: str) -> str:
@@ -153,17 +156,9 @@ def _found_database(settings: Settings, keys: Keys, who: str, made: list[Path]) 
     url = make_url(settings.database.url)
     if url.get_backend_name() == "sqlite" and url.database:
         _claim_file(Path(url.database), made)
-    owned = settings.database.owner_url is not None
-    owner = (
-        connect(str(settings.database.owner_url), settings.database.owner_password_file)
-        if owned
-        else connect(settings.database.url, settings.database.password_file)
-    )
-    try:
+    with _owner(settings) as (owner, grant_to):
         require_unused(owner)
-        migrate(owner, grant_to=(url.username or getpass.getuser()) if owned else None)
-    finally:
-        owner.close()
+        migrate(owner, grant_to=grant_to)
     database = connect(settings.database.url, settings.database.password_file)
     try:
         guard(database)
@@ -177,6 +172,42 @@ def _found_database(settings: Settings, keys: Keys, who: str, made: list[Path]) 
         raise RefusedError("the database is another gateway's, initialised a moment ago") from error
     except DBAPIError as error:
         raise StoreUnavailableError("the database refused the first entries") from error
+    finally:
+        database.close()
+
+
+@contextmanager
+def _owner(settings: Settings) -> Iterator[tuple[Database, str | None]]:
+    """The database as its owner, and the role to grant to: None where the gateway itself owns the tables."""
+    if settings.database.owner_url is None:
+        database, grant_to = connect(settings.database.url, settings.database.password_file), None
+    else:
+        database = connect(settings.database.owner_url, settings.database.owner_password_file)
+        grant_to = make_url(settings.database.url).username or getpass.getuser()
+    try:
+        yield database, grant_to
+    finally:
+        database.close()
+
+
+def bring_up_to_date(settings: Settings) -> str:
+    """Migrates an initialised database and names its shape. Raises OperatorError for one that was never initialised."""
+    with _owner(settings) as (database, grant_to):
+        try:
+            # A missing SQLite file must not be made by looking at it.
+            path = make_url(settings.database.url).database
+            known = not database.is_sqlite or (path is not None and Path(path).is_file())
+            known = known and inspect(database.read).has_table(str(LedgerHead.__tablename__))
+        except DBAPIError as error:
+            raise StoreUnavailableError("the database does not answer") from error
+        if not known:
+            raise OperatorError("the database is empty: run `sinergi init` first")
+        migrate(database, grant_to=grant_to)
+    database = connect(settings.database.url, settings.database.password_file)
+    try:
+        require_current(database)
+        with database.read.connect() as connection:
+            return str(MigrationContext.configure(connection).get_current_revision())
     finally:
         database.close()
 

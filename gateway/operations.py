@@ -50,6 +50,7 @@ __all__ = [
     "initialise",
     "issue_auditor",
     "record",
+    "require_code",
     "retire_key",
     "revoke_auditor",
     "revoke_key",
