@@ -1,0 +1,145 @@
+"""`sinergi agencies`: who takes part."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.context import command, group, invocation
+from gateway.cli.output import as_json, line, message, table
+from gateway.errors import OperatorError
+
+if TYPE_CHECKING:
+    from gateway.directory import Endpoint
+
+app = group(
+    "agencies",
+    "The agencies that take part, and where messages are pushed to them.",
+    commands="sinergi agencies add polda-banten --name 'Polda Banten'\nsinergi agencies list",
+)
+
+EndpointOption = Annotated[
+    str | None, typer.Option("--endpoint", metavar="URL", help="Where it takes pushes; without one it pulls.")
+]
+NetworkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-network", metavar="CIDR", help="Addresses the endpoint's name may resolve to; may be repeated."
+    ),
+]
+AuthorityOption = Annotated[
+    Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM authorities of the endpoint's certificate.")
+]
+
+
+@command(
+    app,
+    "add",
+    example="sinergi agencies add imigrasi-banten --name 'Kanwil Ditjen Imigrasi Banten'"
+    " --endpoint https://api.imigrasi.example.id/sinergi --allow-network 203.0.113.0/28",
+)
+def add(
+    context: typer.Context,
+    agency: Annotated[str, typer.Argument(metavar="ID", help="Small letters, digits and inner hyphens.")],
+    *,
+    name: Annotated[str, typer.Option(help="The agency's full name.")],
+    endpoint: EndpointOption = None,
+    allow_network: NetworkOption = None,
+    ca_file: AuthorityOption = None,
+) -> None:
+    """Admit an agency. Its keys come next: sinergi keys import."""
+    place = _endpoint(endpoint, allow_network or [], ca_file)
+    from gateway.operations import add_agency
+
+    with invocation(context).store() as store:
+        add_agency(store, agency, name, endpoint=place, who=invocation(context).who)
+    _told(context, agency, "added")
+    message(f"Next: sinergi keys import {agency} KEY.jwk")
+
+
+@command(app, "list", example="sinergi agencies list --json")
+def list_(context: typer.Context) -> None:
+    """Every agency with its status and endpoint."""
+    from gateway.store import queries
+
+    with invocation(context).store() as store, store.database.reading() as session:
+        rows = [row.model_dump() for row in queries.agencies(session)]
+    if invocation(context).json:
+        as_json(
+            [
+                {
+                    "id": row["id"],
+                    "name": row["name"],
+                    "status": row["status"],
+                    "endpoint": row["endpoint_url"],
+                    "networks": row["endpoint_networks"].split(),
+                    "ca_file": row["endpoint_ca_file"],
+                    "paused": row["paused_reason"],
+                }
+                for row in rows
+            ]
+        )
+        return
+    columns = ("id", "name", "status", "endpoint_url", "endpoint_networks", "paused_reason")
+    table(("id", "name", "status", "endpoint", "networks", "paused"), [[row[name] for name in columns] for row in rows])
+
+
+@command(
+    app,
+    "set",
+    example="sinergi agencies set imigrasi-banten --status suspended\nsinergi agencies set imigrasi-banten --resume",
+)
+def set_(
+    context: typer.Context,
+    agency: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="active|suspended", help="A suspended agency can neither send nor receive.")
+    ] = None,
+    endpoint: EndpointOption = None,
+    allow_network: NetworkOption = None,
+    ca_file: AuthorityOption = None,
+    no_endpoint: Annotated[bool, typer.Option("--no-endpoint", help="Push no more; the agency pulls.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Push again to an endpoint that was paused.")] = False,
+) -> None:
+    """Change an agency: its name, its status, its endpoint; or resume a paused endpoint."""
+    if endpoint is None and (allow_network or ca_file):
+        raise OperatorError("--allow-network and --ca-file go with --endpoint")
+    place = _endpoint(endpoint, allow_network or [], ca_file)
+    from gateway.operations import change_agency
+
+    with invocation(context).store() as store:
+        change_agency(
+            store,
+            agency,
+            who=invocation(context).who,
+            name=name,
+            status=status,
+            endpoint=place,
+            remove_endpoint=no_endpoint,
+            resume=resume,
+        )
+    _told(context, agency, "changed")
+
+
+def _endpoint(url: str | None, networks: list[str], ca_file: Path | None) -> "Endpoint | None":
+    if url is None:
+        if networks or ca_file is not None:
+            raise OperatorError("--allow-network and --ca-file go with --endpoint")
+        return None
+    if not networks:
+        raise OperatorError("an endpoint needs --allow-network: without one no address may be called")
+    if ca_file is not None and not ca_file.is_file():
+        raise OperatorError(f"{ca_file} is not there")
+    from gateway.directory import parse_endpoint
+
+    return parse_endpoint(url, networks, None if ca_file is None else str(ca_file.absolute()))
+
+
+def _told(context: typer.Context, agency: str, what: str) -> None:
+    if invocation(context).json:
+        as_json({"agency": agency, "result": what})
+    else:
+        line(agency)
+        message(f"{agency} was {what}.")

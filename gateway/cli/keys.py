@@ -1,0 +1,192 @@
+"""`sinergi keys`: making key pairs, and the public keys of agencies."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli.context import command, group, invocation
+from gateway.cli.given import read_moment, read_object, write_new
+from gateway.cli.output import as_json, line, message, table
+from gateway.errors import OperatorError
+
+if TYPE_CHECKING:
+    from gateway.jose import PublicKey
+
+app = group(
+    "keys",
+    "Key pairs, and which public key may speak for which agency when.",
+    commands="sinergi keys generate polda.pem --passphrase-file polda.pass --out polda.jwk\n"
+    "sinergi keys import polda-banten polda.jwk --not-after 2027-11-23",
+)
+AgencyArgument = Annotated[str, typer.Argument(metavar="AGENCY", help="The agency's id.")]
+KeyArgument = Annotated[str, typer.Argument(metavar="KID", help="The key's whole RFC 7638 thumbprint.")]
+
+
+@command(
+    app,
+    "generate",
+    example="sinergi keys generate polda.pem --passphrase-file polda.pass --out polda.jwk",
+)
+def generate(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The private key's new file, encrypted PKCS#8.")],
+    *,
+    algorithm: Annotated[
+        str, typer.Option(metavar="EdDSA|ES256|X25519", help="X25519 is for storage and index keys.")
+    ] = "EdDSA",
+    passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="A file that only you may read (mode 0600).")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the public JWK here as well.")] = None,
+) -> None:
+    """Make a key pair. The private half stays in PATH; the public JWK is printed.
+
+    Needs no gateway: an agency makes its own keys and hands over the JWK.
+    """
+    from gateway.keyring import generate as make
+    from gateway.keyring import read_passphrase
+
+    if out is not None and out.exists():
+        raise OperatorError(f"{out} exists already")
+    public = make(path, algorithm, read_passphrase(passphrase_file))
+    if public is None:
+        message(f"{path} holds a new {algorithm} key; it has no public half that anyone needs.")
+        if invocation(context).json:
+            as_json({"file": str(path)})
+        return
+    jwk = {**public.jwk, "kid": public.kid, "alg": public.alg, "use": "sig"}
+    if out is not None:
+        write_new(out, (json.dumps(jwk) + "\n").encode())
+    line(json.dumps(jwk))
+    message(f"{path} holds the private key. Hand over the JWK above, and never that file.")
+
+
+@command(
+    app,
+    "import",
+    example="sinergi keys import polda-banten polda.jwk --not-before 2026-12-01 --not-after 2027-12-01",
+)
+def import_(
+    context: typer.Context,
+    agency: AgencyArgument,
+    jwk_file: Annotated[Path, typer.Argument(metavar="JWK_FILE", help="A public JWK, or - for standard input.")],
+    *,
+    not_before: Annotated[str | None, typer.Option(metavar="TIME", help="First moment [default: now].")] = None,
+    not_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="First moment after it [default: a year later].")
+    ] = None,
+) -> None:
+    """Let a public key speak for an agency. To change keys, import the next one before the last one ends."""
+    first, last = read_moment(not_before, "--not-before"), read_moment(not_after, "--not-after")
+    jwk = read_object(jwk_file)
+    from gateway.errors import MalformedError
+    from gateway.operations import import_key
+    from gateway.wiring import now
+
+    if last is not None and last <= now():
+        raise OperatorError("--not-after has passed already")
+    with invocation(context).store() as store:
+        try:
+            key = import_key(store, agency, jwk, not_before=first, not_after=last, who=invocation(context).who)
+        except MalformedError as error:
+            raise OperatorError(f"{jwk_file}: {error.detail}") from error
+    if invocation(context).json:
+        as_json({"agency": agency, "kid": key.kid, "alg": key.alg})
+    else:
+        line(key.kid)
+        message(f"The key speaks for {agency}. Compare its thumbprint with the agency over another channel.")
+
+
+@command(app, "list", example="sinergi keys list\nsinergi keys list polda-banten --json")
+def list_(
+    context: typer.Context,
+    agency: Annotated[str | None, typer.Argument(metavar="[AGENCY]", help="Only this agency's.")] = None,
+) -> None:
+    """Public keys with their validity: the gateway's own and the agencies'."""
+    from gateway.jose import public_key_from_jwk
+    from gateway.store import queries
+    from gateway.store.tables import moment
+
+    with invocation(context).store() as store, store.database.reading() as session:
+        directory = queries.load_directory(session, 0)
+        own = store.settings.gateway.id
+        keys: list[dict[str, Any]] = [
+            {
+                "owner": own,
+                "use": row.use,
+                **_public(public_key_from_jwk(json.loads(row.jwk))),
+                "status": row.status,
+                "not_before": _time(moment(row.not_before)),
+                "not_after": None if row.not_after is None else _time(moment(row.not_after)),
+            }
+            for row in queries.gateway_keys(session)
+        ]
+    keys += [
+        {
+            "owner": key.agency,
+            "use": "sign",
+            **_public(key.public),
+            "status": key.status,
+            "not_before": _time(key.not_before),
+            "not_after": _time(key.not_after),
+        }
+        for key in directory.keys.values()
+    ]
+    keys = [key for key in keys if agency in (None, key["owner"])]
+    if invocation(context).json:
+        as_json(keys)
+        return
+    columns = ("owner", "use", "alg", "kid", "status", "not_before", "not_after")
+    table(columns, [[key[column] for column in columns] for key in keys])
+
+
+def _public(key: "PublicKey") -> dict[str, Any]:
+    return {"kid": key.kid, "alg": key.alg, "jwk": dict(key.jwk)}
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+@command(
+    app,
+    "revoke",
+    example="sinergi keys revoke polda-banten 4kXv…the-whole-thumbprint --why INC-2026-014",
+)
+def revoke(
+    context: typer.Context,
+    agency: AgencyArgument,
+    kid: KeyArgument,
+    *,
+    why: Annotated[str, typer.Option(metavar="CODE", help="A ticket number; it stands in the ledger for ever.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Trust a key no more, from now on and for good: it is, or may be, in other hands."""
+    from gateway.operations import find_key, revoke_key
+
+    with invocation(context).store() as store:
+        if dry_run:
+            status = find_key(store, agency, kid).status
+            message(f"The key of {agency} is {status}; it would be revoked. Nothing was changed.")
+            return
+        revoke_key(store, agency, kid, why=why, who=invocation(context).who)
+    _ended(context, agency, kid, "revoked")
+
+
+@command(app, "retire", example="sinergi keys retire polda-banten 4kXv…the-whole-thumbprint")
+def retire(context: typer.Context, agency: AgencyArgument, kid: KeyArgument) -> None:
+    """End the use of a key that was replaced. What it signed before stays valid."""
+    from gateway.operations import retire_key
+
+    with invocation(context).store() as store:
+        retire_key(store, agency, kid, who=invocation(context).who)
+    _ended(context, agency, kid, "retired")
+
+
+def _ended(context: typer.Context, agency: str, kid: str, status: str) -> None:
+    if invocation(context).json:
+        as_json({"agency": agency, "kid": kid, "status": status})
+    else:
+        line(kid)
+        message(f"The key of {agency} is {status}.")

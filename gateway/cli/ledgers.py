@@ -1,0 +1,209 @@
+"""`sinergi ledger`: what there is, a full audit of any published ledger, and a static copy."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli.context import command, group, invocation
+from gateway.cli.given import read_text
+from gateway.cli.output import NO, UnreachableError, as_json, line, message, progress, table
+from gateway.errors import OperatorError
+
+if TYPE_CHECKING:
+    from gateway.ledger.checkpoint import Checkpoint
+    from gateway.ledger.note import NoteVerifier
+    from gateway.ledger.verify import Source
+    from gateway.wiring import Store
+
+app = group(
+    "ledger",
+    "Append-only ledgers: list, verify, export.",
+    commands="sinergi ledger list\nsinergi ledger verify https://sinergi.example.id/ledger/pks-banten-2025 --vkey VKEY",
+)
+
+
+@command(app, "list", example="sinergi ledger list")
+def list_(context: typer.Context) -> None:
+    """Every ledger with its size and the key that verifies it. Give the key to whoever should be able to check."""
+    from gateway.store import queries
+    from gateway.store.append import verified_head
+
+    with invocation(context).store() as store, store.database.reading() as session:
+        ledgers = [
+            {
+                "ledger": head.ledger,
+                "origin": head.origin,
+                "size": head.size,
+                "root": verified_head(head, store.keys.checkpoint).root.hex(),
+                "vkey": store.keys.checkpoint.note_signer(head.origin).vkey,
+            }
+            for head in queries.ledgers(session)
+        ]
+    if invocation(context).json:
+        as_json(ledgers)
+        return
+    columns = ("ledger", "size", "vkey")
+    table(columns, [[ledger[column] for column in columns] for ledger in ledgers])
+
+
+@command(
+    app,
+    "verify",
+    example="sinergi ledger verify https://sinergi.example.id/ledger/pks-banten-2025"
+    " --vkey 'sinergi.example.id/ledger/pks-banten-2025+4f3c…'\n"
+    'sinergi ledger verify ./export --vkey "$(cat ledger.vkey)" --old-checkpoint last-year.checkpoint',
+)
+def verify(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A ledger's URL, or the directory of an export.")],
+    *,
+    vkey: Annotated[
+        str, typer.Option(metavar="VKEY", help="The gateway's public key, as it was handed over: never from SOURCE.")
+    ],
+    origin: Annotated[
+        str | None, typer.Option(metavar="ORIGIN", help="The ledger's name [default: the name in VKEY].")
+    ] = None,
+    old_checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An earlier checkpoint that the ledger must extend.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM authorities of the server's certificate.")
+    ] = None,
+) -> None:
+    """Check a whole ledger: every signature, entry, tile and root. Believes nothing but VKEY, needs no gateway's files."""
+    from gateway.errors import LedgerInvalidError
+    from gateway.ledger.note import NoteVerifier
+    from gateway.ledger.verify import SourceUnavailableError, audit
+
+    try:
+        verifier = NoteVerifier.parse(vkey.strip())
+    except LedgerInvalidError as error:
+        raise OperatorError(f"--vkey: {error.detail}") from error
+    name = origin or verifier.name
+    trusted = None if old_checkpoint is None else _trusted(old_checkpoint, name, verifier)
+    try:
+        with _source(source, ca_file) as place, progress("entries") as advance:
+            report = audit(place, name, [verifier], trusted=trusted, progress=advance)
+    except SourceUnavailableError as error:
+        raise UnreachableError(error.detail) from error
+    if invocation(context).json:
+        size = None if report.checkpoint is None else report.checkpoint.size
+        as_json({"origin": name, "ok": report.ok, "size": size, "checks": [asdict(check) for check in report.checks]})
+    else:
+        for check in report.checks:
+            verdict = "warning" if check.warning else "ok" if check.ok else "FAILED"
+            line(f"{check.number}. {check.title}: {verdict} ({check.detail})")
+        line(f"{name}: {'verified' if report.ok else 'NOT verified'}")
+    if not report.ok:
+        raise typer.Exit(NO)
+
+
+def _trusted(file: Path, origin: str, verifier: "NoteVerifier") -> "Checkpoint":
+    from gateway.errors import LedgerInvalidError
+    from gateway.ledger.checkpoint import open_checkpoint
+
+    try:
+        return open_checkpoint(read_text(file).encode(), origin, [verifier]).checkpoint
+    except LedgerInvalidError as error:
+        raise OperatorError(f"{file} is no checkpoint of this ledger: {error.detail}") from error
+
+
+@contextmanager
+def _source(text: str, ca_file: Path | None) -> "Iterator[Source]":
+    from gateway.ledger.source import DirectorySource, HttpSource
+
+    if not text.startswith(("http://", "https://")):
+        directory = Path(text)
+        if not directory.is_dir():
+            raise OperatorError(f"{text} is neither a URL nor a directory")
+        yield DirectorySource(directory)
+        return
+    import httpx
+
+    from gateway.cli.remote import authorities
+
+    limits = httpx.Limits(max_keepalive_connections=1)
+    # A redirect would let the asked server choose another one to answer for it.
+    with httpx.Client(verify=authorities(ca_file), timeout=30, follow_redirects=False, limits=limits) as client:
+        yield HttpSource(client, text.rstrip("/") + "/")
+
+
+@command(app, "export", example="sinergi ledger export pks-banten-2025 ./export")
+def export(
+    context: typer.Context,
+    ledger: Annotated[str, typer.Argument(metavar="LEDGER", help="An agreement's id, or gateway.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made if need be; an older export is extended.")],
+) -> None:
+    """Write a ledger as the static files that a web server would serve: anyone can verify it there, without a gateway.
+
+    Every file is put in place whole, the checkpoint last; an interrupted export is an older one.
+    """
+    from gateway.store import queries
+
+    with invocation(context).store() as store:
+        with store.database.reading() as session:
+            head = queries.ledger_head(session, ledger)
+            size, note, origin = head.size, head.checkpoint, head.origin
+        files = _write_tree(store, ledger, size, directory)
+        _place(directory / "checkpoint", note)
+        vkey = store.keys.checkpoint.note_signer(origin).vkey
+    told: dict[str, Any] = {"ledger": ledger, "origin": origin, "size": size, "files": files + 1, "vkey": vkey}
+    if invocation(context).json:
+        as_json(told)
+        return
+    line(vkey)
+    message(f"{size} entries of {origin} are in {directory}. Next:")
+    message(f"  sinergi ledger verify {directory} --vkey '{vkey}'")
+
+
+def _write_tree(store: "Store", ledger: str, size: int, directory: Path) -> int:
+    """Entry bundles and hash tiles of the first `size` entries. How many files that was."""
+    from gateway.ledger.merkle import HASH_SIZE
+    from gateway.ledger.tiles import TILE_WIDTH, bundle, entries_path, tile_path, tile_width
+    from gateway.store import queries
+
+    files = 0
+    with progress("entries") as advance:
+        for index in range(-(-size // TILE_WIDTH)):
+            width = tile_width(size, 0, index)
+            # A session a bundle: a copy of a large ledger must not hold one snapshot open for an hour.
+            with store.database.reading() as session:
+                leaves = queries.leaves(session, ledger, index, width)
+            _place(directory / entries_path(index, width), bundle(leaves))
+            files += 1
+            advance(min(size, (index + 1) * TILE_WIDTH), size)
+    level = 0
+    while size >> (8 * level):
+        for index in range(-(-(size >> (8 * level)) // TILE_WIDTH)):
+            width = tile_width(size, level, index)
+            with store.database.reading() as session:
+                data = queries.tile(session, ledger, level, index)
+            _place(directory / tile_path(level, index, width), data[: width * HASH_SIZE])
+            files += 1
+        level += 1
+    return files
+
+
+def _place(path: Path, content: bytes) -> None:
+    """The file is there whole, or as it was."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(fresh).chmod(0o644)
+            Path(fresh).replace(path)
+        except BaseException:
+            Path(fresh).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OperatorError(f"{path} cannot be written: {error.strerror}") from error

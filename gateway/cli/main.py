@@ -1,0 +1,78 @@
+"""The program: its groups, its one way of failing.
+
+Decides what a person sees of an error. Starting must be quick: every import of weight stands in a command's body.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from gateway.cli import agencies, agreement, auditors, diagnosis, keys, ledgers, schemas, starting, transfers
+from gateway.cli.context import Invocation, group
+from gateway.cli.output import DONE, MISUSE, UNASKED, exit_code, fail, line, message
+from gateway.errors import GatewayError
+
+app = group(
+    "sinergi",
+    "Inter-agency data exchange gateway: signed messages, agreed sharing rules, an append-only ledger.",
+    commands="sinergi demo\nsinergi init var\nsinergi --config var/sinergi.toml doctor",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        line(version("sinergi"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Inter-agency data exchange gateway: signed messages, agreed sharing rules, an append-only ledger."""
+
+
+starting.register(app)
+diagnosis.register(app)
+for part in (agencies, keys, schemas, agreement, auditors, transfers, ledgers):
+    app.add_typer(part.app)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """One invocation; its exit code (`output.EXIT_CODES`)."""
+    invocation = Invocation()
+    try:
+        app_command = typer.main.get_command(app)
+        app_command.main(list(arguments), prog_name="sinergi", obj=invocation)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else DONE if ended.code is None else MISUSE
+    except GatewayError as error:
+        if invocation.debug:
+            raise
+        fail(error, json_=invocation.json)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader has seen enough. Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if invocation.debug:
+            raise
+        message(f"sinergi: gateway.internal: {type(error).__name__} (a fault of the program: --debug shows where)")
+        return UNASKED
+    return DONE
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    sys.exit(run(sys.argv[1:]))
