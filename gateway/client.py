@@ -1,0 +1,608 @@
+"""The SDK of an agency backend: send, receive, acknowledge, and believe nothing that was not verified.
+
+Decides whether an answer of the gateway is evidence: receipts, releases and inclusion proofs are checked against pinned
+or published keys before a caller sees them. What must be true of a received item is decided in `endpoint.py`. Async only;
+a script calls `asyncio.run`.
+"""
+
+import asyncio
+import email.utils
+import hmac
+import json
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, Final, Self
+
+import httpx
+
+from gateway.endpoint import PAGE_LIMIT, Event, Fault, KeySet, Received, Recipient, new_jti
+from gateway.envelope import AGENCY_ID, DEFAULT_LIMITS, MEDIA_TYPE, Case, Claims, Limits, Officer, issue, parse, sd_hash
+from gateway.errors import CODES, GatewayError, KeyRefusedError, MalformedError, Reason, ReceiptError
+from gateway.jose import PublicKey, Signer, b64decode, b64encode, parse_jws, strict_json
+from gateway.ledger import entry as ledger_entry
+from gateway.ledger import tiles
+from gateway.ledger.checkpoint import open_checkpoint
+from gateway.ledger.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from gateway.ledger.note import NoteVerifier
+from gateway.ledger.proof import VerifiedProof, verify_proof
+from gateway.receipt import RECEIPT_TYP, GatewayReceipt, read_gateway_receipt
+from gateway.request_token import sign_request_token
+
+ANSWER_LIMIT: Final = 160 * 1024 * 1024
+KEYS_SECONDS: Final = 60.0
+_WAIT_LIMIT: Final = 60.0
+_AGAIN: Final = frozenset({500, 502, 503, 504})
+_random: Final = SystemRandom()
+
+
+class ClientError(GatewayError):
+    """Base of what the SDK raises."""
+
+    @property
+    def status(self) -> int:
+        """502 for a code that a newer gateway knows and this SDK does not."""
+        return CODES[self.code].status if self.code in CODES else 502
+
+
+class UnreachableError(ClientError):
+    """No usable answer after every retry. Whether the message was recorded is not known: send the same bytes again."""
+
+    default_code = "store.unavailable"
+
+
+class AnswerError(ClientError):
+    """The gateway's answer is not what a gateway that keeps its promises would say. Keep it: it is evidence."""
+
+    default_code = "receipt.mismatch"
+
+
+class ProblemError(ClientError):
+    """The gateway said no, and recorded nothing. `members` is the problem document, `reasons` are what it lists."""
+
+    def __init__(self, http_status: int, members: Mapping[str, Any]) -> None:
+        code, detail = members.get("code"), members.get("detail") or members.get("title")
+        super().__init__(
+            str(detail or f"the gateway answered with status {http_status}"),
+            code=code if isinstance(code, str) else None,
+            reasons=_reasons(members.get("errors")),
+        )
+        self.http_status = http_status
+        self.members = members
+
+
+class RefusedError(ProblemError):
+    """The gateway refused a message and signed for it. `reasons`, with their clauses, are the verified receipt's."""
+
+    def __init__(self, sent: "Sent", problem: ProblemError) -> None:
+        super().__init__(problem.http_status, problem.members)
+        self.reasons = sent.receipt.reasons
+        self.receipt = sent.receipt
+        self.sent = sent
+
+    @property
+    def clause(self) -> str | None:
+        return self.receipt.clause
+
+    @property
+    def transfer(self) -> str:
+        return self.receipt.transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A signed message. Keep `text` until it is answered: only the very same bytes are the same message."""
+
+    text: str
+    claims: Claims
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """One that was kept. Raises MalformedError or TooLargeError."""
+        return cls(text, parse(text.encode()).claims)
+
+    @property
+    def jwt(self) -> str:
+        return self.text.partition("~")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The verified answer to one message. `retried`: the gateway had recorded these bytes before."""
+
+    message: Composed
+    receipt: GatewayReceipt
+    receipt_text: str
+    proof: VerifiedProof
+    proof_text: str
+    retried: bool = False
+
+    @property
+    def transfer(self) -> str:
+        return self.receipt.transfer
+
+    @property
+    def decision(self) -> str:
+        return self.receipt.event
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one `receive` gave. Each item of the gateway's answer is in `received` or in `faults`."""
+
+    received: tuple[Received, ...]
+    faults: tuple[Fault, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What became of one receipt: `recorded` (with its ledger index), `duplicate`, or `refused` (with a code)."""
+
+    transfer: str
+    status: str
+    index: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        try:
+            value = strict_json(self.body, "the answer")
+        except GatewayError as error:
+            raise AnswerError(error.detail, code=error.code) from error
+        if not isinstance(value, dict):
+            raise AnswerError("the answer is not a JSON object")
+        return value
+
+    def problem(self) -> ProblemError:
+        """What another status means, as far as the answer says it in our own form."""
+        try:
+            return ProblemError(self.status, self.json())
+        except AnswerError:
+            return ProblemError(self.status, {})
+
+
+def tls_context(
+    ca_file: Path | None = None, certificate: Path | None = None, key: Path | None = None, password: str | None = None
+) -> ssl.SSLContext:
+    """For `tls=`: the authorities of `ca_file` alone, and the agency's client certificate."""
+    context = ssl.create_default_context(cafile=ca_file)
+    if certificate is not None:
+        context.load_cert_chain(certificate, key, password)
+    return context
+
+
+def open_commitment(entry: Mapping[str, Any], commitment_key: str, message: str) -> None:
+    """That a ledger entry is about this message: its commitment opens with the key of a receipt or release.
+
+    Raises AnswerError. `message` may be the sent or the released one: both begin with the same issuer-signed JWT.
+    """
+    try:
+        expected = ledger_entry.commitment(bytes.fromhex(commitment_key), message.partition("~")[0])
+    except (ValueError, TypeError, GatewayError) as error:
+        raise AnswerError("the commitment key is not 64 hex digits") from error
+    if not hmac.compare_digest(expected.encode(), str(entry.get("commitment", "")).encode()):
+        raise AnswerError("the entry is about another message")
+
+
+class GatewayClient:
+    """One agency at one gateway. `async with GatewayClient(…) as client` connects and closes.
+
+    Without pins, the keys that the gateway publishes at `connect` are trusted, so TLS must name the right server. Pinned
+    values take precedence and are complete: no other key or ledger is trusted, and a gateway that publishes none of the
+    pinned keys, or another key for a pinned ledger, is an AnswerError. `public_url` is the URL that the gateway knows
+    itself by, if it is called by another.
+    """
+
+    def __init__(
+        self,
+        gateway_url: str,
+        agency_id: str,
+        signer: Signer,
+        *,
+        gateway_id: str | None = None,
+        gateway_keys: Mapping[str, Any] | None = None,
+        ledger_vkeys: Iterable[str] = (),
+        sender_keys: Mapping[str, Mapping[str, Any]] | None = None,
+        public_url: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        timeout: float = 30.0,
+        retries: int = 5,
+        patience: float = 60.0,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.agency_id = agency_id
+        self._signer = signer
+        self._public_url = (public_url or gateway_url).rstrip("/")
+        self._pinned_id = gateway_id
+        self._pinned = {agency: KeySet.read(jwks) for agency, jwks in (sender_keys or {}).items()}
+        self._pinned_gateway = None if gateway_keys is None else KeySet.read(gateway_keys)
+        self._pinned_ledgers = {verifier.name: verifier for verifier in map(NoteVerifier.parse, ledger_vkeys)}
+        self._ledgers = dict(self._pinned_ledgers)
+        self._fetched: dict[str, tuple[KeySet, float]] = {}
+        self._gateway_id: str | None = None
+        self._timeout, self._retries, self._patience = timeout, retries, patience
+        self._limits, self._clock = limits, clock
+        self._http = httpx.AsyncClient(base_url=gateway_url.rstrip("/"), verify=tls or True, transport=transport)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    @property
+    def gateway_id(self) -> str:
+        """Raises RuntimeError before `connect`."""
+        if self._gateway_id is None:
+            raise RuntimeError("connect first: `async with GatewayClient(…) as client`")
+        return self._gateway_id
+
+    async def connect(self) -> None:
+        """Learns what the gateway publishes, and holds it against what is pinned and what was learnt before."""
+        about = (await self._call("GET", "/.well-known/sinergi-gateway", token=False)).json()
+        gateway, ledgers = about.get("gateway"), about.get("ledgers")
+        if not isinstance(gateway, str) or gateway != (self._gateway_id or self._pinned_id or gateway):
+            raise AnswerError("this is another gateway than the pinned one")
+        if str(about.get("public_url")).rstrip("/") != self._public_url:
+            raise AnswerError("the gateway knows itself by another URL: give it as public_url")
+        if not isinstance(ledgers, list):
+            raise AnswerError("the gateway publishes no ledgers")
+        for ledger in ledgers:
+            self._learn(ledger)
+        self._gateway_id = gateway
+        published = await self._key_set(gateway)
+        pinned = self._pinned_gateway
+        if pinned is not None and pinned.keys.keys().isdisjoint(published.keys):
+            raise AnswerError("none of the gateway's published keys is pinned", code="key.unknown")
+
+    def _learn(self, ledger: Any) -> None:
+        try:
+            verifier = NoteVerifier.parse(ledger["vkey"])
+            fits = verifier.name == ledger["origin"] and verifier.name.endswith(f"/ledger/{ledger['agreement']}")
+        except (GatewayError, TypeError, KeyError, AttributeError) as error:
+            raise AnswerError("the gateway publishes a ledger without origin and key", code="ledger.invalid") from error
+        # A ledger never changes its key: a new key is a new ledger under a new origin.
+        if not fits or self._ledgers.get(verifier.name, verifier) != verifier:
+            raise AnswerError("the gateway publishes another key for a known ledger", code="ledger.forked")
+        if not self._pinned_ledgers:
+            self._ledgers[verifier.name] = verifier
+
+    def compose(
+        self,
+        to: str,
+        type: str,  # noqa: A002 - the claim's own name
+        body: Mapping[str, Any],
+        *,
+        agreement: str,
+        purpose: str,
+        classification: str,
+        disclosable: Iterable[str] = (),
+        case: Case | None = None,
+        officer: Officer | None = None,
+        legal_basis: Iterable[str] = (),
+        in_reply_to: str | None = None,
+        correlation_id: str | None = None,
+        handling: str | None = None,
+        valid_for: timedelta = timedelta(days=1),
+        jti: str | None = None,
+    ) -> Composed:
+        """A signed message, not sent yet. `disclosable` are patterns such as `/body/reporter`; `jti` is made here.
+
+        Raises MalformedError or TooLargeError for what the gateway would answer with 400 or 413.
+        """
+        now = self._clock()
+        claims = Claims(
+            iss=self.agency_id,
+            aud=to,
+            iat=int(now.timestamp()),
+            exp=int((now + valid_for).timestamp()),
+            jti=new_jti() if jti is None else jti,
+            type=type,
+            agreement=agreement,
+            purpose=purpose,
+            classification=classification,
+            case=case,
+            officer=officer,
+            legal_basis=tuple(legal_basis),
+            in_reply_to=in_reply_to,
+            correlation_id=correlation_id,
+            handling=handling,
+        )
+        text = issue(claims, body, disclosable, self._signer)
+        return Composed(text, parse(text.encode(), self._limits).claims)
+
+    async def send(self, message: Composed) -> Sent:
+        """Sends it, the same bytes at each retry, and verifies the answer.
+
+        Raises RefusedError (recorded, with a verified receipt), ProblemError (not recorded), UnreachableError (not
+        known: send the same again) or AnswerError.
+        """
+        content = message.text.encode()
+        try:
+            answer = await self._call("POST", "/v1/messages", content, MEDIA_TYPE, token=False, expected=(200, 202))
+        except ProblemError as problem:
+            if "receipt" in problem.members:
+                raise RefusedError(await self._evidence(message, problem.members, "refused"), problem) from None
+            # A decision of the agreement is recorded, and then there is a receipt for it.
+            if problem.code in CODES and CODES[problem.code].recorded:
+                raise AnswerError("the refusal carries no receipt", code=problem.code) from problem
+            raise
+        sent = await self._evidence(message, answer.json(), "accepted")
+        return replace(sent, retried=answer.status == httpx.codes.OK)
+
+    async def _evidence(self, message: Composed, members: Mapping[str, Any], event: str) -> Sent:
+        """The answer, in numbered steps.
+
+        1. the gateway signed the receipt, with a key it had then
+        2. the receipt is for this agency, about this decision and these bytes
+        3. the ledger is the one of the message's agreement (a refusal may stand in the gateway's own)
+        4. the proof is about the receipt's entry, and the ledger's key signed its checkpoint
+        """
+        ledger, text = members.get("ledger"), members.get("receipt")
+        proof_text = ledger.get("proof") if isinstance(ledger, dict) else None
+        if not isinstance(text, str) or not isinstance(ledger, dict) or not isinstance(proof_text, str):
+            raise AnswerError("the answer has no receipt or no proof")
+        try:
+            jws = parse_jws(text, RECEIPT_TYP, 4)
+            receipt = read_gateway_receipt(text, await self.find_key(self.gateway_id, jws.kid, jws.payload["iat"]))  # 1
+            said = (receipt.iss, receipt.aud, receipt.event, receipt.transfer, receipt.sd_hash)
+            expected = (self.gateway_id, self.agency_id, event, members.get("transfer"), sd_hash(message.text))
+            if said != expected or members.get("decision") != event:  # 2
+                raise ReceiptError("the receipt is about another message or decision", code="receipt.mismatch")
+            if event == "refused" and not receipt.reasons:
+                raise ReceiptError("the refusal has no reason", code="receipt.mismatch")
+            ledgers = (message.claims.agreement, *(() if event == "accepted" else ("gateway",)))
+            if not receipt.origin.endswith(tuple(f"/ledger/{ledger}" for ledger in ledgers)):  # 3
+                raise ReceiptError("the receipt names another ledger", code="receipt.mismatch")
+            if (ledger.get("origin"), ledger.get("index")) != (receipt.origin, receipt.index):
+                raise ReceiptError("the receipt and the proof name different entries", code="receipt.mismatch")
+            verifier = await self._verifier(receipt.origin)
+            proof = verify_proof(proof_text, b64decode(receipt.leaf_hash, "leaf_hash"), receipt.origin, [verifier])  # 4
+            if proof.index != receipt.index:
+                raise ReceiptError("the proof is for another entry", code="receipt.mismatch")
+        except ClientError:
+            raise
+        except (GatewayError, TypeError, AttributeError, KeyError) as error:
+            raise AnswerError(f"the answer does not verify: {error}", code=getattr(error, "code", None)) from error
+        return Sent(message, receipt, text, proof, proof_text)
+
+    async def preview(self, message: Composed) -> dict[str, Any]:
+        """What `send` would be answered now: `permitted`, `reasons`, `withheld`, …; not signed, not recorded, no promise.
+
+        Raises ProblemError for what cannot be decided about, for instance a bad signature.
+        """
+        return (await self._call("POST", "/v1/decisions", message.text.encode(), MEDIA_TYPE)).json()
+
+    async def receive(self, limit: int = PAGE_LIMIT, wait: int = 0) -> Page:
+        """Takes up to `limit` waiting messages, waiting `wait` seconds for the first. Each is leased for 60 s.
+
+        An item that does not verify is in `faults`, and hinders no other. Acknowledge what you have stored.
+        """
+        query = {"limit": str(limit), "wait": str(wait)}
+        page = (await self._call("GET", "/v1/inbox", query=query, seconds=wait)).json()
+        recipient = Recipient(self.agency_id, self.gateway_id, self.find_key, self._limits)
+        try:
+            received, faults = await recipient.open_page(page, self._clock())
+        except MalformedError as error:
+            raise AnswerError(error.detail, code=error.code) from error
+        return Page(received, faults, page.get("more") is True)
+
+    async def acknowledge(
+        self, received: Received | Iterable[Received], event: Event = "delivered", reasons: Iterable[str] = ()
+    ) -> tuple[Acknowledged, ...]:
+        """Signs a receipt for each message and hands them in; the results are in the same order."""
+        items = (received,) if isinstance(received, Received) else tuple(received)
+        codes = tuple(reasons)
+        results: list[Acknowledged] = []
+        for start in range(0, len(items), PAGE_LIMIT):
+            page = items[start : start + PAGE_LIMIT]
+            signed = [item.acknowledgement(self._signer, new_jti(), self._clock(), event, codes) for item in page]
+            content = json.dumps({"acknowledgements": signed}).encode()
+            answer = await self._call("POST", "/v1/acknowledgements", content, "application/json")
+            listed = answer.json().get("results")
+            given = [_acknowledged(result) for result in (listed if isinstance(listed, list) else ())]
+            if [result.transfer for result in given] != [item.transfer for item in page]:
+                raise AnswerError("the results are not those of the receipts")
+            results += given
+        return tuple(results)
+
+    async def transfer(self, transfer: str) -> dict[str, Any]:
+        """`GET /v1/transfers/{id}`: what became of a transfer of this agency. Its receipts are not verified here."""
+        return (await self._call("GET", f"/v1/transfers/{transfer}")).json()
+
+    async def entry(self, receipt: GatewayReceipt, message: str) -> dict[str, Any]:
+        """The ledger entry that a receipt names, read from the public ledger.
+
+        Its inclusion is proved under the newest checkpoint, its leaf hash is the receipt's, and its commitment opens to
+        `message`. Raises AnswerError; UnreachableError when the ledger cannot be read.
+        """
+        prefix = f"/ledger/{receipt.origin.rpartition('/ledger/')[2]}/"
+        tile_of, place = divmod(receipt.index, tiles.TILE_WIDTH)
+        try:
+            verifiers = [await self._verifier(receipt.origin)]
+            checkpoint = open_checkpoint(await self._bytes(prefix + tiles.CHECKPOINT_PATH), receipt.origin, verifiers)
+            if checkpoint.size <= receipt.index:
+                raise AnswerError("the ledger's checkpoint does not reach the entry", code="ledger.invalid")
+            width = tiles.tile_width(checkpoint.size, 0, tile_of)
+            leaf = tiles.split_bundle(await self._bytes(prefix + tiles.entries_path(tile_of, width)), width)[place]
+            held = leaf_hash(leaf)
+            path = await self._inclusion(prefix, receipt.index, checkpoint.size)
+            verify_inclusion(receipt.index, checkpoint.size, held, path, checkpoint.root)
+            if b64encode(held) != receipt.leaf_hash:
+                raise AnswerError("the entry is not the one that the receipt names", code="ledger.invalid")
+            entry = ledger_entry.decode(leaf)
+        except ClientError:
+            raise
+        except GatewayError as error:
+            raise AnswerError(f"the ledger does not verify: {error.detail}", code=error.code) from error
+        if entry.get("transfer") != receipt.transfer:
+            raise AnswerError("the entry is about another transfer")
+        open_commitment(entry, receipt.commitment_key, message)
+        return entry
+
+    async def _inclusion(self, prefix: str, index: int, size: int) -> list[bytes]:
+        """The proof from hash tiles. The proof says which tiles it needs; they are fetched until it wants no more."""
+        held: dict[str, bytes] = {}
+        missing: list[str] = []
+
+        def read(level: int, tile: int, width: int) -> bytes:
+            path = tiles.tile_path(level, tile, width)
+            if path not in held:
+                missing.append(path)
+                raise LookupError(path)
+            return held[path]
+
+        while True:
+            try:
+                return inclusion_proof(index, size, tiles.TileReader(size, read).node)
+            except LookupError:
+                held[missing[-1]] = await self._bytes(prefix + missing[-1])
+
+    async def find_key(self, agency: str, kid: str, at: int) -> PublicKey:
+        """The key that could sign for an agency, or for the gateway, at that moment. An endpoint may use this as well.
+
+        Pinned keys, else those that the gateway publishes: it is then trusted to say who an agency is, and not to have
+        made up a key. Raises KeyRefusedError.
+        """
+        own = agency == self.gateway_id
+        pinned = self._pinned_gateway if own else self._pinned.get(agency)
+        if pinned is not None:
+            return pinned.require(kid, at)
+        keys, until = self._fetched.get(agency, (KeySet({}), 0.0))
+        # An unknown key may be a new one: keys roll over while clients run.
+        if time.monotonic() > until or kid not in keys.keys:
+            keys = await self._key_set(agency)
+        return keys.require(kid, at)
+
+    async def _key_set(self, agency: str) -> KeySet:
+        own = agency == self._gateway_id
+        if not own and not AGENCY_ID.fullmatch(agency):
+            raise KeyRefusedError("no such agency")
+        path = "/.well-known/jwks.json" if own else f"/v1/agencies/{agency}/jwks.json"
+        try:
+            keys = KeySet.read((await self._call("GET", path, token=False)).json())
+        except (MalformedError, ProblemError) as error:
+            raise KeyRefusedError("no keys of this agency are published") from error
+        self._fetched[agency] = (keys, time.monotonic() + KEYS_SECONDS)
+        return keys
+
+    async def _verifier(self, origin: str) -> NoteVerifier:
+        if origin not in self._ledgers:
+            await self.connect()  # a new agreement has a new ledger
+        verifier = self._ledgers.get(origin)
+        if verifier is None:
+            raise AnswerError("the ledger is not a trusted one", code="ledger.invalid")
+        return verifier
+
+    async def _bytes(self, path: str) -> bytes:
+        return (await self._call("GET", path, token=False)).body
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        media_type: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        token: bool = True,
+        seconds: float = 0,
+        expected: tuple[int, ...] = (200,),
+    ) -> _Answer:
+        """One call with its retries: the same bytes each time, a fresh token each time.
+
+        `seconds` come on top of the time limit. Raises ProblemError for any status but the `expected` ones.
+        """
+        waited, detail = 0.0, ""
+        for attempt in range(self._retries + 1):
+            headers = {} if media_type is None else {"Content-Type": media_type}
+            if token:
+                url = self._public_url + path
+                now = self._clock()
+                signed = sign_request_token(self._signer, self.agency_id, self.gateway_id, method, url, now, content)
+                headers["Authorization"] = f"Bearer {signed}"
+            hint: str | None = None
+            timeout = self._timeout + seconds
+            request = self._http.build_request(
+                method, path, params=query, content=content, headers=headers, timeout=timeout
+            )
+            try:
+                answer, hint = await self._once(request)
+                if answer.status in expected:
+                    return answer
+                if answer.status not in _AGAIN:
+                    raise answer.problem()
+                detail = f"the gateway answered with status {answer.status}"
+            except httpx.HTTPError as error:
+                detail = f"the gateway cannot be reached: {type(error).__name__}"
+            delay = _delay(attempt, hint, self._clock())
+            if attempt == self._retries or waited + delay > self._patience:
+                break
+            waited += delay
+            await asyncio.sleep(delay)
+        raise UnreachableError(detail)
+
+    async def _once(self, request: httpx.Request) -> tuple[_Answer, str | None]:
+        response = await self._http.send(request, stream=True, follow_redirects=False)
+        try:
+            parts, size = [], 0
+            async for part in response.aiter_bytes():
+                size += len(part)
+                if size > ANSWER_LIMIT:
+                    raise AnswerError("the answer is larger than anything a gateway answers")
+                parts.append(part)
+        finally:
+            await response.aclose()
+        return _Answer(response.status_code, b"".join(parts)), response.headers.get("retry-after")
+
+
+def _delay(attempt: int, hint: str | None, now: datetime) -> float:
+    """Seconds to wait: what `Retry-After` says (RFC 9110 §10.2.3), or ever longer with jitter; a minute at most."""
+    if hint is not None and hint.strip().isdigit():
+        return min(float(hint), _WAIT_LIMIT)
+    if hint is not None:
+        try:
+            until = email.utils.parsedate_to_datetime(hint)
+            return min(max((until - now).total_seconds(), 0.0), _WAIT_LIMIT)
+        except (ValueError, TypeError):
+            pass
+    longest = min(_WAIT_LIMIT, 0.5 * float(1 << attempt))
+    return longest * _random.uniform(0.5, 1.0)
+
+
+def _reasons(value: Any) -> tuple[Reason, ...]:
+    """As far as they have the form of reasons: a problem is words, and words are not worth an exception."""
+    names = ("clause", "pointer", "detail")
+    return tuple(
+        Reason(item["code"], **{name: item[name] for name in names if isinstance(item.get(name), str)})
+        for item in (value if isinstance(value, list) else ())
+        if isinstance(item, dict) and isinstance(item.get("code"), str)
+    )
+
+
+def _acknowledged(result: Any) -> Acknowledged:
+    names = ("transfer", "status", "index", "code")
+    try:
+        return Acknowledged(**{name: result[name] for name in names if name in result})
+    except TypeError as error:
+        raise AnswerError("a result has no transfer or no status") from error
