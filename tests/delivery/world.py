@@ -1,0 +1,390 @@
+"""A gateway's store with two agencies, and a recipient's HTTP server, small enough to see through."""
+
+import asyncio
+import json
+import os
+import secrets
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import insert, update
+from sqlmodel import col
+
+from gateway.delivery.acknowledge import Acknowledgements
+from gateway.delivery.inbox import Inbox
+from gateway.delivery.outbound import Resolve, resolve
+from gateway.delivery.worker import Worker
+from gateway.directory import ACTIVE
+from gateway.envelope import DEFAULT_LIMITS, Claims, issue, parse, release, sd_hash, verify
+from gateway.keyring import KeyringSigner, Secret, signer_for
+from gateway.ledger.entry import TransferAccepted, commitment, decode
+from gateway.receipt import Acknowledgement, Release, sign_acknowledgement, sign_release
+from gateway.record import kept_mask
+from gateway.settings import DeliverySettings
+from gateway.store import queries
+from gateway.store.append import CheckpointKeys, Placed
+from gateway.store.checkpoint_files import CheckpointFiles
+from gateway.store.configuration import Configuration
+from gateway.store.identity import new_transfer_id
+from gateway.store.jobs import CONTENT_PART, RecordTransfer
+from gateway.store.recorder import Recorder
+from gateway.store.sealing import Sealer
+from gateway.store.session import Database
+from gateway.store.tables import ACCEPTED, WAITING, AgencyKeyRow, AgencyRow, ConfigVersion, OutboxRow, micros
+
+GATEWAY = "sinergi-test"
+SENDER = "bnn-banten"
+RECIPIENT = "polda-banten"
+LEDGER = "pks"
+START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+URGENT, NORMAL, BULK = 0, 1, 2
+
+
+class Clock:
+    """Stands still until somebody moves it."""
+
+    def __init__(self, moment: datetime = START) -> None:
+        self.moment = moment
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def advance(self, **duration: float) -> None:
+        self.moment += timedelta(**duration)
+
+
+class World:
+    """One database, one recorder, and the keys of everybody."""
+
+    def __init__(self, database: Database, checkpoint_keys: CheckpointKeys, folder: Path) -> None:
+        self.database = database
+        self.clock = Clock()
+        self.recorder = Recorder(database, checkpoint_keys)
+        self.checkpoints = CheckpointFiles(folder / "checkpoints", checkpoint_keys)
+        self.sealer = Sealer(Secret("storage", os.urandom(32)))
+        self.signer = signer_for(Ed25519PrivateKey.generate())
+        self.keys: dict[str, KeyringSigner] = {}
+        for agency in (SENDER, RECIPIENT, "imigrasi"):
+            self.add_agency(agency)
+        self.recorder.start()
+
+    def close(self) -> None:
+        self.recorder.stop()
+
+    def add_agency(self, agency: str) -> None:
+        self.keys[agency] = signer_for(Ed25519PrivateKey.generate())
+        with self.database.write.begin() as connection:
+            connection.execute(insert(AgencyRow), [{"id": agency, "name": agency, "status": ACTIVE}])
+        self.add_key(agency, self.keys[agency])
+
+    def add_key(self, agency: str, signer: KeyringSigner, status: str = ACTIVE) -> None:
+        row = {
+            "agency": agency,
+            "kid": signer.kid,
+            "jwk": json.dumps(dict(signer.public.jwk)),
+            "not_before": micros(START - timedelta(days=1)),
+            "not_after": micros(START + timedelta(days=365)),
+            "status": status,
+            "changed_at": micros(START),
+        }
+        with self.database.write.begin() as connection:
+            connection.execute(insert(AgencyKeyRow), [row])
+
+    def set_endpoint(
+        self, agency: str, url: str | None, networks: str = "127.0.0.1/32", ca_file: Path | None = None
+    ) -> None:
+        values = {
+            "endpoint_url": url,
+            "endpoint_networks": networks,
+            "endpoint_ca_file": None if ca_file is None else str(ca_file),
+        }
+        with self.database.write.begin() as connection:
+            connection.execute(update(AgencyRow).where(col(AgencyRow.id) == agency).values(**values))
+            connection.execute(update(ConfigVersion).values(version=col(ConfigVersion.version) + 1))
+
+    def change_key(self, kid: str, **values: Any) -> None:
+        with self.database.write.begin() as connection:
+            connection.execute(update(AgencyKeyRow).where(col(AgencyKeyRow.kid) == kid).values(**values))
+            connection.execute(update(ConfigVersion).values(version=col(ConfigVersion.version) + 1))
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        return Configuration(self.database)
+
+    @cached_property
+    def acknowledgements(self) -> Acknowledgements:
+        return Acknowledgements(
+            gateway_id=GATEWAY,
+            configuration=self.configuration,
+            database=self.database,
+            recorder=self.recorder,
+            sealer=self.sealer,
+            clock=self.clock,
+            limits=DEFAULT_LIMITS,
+        )
+
+    def inbox(self, **settings: Any) -> Inbox:
+        return Inbox(
+            database=self.database,
+            recorder=self.recorder,
+            sealer=self.sealer,
+            clock=self.clock,
+            settings=DeliverySettings(**{"poll_seconds": 0.05} | settings),
+        )
+
+    def worker(self, *, resolve: Resolve = resolve, **settings: Any) -> Worker:
+        return Worker(
+            gateway_id=GATEWAY,
+            configuration=self.configuration,
+            database=self.database,
+            recorder=self.recorder,
+            sealer=self.sealer,
+            signer=self.signer,
+            acknowledgements=self.acknowledgements,
+            checkpoints=self.checkpoints,
+            settings=DeliverySettings(**{"poll_seconds": 0.02, "timeout": 5.0} | settings),
+            clock=self.clock,
+            resolve=resolve,
+        )
+
+    def send(
+        self,
+        recipient: str = RECIPIENT,
+        *,
+        priority: int = NORMAL,
+        valid: timedelta = timedelta(days=7),
+        filler: int = 0,
+        ledger: str = LEDGER,
+    ) -> str:
+        """An accepted transfer in ledger and outbox, its field `/body/reporter` withheld; its id."""
+        return self.send_many([self.job(recipient, priority=priority, valid=valid, filler=filler, ledger=ledger)])[0]
+
+    def send_many(self, jobs: Sequence[RecordTransfer]) -> list[str]:
+        futures = [self.recorder.submit(job) for job in jobs]
+        return [future.result(10).result.transfer for future in futures]
+
+    def job(
+        self,
+        recipient: str = RECIPIENT,
+        *,
+        priority: int = NORMAL,
+        valid: timedelta = timedelta(days=7),
+        filler: int = 0,
+        ledger: str = LEDGER,
+    ) -> RecordTransfer:
+        now = self.clock()
+        signer = self.keys[SENDER]
+        claims = Claims(
+            iss=SENDER,
+            aud=recipient,
+            iat=int(now.timestamp()),
+            exp=int((now + valid).timestamp()),
+            jti=secrets.token_urlsafe(16),
+            type="test.notice/1",
+            agreement=LEDGER,
+            purpose="TEST",
+            classification="B",
+        )
+        body = {"text": "x" * filler, "reporter": "somebody"}
+        message = verify(parse(issue(claims, body, ["/body/reporter"], signer).encode()), signer.public)
+        released = release(message, ["/body/reporter"])
+        transfer, key = new_transfer_id(now), os.urandom(32)
+        seal, wrapped = self.sealer.new(transfer)
+        content = {
+            "message": message.text(),
+            "commitment_key": key.hex(),
+            "released": kept_mask(message, released),
+            "release": sign_release(
+                Release(
+                    iss=GATEWAY,
+                    aud=recipient,
+                    iat=claims.iat,
+                    jti=secrets.token_urlsafe(16),
+                    transfer=transfer,
+                    sd_hash=sd_hash(released),
+                    withheld=("/body/reporter",),
+                    commitment_key=key.hex(),
+                ),
+                self.signer,
+            ),
+        }
+        row = {
+            "id": transfer,
+            "ledger": ledger,
+            "sender": SENDER,
+            "recipient": recipient,
+            "jti": claims.jti,
+            "type": claims.type,
+            "purpose": claims.purpose,
+            "classification": "B",
+            "agreement": LEDGER,
+            "agreement_version": 1,
+            "rule": "notice",
+            "clause": "Pasal 1",
+            "decision": ACCEPTED,
+            "withheld": '["/body/reporter"]',
+            "reasons": "[]",
+            "kid": signer.kid,
+            "in_reply_to": None,
+            "received_at": micros(now),
+            "expires_at": claims.exp * 1_000_000,
+            "acknowledge_by": None,
+            "retain_until": None,
+            "commitment": commitment(key, message.jwt),
+            "storage_key": self.sealer.storage.id,
+            "wrapped_key": wrapped,
+            "sealed_content": seal.close(CONTENT_PART, json.dumps(content).encode()),
+        }
+        entry = TransferAccepted(
+            time=now,
+            transfer=transfer,
+            sender=SENDER,
+            recipient=recipient,
+            type=claims.type,
+            purpose=claims.purpose,
+            classification="B",
+            agreement=LEDGER,
+            agreement_version=1,
+            rule="notice",
+            clause="Pasal 1",
+            key=signer.kid,
+            commitment=row["commitment"],
+            exp=claims.exp,
+            withheld=("/body/reporter",),
+        )
+        outbox = {
+            "transfer": transfer,
+            "recipient": recipient,
+            "priority": priority,
+            "state": WAITING,
+            "due_at": micros(now),
+            "attempts": 0,
+            "expires_at": row["expires_at"],
+        }
+        with self.database.reading() as session:
+            version = queries.config_version(session)
+
+        def receipt(_placed: Placed) -> str:
+            return "receipt"
+
+        return RecordTransfer(ledger, entry, row, seal, receipt, version, claims_message_id=True, outbox=outbox)
+
+    def acknowledge(self, item: Mapping[str, Any], event: str = "delivered", **other: Any) -> str:
+        """The recipient's signed receipt for an item that it holds; `other` members make it lie, `by` signs."""
+        by = other.pop("by", self.keys[RECIPIENT])
+        claims: dict[str, Any] = {
+            "iss": RECIPIENT,
+            "aud": GATEWAY,
+            "iat": int(self.clock().timestamp()),
+            "jti": secrets.token_urlsafe(16),
+            "transfer": item["transfer"],
+            "event": event,
+            "sd_hash": sd_hash(item["message"]),
+        }
+        return sign_acknowledgement(Acknowledgement(**claims | other), by)
+
+    def outbox(self, transfer: str) -> OutboxRow:
+        with self.database.reading() as session:
+            row = queries.outbox(session, transfer)
+        assert row is not None
+        return row
+
+    def entries(self, kind: str, ledger: str = LEDGER) -> list[dict[str, Any]]:
+        with self.database.reading() as session:
+            size = queries.ledger_head(session, ledger).size
+            leaves = [
+                leaf for bundle in range(size // 256 + 1) for leaf in queries.leaves(session, ledger, bundle, 256)
+            ]
+        return [entry for entry in map(decode, leaves) if entry["kind"] == kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One request as it arrived."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = json.loads(self.body)["items"]
+        return items
+
+    @property
+    def transfers(self) -> list[str]:
+        return [item["transfer"] for item in self.items]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def acknowledging(*receipts: str) -> Reply:
+    return Reply(body=json.dumps({"acknowledgements": receipts}).encode())
+
+
+class Recipient:
+    """An HTTP/1.1 server on 127.0.0.1 that keeps what it got. `answer` decides what it says."""
+
+    def __init__(self, answer: Callable[[Push], Awaitable[Reply]]) -> None:
+        self.answer = answer
+        self.pushes: list[Push] = []
+        self.connections = 0
+        self.arrived = asyncio.Condition()
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def start(self, tls: ssl.SSLContext | None = None) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        self._server.close()
+        for writer in list(self._open):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def got(self, count: int, seconds: float = 5) -> list[Push]:
+        """The pushes, as soon as there are so many."""
+        async with asyncio.timeout(seconds), self.arrived:
+            await self.arrived.wait_for(lambda: len(self.pushes) >= count)
+        return self.pushes
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._open.add(writer)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                pairs = (line.split(": ", 1) for line in head[1:] if line)
+                headers = {name.lower(): value for name, value in pairs}
+                push = Push(headers, await reader.readexactly(int(headers["content-length"])))
+                self.pushes.append(push)
+                async with self.arrived:
+                    self.arrived.notify_all()
+                reply = await self.answer(push)
+                extra = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
+                head_ = f"HTTP/1.1 {reply.status} X\r\nContent-Length: {len(reply.body)}\r\n{extra}\r\n"
+                writer.write(head_.encode() + reply.body)
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+
+async def until(true: Callable[[], bool], seconds: float = 5) -> None:
+    """Waits for something that a thread or another task brings about."""
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - what is waited for lives in the database
+            await asyncio.sleep(0.01)
