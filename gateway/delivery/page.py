@@ -16,7 +16,7 @@ from gateway.errors import KeyringError
 from gateway.jose import compact_json
 from gateway.record import open_content, released_text
 from gateway.store import queries
-from gateway.store.jobs import Lease, Leased
+from gateway.store.jobs import PAGE_BYTES, Lease, Leased
 from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
@@ -55,13 +55,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Where pages come from."""
+    """Where pages come from. A page has at most `size` stored bytes, but always one item."""
 
     database: Database
     recorder: Recorder
     sealer: Sealer
     clock: Callable[[], datetime]
     lease: timedelta
+    size: int = PAGE_BYTES
 
     async def take(self, agency: str, limit: int, priorities: tuple[int, int] = ALL) -> Page:
         """Leases what is due, the most urgent and oldest first, and opens it. Empty when nothing is due.
@@ -72,7 +73,7 @@ class Shelf:
         if not await asyncio.to_thread(self._due, agency, priorities):
             return Page()
         now = self.clock()
-        job = Lease(agency, limit, micros(now), micros(now + self.lease), priorities)
+        job = Lease(agency, limit, micros(now), micros(now + self.lease), priorities, self.size)
         leased = (await asyncio.wrap_future(self.recorder.submit(job))).result
         return await asyncio.to_thread(self._open, agency, leased) if leased else Page()
 
