@@ -75,8 +75,10 @@ def test_the_ed25519_example_of_rfc_8037_verifies() -> None:
 
 def test_the_es256_example_of_rfc_7515_verifies() -> None:
     """RFC 7515 A.3: the published signature over the published signing input."""
-    signing_input = b"eyJhbGciOiJFUzI1NiJ9."
+    signing_input = (
+        b"eyJhbGciOiJFUzI1NiJ9."
         b"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+    )
     signature = b64decode(
         "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q", "signature"
     )
@@ -90,7 +92,9 @@ def test_the_kid_is_the_thumbprint_of_rfc_7638() -> None:
     assert public_key_from_jwk(RFC7515_JWK).kid == ECKey.import_key(RFC7515_JWK).thumbprint()
 
 
-@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # RFC 9864 has a new name for it, which this version does not use
+@pytest.mark.filterwarnings(
+    "ignore:EdDSA is deprecated"
+)  # RFC 9864 has a new name for it, which this version does not use
 def test_a_foreign_library_reads_and_writes_the_same_signatures() -> None:
     """What joserfc signs we verify, and what we sign joserfc verifies, under both algorithms."""
     for signer, key in (
@@ -191,8 +195,33 @@ def test_no_altered_character_leaves_a_valid_token(signer: KeyringSigner) -> Non
 
 @pytest.mark.parametrize(
     "alg",
-    ["none", "None", "NONE", "nOnE", "", "HS256", "ES384", "ES512", "ES256K", "Ed448", "Ed25519", "RS256", "PS256",
-"eddsa", "EDDSA", "EdDsa", "es256", "ES256 ", " ES256", "EdDSA\x00", None, 1, True, ["EdDSA"], {"EdDSA": 1}],
+    [
+        "none",
+        "None",
+        "NONE",
+        "nOnE",
+        "",
+        "HS256",
+        "ES384",
+        "ES512",
+        "ES256K",
+        "Ed448",
+        "Ed25519",
+        "RS256",
+        "PS256",
+        "eddsa",
+        "EDDSA",
+        "EdDsa",
+        "es256",
+        "ES256 ",
+        " ES256",
+        "EdDSA\x00",
+        None,
+        1,
+        True,
+        ["EdDSA"],
+        {"EdDSA": 1},
+    ],
     ids=repr,
 )
 def test_no_other_algorithm_is_read(alg: Any) -> None:
@@ -342,7 +371,6 @@ def test_a_token_has_three_parts(text: str) -> None:
         "QU JD",
         "QUJD\n",
         "QU\tJD",
-
         "\r\nQUJD",
         "QUJD\x00",
         "QUJDé",
@@ -403,7 +431,6 @@ def test_two_texts_never_decode_to_the_same_bytes(text: str) -> None:
         "// x\n1",
         "[1]x",
         "{}{}",
-
         "{} {}",
         "1 2",
         "01",
@@ -419,8 +446,22 @@ def test_two_texts_never_decode_to_the_same_bytes(text: str) -> None:
         '"\t"',
         '"\x00"',
         '"\\x41"',
-'"\\u12"', '"\\u00g0"', "NaN", "Infinity", "-Infinity", "[NaN]", '{"a":Infinity}', "1e999", "-1e999", "[1e400]",
-"9007199254740992", "-9007199254740992", "123456789012345678901234567890", "1" * 5000, "-" + "9" * 18],
+        '"\\u12"',
+        '"\\u00g0"',
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "[NaN]",
+        '{"a":Infinity}',
+        "1e999",
+        "-1e999",
+        "[1e400]",
+        "9007199254740992",
+        "-9007199254740992",
+        "123456789012345678901234567890",
+        "1" * 5000,
+        "-" + "9" * 18,
+    ],
     ids=lambda text: repr(text[:24]),
 )
 def test_what_is_not_i_json_is_refused(text: str) -> None:
