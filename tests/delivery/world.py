@@ -99,11 +99,14 @@ class World:
     def set_endpoint(
         self, agency: str, url: str | None, networks: str = "127.0.0.1/32", ca_file: Path | None = None
     ) -> None:
-        values = {
-            "endpoint_url": url,
-            "endpoint_networks": networks,
-            "endpoint_ca_file": None if ca_file is None else str(ca_file),
-        }
+        self.change_agency(
+            agency,
+            endpoint_url=url,
+            endpoint_networks=networks,
+            endpoint_ca_file=None if ca_file is None else str(ca_file),
+        )
+
+    def change_agency(self, agency: str, **values: Any) -> None:
         with self.database.write.begin() as connection:
             connection.execute(update(AgencyRow).where(col(AgencyRow.id) == agency).values(**values))
             connection.execute(update(ConfigVersion).values(version=col(ConfigVersion.version) + 1))
