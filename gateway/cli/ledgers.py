@@ -1,7 +1,6 @@
 """`sinergi ledger`: what there is, a full audit of any published ledger, and a static copy."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -192,6 +191,8 @@ def _write_tree(store: "Store", ledger: str, size: int, directory: Path) -> int:
 
 def _place(path: Path, content: bytes) -> None:
     """The file is there whole, or as it was."""
+    import tempfile
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=".new-")

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from gateway.cli import agencies, agreement, auditors, diagnosis, keys, ledgers, schemas, starting, transfers
+from gateway.cli import agencies, agreement, auditors, diagnosis, exchange, keys, ledgers, schemas, starting, transfers
 from gateway.cli.context import Invocation, group
 from gateway.cli.output import DONE, MISUSE, UNASKED, exit_code, fail, line, message
 from gateway.errors import GatewayError
@@ -42,6 +42,7 @@ def root(
 
 starting.register(app)
 diagnosis.register(app)
+exchange.register(app)
 for part in (agencies, keys, schemas, agreement, auditors, transfers, ledgers):
     app.add_typer(part.app)
 

@@ -64,7 +64,8 @@ class Auditor:
             return answer
         if response.is_server_error or response.is_redirect:
             raise UnreachableError(f"the gateway answered with status {response.status_code}")
-        raise CallerError(reasons=_reasons(answer))
+        reasons = _reasons(answer)
+        raise CallerError((reasons[0].detail or "") if len(reasons) == 1 else "", reasons=reasons)
 
 
 def _reasons(problem: Mapping[str, Any]) -> list[Reason]:

@@ -185,11 +185,17 @@ def redeliver(
 ) -> None:
     """Start the delivery of a dead transfer again, from the gateway's own machine."""
     from gateway.delivery.redeliver import redeliver as again
-    from gateway.operations import require_code
+    from gateway.operations import RefusedError, require_code
 
     who = require_code(invocation(context).who, "the operator")
     with invocation(context).store() as store:
-        again(store.recorder, store.database, transfer, who, require_code(why, "the reason"))
+        try:
+            again(store.recorder, store.database, transfer, who, require_code(why, "the reason"))
+        except OperatorError as error:
+            if error.code != "config.invalid":
+                raise
+            # Both codes were checked above: what is left is a transfer that cannot be delivered again.
+            raise RefusedError(error.detail) from error
     if invocation(context).json:
         as_json({"transfer": transfer, "status": "waiting"})
     else:
