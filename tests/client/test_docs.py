@@ -65,7 +65,7 @@ def test_the_receipt_and_the_release_have_the_members_that_the_page_names() -> N
 
 def test_every_code_and_link_on_the_pages_exists() -> None:
     """A code that the page names is one that is answered, and a page that it names is there."""
-    names = "|".join(sorted({code.partition(".")[0] for code in CODES}))
+    names = "|".join(sorted({code.partition(".")[0] for code in CODES} - {"gateway"}))
     for page, where in ((PROTOCOL, "docs/reference"), (HOWTO, "docs/howto")):
         for code in re.findall(rf"[`\"]((?:{names})\.[a-z-]+)[`\"]", page):
             assert code in CODES
