@@ -219,7 +219,7 @@ RECEIPT_LIES: dict[str, Callable[[Any], Any]] = {
     "of another message": lambda receipt: replace(receipt, sd_hash="A" * 43),
     "for another agency": lambda receipt: replace(receipt, aud=RECIPIENT),
     "of another gateway": lambda receipt: replace(receipt, iss="another-gateway"),
-    "of another transfer": lambda receipt: replace(receipt, transfer=receipt.transfer[:-1] + "0"),
+    "of another transfer": lambda receipt: replace(receipt, transfer="019a9c5e-7a10-7cc3-8a2e-000000000000"),
     "of a refusal": lambda receipt: replace(receipt, event="refused", reasons=NO_CASE),
     "in another ledger": lambda receipt: replace(receipt, origin="gateway.example/ledger/another"),
     "in the gateway's ledger": lambda receipt: replace(receipt, origin="gateway.example/ledger/gateway"),
