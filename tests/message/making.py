@@ -101,7 +101,7 @@ def accept(raw: bytes | str, signer: KeyringSigner = ED, *, complete: bool = Tru
 
 def refuse(
     raw: bytes | str,
-    match: str = "",
+    match: str | None = None,
     error: type[GatewayError] = MalformedError,
     signer: KeyringSigner = ED,
     *,
