@@ -29,7 +29,6 @@ from gateway.settings import Settings, load_settings
 from gateway.wiring import open_store
 
 IMIGRASI, POLDA, GATEWAY = "imigrasi-banten", "polda-banten", "sinergi-banten"
-_SERVE = "import sys, pathlib; from gateway.api.server import serve; from gateway.settings import load_settings; serve(load_settings(pathlib.Path(sys.argv[1])))"
 AGREEMENT = "pks-banten-2025"
 WARNING, QUERY = "early-warning.report/1", "border-crossing.query/1"
 DISCLOSABLE: Mapping[str, tuple[str, ...]] = {
@@ -196,7 +195,14 @@ class Province:
             log = (self.directory / f"node-{number}.log").open("ab")
             self.processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-c", _SERVE, str(self.directory / "sinergi.toml")],
+                    [
+                        sys.executable,
+                        "-m",
+                        "gateway.cli.main",
+                        "--config",
+                        str(self.directory / "sinergi.toml"),
+                        "serve",
+                    ],
                     env=os.environ | {"SINERGI_SERVER__PORT": str(port)} | dict(self.extra),
                     stdout=log,
                     stderr=log,

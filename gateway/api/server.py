@@ -1,6 +1,7 @@
 """Serving: uvicorn with our settings, TLS, and a stop that loses nothing."""
 
 import asyncio
+import signal
 import ssl
 from types import FrameType
 from typing import Any
@@ -58,6 +59,10 @@ def serve(settings: Settings) -> None:
         )
         _log.info("serving", host=settings.server.host, port=settings.server.port, tls=config.is_ssl)
         server = _Server(config, app.state.context)
+        # uvicorn raises the signal once more when it has stopped: by then it must not end the process, because the
+        # recorder and the checkpoint files come after.
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stop, lambda *_: None)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(server.serve())
         _log.info("stopped")

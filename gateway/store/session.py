@@ -1,7 +1,7 @@
 """Connections. One engine writes (the recorder's), one reads; both refuse what the ledger must never suffer."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +16,9 @@ from gateway.errors import OperatorError, StoreUnavailableError
 APPEND_ONLY: Final = ("ledger_entry", "ledger_checkpoint")
 LEDGER_TABLES: Final = (*APPEND_ONLY, "ledger_tile", "ledger_head")
 _BUSY_MS: Final = 5_000
+# A node that hangs with the head locked must not hold up the others: the server ends its transaction.
+_WRITE_TIMEOUTS: Final = {"lock_timeout": 5_000, "idle_in_transaction_session_timeout": 10_000}
+_READ_TIMEOUTS: Final = {"statement_timeout": 15_000, "idle_in_transaction_session_timeout": 10_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,11 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
     shown = parsed.render_as_string(hide_password=True)
     if parsed.drivername == "postgresql+psycopg":
         # READ COMMITTED: the row lock on the head must show what the last holder committed, not an older snapshot.
-        options: dict[str, Any] = {
-            "isolation_level": "READ COMMITTED",
-            "pool_pre_ping": True,
-            "connect_args": {"connect_timeout": 5},
-        }
-        write = create_engine(parsed, pool_size=2, max_overflow=2, **options)
+        options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "pool_pre_ping": True}
+        write = create_engine(parsed, pool_size=2, max_overflow=2, connect_args=_patience(_WRITE_TIMEOUTS), **options)
         _watch_notices(write)
-        read = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, **options)
+        read_timeouts = _patience(_READ_TIMEOUTS)
+        read = create_engine(parsed, pool_size=pool_size, max_overflow=pool_size, connect_args=read_timeouts, **options)
         return Database(shown, write, read)
     if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:"):
         connect = {"check_same_thread": False, "timeout": _BUSY_MS / 1000}
@@ -72,6 +72,12 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
         _prepare_sqlite(read, "BEGIN")
         return Database(shown, write, read)
     raise OperatorError("the database must be sqlite:////path/file.db or postgresql://…")
+
+
+def _patience(timeouts: Mapping[str, int]) -> dict[str, Any]:
+    """How long PostgreSQL waits for us, and we for it; milliseconds in, `connect_args` out."""
+    options = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
+    return {"options": options, "connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
 
 def _watch_notices(engine: Engine) -> None:

@@ -1,0 +1,5 @@
+"""`python -m gateway` is `sinergi`."""
+
+from gateway.cli.main import main
+
+main()
