@@ -198,7 +198,7 @@ class Province:
                     [
                         sys.executable,
                         "-m",
-                        "gateway.cli.main",
+                        "gateway",
                         "--config",
                         str(self.directory / "sinergi.toml"),
                         "serve",
