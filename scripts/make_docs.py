@@ -1,0 +1,417 @@
+"""Writes the reference pages that follow from the code: errors, settings, commands.
+
+    python scripts/make_docs.py            rewrite docs/reference/{errors,settings,cli}.md
+    python scripts/make_docs.py --check    change nothing; exit 1 if a page is not what the code says
+
+The words about each code are here, because a reader of `gateway/errors.py` does not need them; a code without words, and
+words without a code, end the program.
+"""  # noqa: INP001 - a program, not a package
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from gateway.cli.main import app  # noqa: E402
+from gateway.cli.output import EXIT_CODES  # noqa: E402
+from gateway.errors import CODES  # noqa: E402
+from gateway.settings import CONFIG_VARIABLE, Settings  # noqa: E402
+from tests.functional.bad_messages import BAD_MESSAGES  # noqa: E402
+
+COMMON: Final = frozenset({"config", "operator", "json", "debug"})
+REFERENCE: Final = ROOT / "docs" / "reference"
+MADE: Final = "<!-- Made by scripts/make_docs.py. Change the code, then run it; never edit this page. -->"
+
+GROUPS: Final[Sequence[tuple[str, str, Sequence[str]]]] = (
+    (
+        "The sender is not proven",
+        "Nobody knows who sent this, so nothing is written into the ledger. It is answered, counted and logged.",
+        (
+            "envelope.malformed",
+            "envelope.too-large",
+            "envelope.signature-invalid",
+            "key.unknown",
+            "key.not-valid",
+            "key.revoked",
+        ),
+    ),
+    (
+        "The sender is proven, the message is refused",
+        (
+            "The refusal is a ledger entry, uses up the message's `jti`, and is answered with a signed receipt that names"
+            " every reason. Sending the same bytes again gives the same answer; a corrected message needs a new `jti`."
+        ),
+        (
+            "envelope.expired",
+            "envelope.not-yet-valid",
+            "envelope.validity-too-long",
+            "envelope.wrong-audience",
+            "envelope.replayed",
+            "schema.unknown",
+            "schema.violated",
+            "agreement.unknown",
+            "agreement.inactive",
+            "rule.none",
+            "rule.purpose",
+            "rule.condition",
+            "rule.case-required",
+            "rule.field-not-disclosable",
+            "rule.out-of-jurisdiction",
+            "rule.quota",
+        ),
+    ),
+    (
+        "Calls of agencies and auditors",
+        "About the HTTP request, not about a message.",
+        (
+            "token.missing",
+            "token.invalid",
+            "token.expired",
+            "token.replayed",
+            "token.wrong-request",
+            "access.denied",
+            "request.malformed",
+            "request.media-type",
+            "request.not-found",
+            "request.method",
+            "request.timeout",
+        ),
+    ),
+    (
+        "Receipts of recipients",
+        (
+            "The `code` of one result of `POST /v1/acknowledgements`. The call itself is answered with 200: each receipt is"
+            " judged alone, and only a true one is recorded. `key.*`, `envelope.signature-invalid`,"
+            " `envelope.not-yet-valid` and `gateway.internal` can stand there as well."
+        ),
+        ("receipt.malformed", "receipt.mismatch"),
+    ),
+    (
+        "The gateway and its operator",
+        (
+            "Over HTTP `store.unavailable` and `gateway.internal` are seen, and `keyring.refused` where a stored message does"
+            " not open; the others end a command."
+        ),
+        (
+            "store.unavailable",
+            "gateway.internal",
+            "config.invalid",
+            "keyring.refused",
+            "agreement.invalid",
+            "schema.invalid",
+            "ledger.invalid",
+            "ledger.forked",
+            "endpoint.forbidden",
+        ),
+    ),
+)
+
+WORDS: Final = {
+    "envelope.malformed": "Not exactly the form of [the protocol](protocol.md): RFC 9901, the exact header and claims.",
+    "envelope.too-large": "Over a limit of size, disclosures or depth. The limits are published at"
+    " `/.well-known/sinergi-gateway`.",
+    "envelope.signature-invalid": "The signature does not verify under the key that `kid` names. In an acknowledgement: the"
+    " same of the receipt.",
+    "key.unknown": "`kid` is no key of the agency in `iss`, or there is no such agency. The two look the same from outside.",
+    "key.not-valid": "The key is before or after its validity, or retired; or the agency is suspended.",
+    "key.revoked": "The key was revoked. Nothing that it signs is accepted, whenever it was signed.",
+    "envelope.expired": "`exp` has passed.",
+    "envelope.not-yet-valid": "`iat` is in the future by more than the leeway. Check the clock.",
+    "envelope.validity-too-long": "`exp` - `iat` is over the limit, 7 days by default.",
+    "envelope.wrong-audience": "`aud` is no agency of this gateway, or is the sender itself.",
+    "envelope.replayed": "The `jti` was used for other bytes. Make a new one for each message, and keep it for each retry.",
+    "schema.unknown": "No message type of this name and major version. `GET /v1/message-types` lists them.",
+    "schema.violated": "The reconstructed `body` violates the schema. `errors` has every place; a pointer ends at the parent"
+    " of an unknown member, whose name could be an identifier.",
+    "agreement.unknown": "`agreement` names none that is active here. Recorded in the gateway's own ledger.",
+    "agreement.inactive": "Today is outside the agreement's validity.",
+    "rule.none": "No rule that is valid today allows this type from this sender to this recipient.",
+    "rule.purpose": "There is a rule, but not for this `purpose`.",
+    "rule.condition": "A condition or relation of the rule does not hold; `detail` is its name. Also when judging it failed.",
+    "rule.case-required": "The rule wants a case reference, of one of the kinds that `detail` lists.",
+    "rule.field-not-disclosable": "The rule may withhold this field, so it must be a disclosure of its own: not in clear, not"
+    " only its parent or its children.",
+    "rule.out-of-jurisdiction": "A region or checkpoint lies outside the territory that the rule names.",
+    "rule.quota": "Reserved. No rule can set a quota yet, so nothing is answered with it.",
+    "token.missing": "No `Authorization: Bearer …`.",
+    "token.invalid": "Not a token of the right form, signature, audience or date; or an auditor's token that is unknown or"
+    " revoked; or, for `/metrics`, not the token of `server.metrics_token_file`.",
+    "token.expired": "A request token is valid for at most 60 s; an auditor's for the days it was issued for.",
+    "token.replayed": "A request token is good for one request, on all nodes together.",
+    "token.wrong-request": "`htm` or `htu` name another request. `htu` is compared with `gateway.public_url`.",
+    "access.denied": "The caller is known and may not do this: ask about another agency's message, or search by a person's"
+    " identifier without the role `dpo`.",
+    "request.malformed": "A parameter or the JSON body is wrong.",
+    "request.media-type": "Messages are `application/sd-jwt`, JSON bodies `application/json`.",
+    "request.not-found": "No such thing, or not for this caller.",
+    "request.method": "The path knows other methods.",
+    "request.timeout": "The body did not arrive within `server.body_timeout`.",
+    "receipt.malformed": "Not exactly the members of a receipt.",
+    "receipt.mismatch": "Another agency's receipt, for another gateway, about no transfer of this agency, or with an `sd_hash`"
+    " of other bytes than were released.",
+    "store.unavailable": "Nothing is acknowledged. Send the same bytes again after `Retry-After` seconds: if they were"
+    " recorded after all, the answer is the original receipt.",
+    "gateway.internal": "A fault of the program. Nothing about it is told to the caller; the log has it.",
+    "config.invalid": "A setting or an argument is wrong. Every bad setting is named.",
+    "keyring.refused": "A private key file has a wrong mode, passphrase or kind; or a stored message does not open.",
+    "agreement.invalid": "The agreement document or one of its signatures. Every fault is named, with its line.",
+    "schema.invalid": "A schema file is not valid, or is not the one that `schemas/digests.json` names.",
+    "ledger.invalid": "A checkpoint, tile, entry or proof does not verify.",
+    "ledger.forked": "The database contradicts what was signed before. The gateway signs nothing more until an operator has"
+    " looked; callers get `store.unavailable`.",
+    "endpoint.forbidden": "The endpoint's name resolves to an address outside its allow-list. Nothing is sent.",
+}
+
+REQUESTS: Final[Sequence[tuple[str, str, str]]] = (
+    ("every call but `POST /v1/messages` and the public ones, without a token", "any", "token.missing"),
+    ("a token whose signature, audience or form is wrong", "any", "token.invalid"),
+    ("a token signed with an unknown, ended or revoked key", "any", "key.unknown"),
+    ("a token older than its 60 seconds", "any", "token.expired"),
+    ("the same token a second time, on whatever node", "any", "token.replayed"),
+    ("a token for another method or URL", "any", "token.wrong-request"),
+    ("a body that is not `application/sd-jwt`", "`POST /v1/messages`, `POST /v1/decisions`", "request.media-type"),
+    ("a body that arrives too slowly", "every `POST`", "request.timeout"),
+    ("another agency's message", "`POST /v1/decisions`", "access.denied"),
+    ("`limit` over 100, `wait` over 60", "`GET /v1/inbox`", "request.malformed"),
+    ("more than 100 receipts, or none", "`POST /v1/acknowledgements`", "request.malformed"),
+    ("a body that is not a JSON object", "`POST` with JSON", "request.malformed"),
+    ("a `cursor` that is no transfer id, a time without offset", "`GET /v1/transfers`", "request.malformed"),
+    ("an unknown, revoked or misspelt auditor's token", "`/v1/transfers`", "token.invalid"),
+    ("`subject` without the role `dpo`", "`POST /v1/transfers/search`", "access.denied"),
+    ("another agency's transfer, a refused one for its recipient", "`GET /v1/transfers/{id}`", "request.not-found"),
+    ("an unknown agency, type, agreement or ledger, a tile beyond the end", "the public calls", "request.not-found"),
+    ("a path with another method", "any", "request.method"),
+    ("the ledger cannot be written, too much is waiting, or the gateway is stopping", "any", "store.unavailable"),
+)
+
+ATTEMPTS: Final[Sequence[tuple[str, str]]] = (
+    ("`timeout`", "no whole answer within `delivery.timeout`"),
+    ("`dns`", "the endpoint's name does not resolve"),
+    ("`connection`", "no address of it accepted the connection"),
+    ("`tls`", "certificate or handshake"),
+    ("`broken-off`", "the connection ended in the middle"),
+    ("`status-404`, `status-503`, …", "any answer but 2xx; `Retry-After` of a 429 or 503 is honoured, up to an hour"),
+    ("`status-410`", "the endpoint is paused until `sinergi agencies set AGENCY --resume`"),
+    ("`answer-too-large`, `answer-encoded`, `answer-malformed`", "a 2xx answer that is not a list of receipts"),
+    ("`not-acknowledged`", "a 2xx answer without a receipt for this message"),
+    ("`receipt.mismatch` and other codes", "the answer's receipt for this message is not true: it is not recorded"),
+    ("`endpoint.forbidden`", "an address outside the allow-list: nothing was sent"),
+    ("`keyring.refused`", "the stored message does not open: an operator's business"),
+)
+
+
+def cell(text: object) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
+    for row in rows:
+        yield f"| {' | '.join(map(cell, row))} |"
+
+
+def errors_page() -> Iterator[str]:
+    yield "# Errors"
+    yield ""
+    yield MADE
+    yield ""
+    yield (
+        "Every error over HTTP is a problem document (RFC 9457, `application/problem+json`) with a stable `code`. `errors` has"
+        " every reason, each with `code` and, where they apply, `clause`, `pointer` (a JSON Pointer into the message) and"
+        " `detail`. No member ever holds a value from a payload. `title` is in English, or Indonesian where"
+        " `Accept-Language` prefers `id`."
+    )
+    yield ""
+    yield "A refusal of a proven message also carries `transfer`, `decision`, the signed `receipt` and its place in the `ledger`."
+    every = [code for _, _, codes in GROUPS for code in codes]
+    if sorted(every) != sorted(CODES) or sorted(WORDS) != sorted(CODES):
+        wrong = set(every) ^ set(CODES) | set(WORDS) ^ set(CODES)
+        raise SystemExit(f"scripts/make_docs.py and gateway/errors.py disagree about {', '.join(sorted(wrong))}")
+    yield ""
+    yield "## Codes"
+    for title, words, codes in GROUPS:
+        yield ""
+        yield f"### {title}"
+        yield ""
+        yield words
+        yield ""
+        yield from table(
+            ("code", "status", "title", "Indonesian", "meaning"),
+            [(f"`{code}`", CODES[code].status, CODES[code].en, CODES[code].id, WORDS[code]) for code in codes],
+        )
+    yield ""
+    yield "## What bad messages get"
+    yield ""
+    yield (
+        "`POST /v1/messages` is given each of these by the tests (`tests/functional/bad_messages.py`). *Recorded* means: the"
+        " refusal is a ledger entry, and the answer has a signed receipt."
+    )
+    yield ""
+    yield from table(
+        ("what is sent", "status", "code", "recorded"),
+        [(case.name, case.status, f"`{case.code}`", "yes" if case.recorded else "no") for case in BAD_MESSAGES],
+    )
+    yield ""
+    yield "## What bad requests get"
+    yield ""
+    yield "None of these is recorded, but that a used token stays used."
+    yield ""
+    yield from table(
+        ("what", "where", "status", "code"),
+        [(what, where, CODES[code].status, f"`{code}`") for what, where, code in REQUESTS],
+    )
+    yield ""
+    yield "## What a push that failed leaves"
+    yield ""
+    yield (
+        "`GET /v1/transfers/{id}` shows the last one as `delivery.last_error` while the message waits. After"
+        " `delivery.retry_limit` attempts the message is `dead`, which is a ledger entry; `sinergi transfers redeliver` starts"
+        " it again. When its `exp` passes first, it is `expired`, which is a ledger entry as well."
+    )
+    yield ""
+    yield from table(("last_error", "meaning"), ATTEMPTS)
+    yield ""
+    yield "## How commands end"
+    yield ""
+    yield from table(("exit code", "meaning"), list(EXIT_CODES.items()))
+
+
+def settings_page() -> Iterator[str]:
+    yield "# Settings"
+    yield ""
+    yield MADE
+    yield ""
+    yield (
+        f"One TOML file, found by `--config`, else `{CONFIG_VARIABLE}`, else `var/sinergi.toml`, else"
+        " `/etc/sinergi/sinergi.toml`. `sinergi init` writes it. An environment variable stands over the file. A name that is"
+        " not on this page is refused, in the file and in the environment."
+    )
+    yield ""
+    yield (
+        "Secrets are never settings: they are in files that only their owner may read (mode 0600), and settings name the"
+        " files. The one exception is the key passphrase, which `SINERGI_KEY_PASSPHRASE` gives where"
+        " `keys.passphrase_file` is not set."
+    )
+    for group, field in Settings.model_fields.items():
+        section = field.annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        yield ""
+        yield f"## [{group}]"
+        yield ""
+        yield from table(
+            ("setting", "environment variable", "default", "meaning"),
+            [
+                (f"`{group}.{name}`", f"`SINERGI_{group.upper()}__{name.upper()}`", default(one), described(one))
+                for name, one in section.model_fields.items()
+            ],
+        )
+
+
+def default(field: FieldInfo) -> str:
+    if field.default is None:
+        return "–"
+    # As TOML spells it.
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def described(field: FieldInfo) -> str:
+    assert field.description, "a setting without a description"
+    bounds = [
+        f"{sign} {value}"
+        for item in field.metadata
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+        if (value := getattr(item, name, None)) is not None
+    ]
+    choices = getattr(field.annotation, "__args__", ())
+    words = [choice for choice in choices if isinstance(choice, str)]
+    limits = ", ".join([*bounds, *([" or ".join(f"`{word}`" for word in words)] if words else [])])
+    return f"{field.description} ({limits})" if limits else field.description
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with the words that call it, groups before their commands."""
+    for name, command in group.commands.items():
+        yield (*path, name), command
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+
+
+def is_common(parameter: Any) -> bool:
+    return parameter.param_type_name == "option" and parameter.name in COMMON
+
+
+def help_of(path: tuple[str, ...], command: Any) -> str:
+    """As a terminal of 100 columns shows it, without the common options, which the page tells once."""
+    kept = command.params
+    command.params = [one for one in kept if not is_common(one)]
+    try:
+        context = command.context_class(
+            command, info_name=" ".join(("sinergi", *path)), terminal_width=100, max_content_width=100
+        )
+        text: str = command.get_help(context)
+    finally:
+        command.params = kept
+    return text
+
+
+def cli_page() -> Iterator[str]:
+    root: Any = typer.main.get_command(app)
+    yield "# Commands"
+    yield ""
+    yield MADE
+    yield ""
+    yield (
+        "Data goes to standard output, messages for people to standard error. No command asks a question. None prints a"
+        " private value, but for `sinergi auditors issue`, which prints a token once."
+    )
+    yield ""
+    yield "These options may stand before or after any command's name:"
+    yield ""
+    shared = [one for one in root.params if is_common(one)]
+    yield from table(("option", "meaning"), [(f"`{one.opts[0]}`", one.help) for one in shared])
+    yield ""
+    yield "A command ends with one of these:"
+    yield ""
+    yield from table(("exit code", "meaning"), list(EXIT_CODES.items()))
+    for path, command in commands(root):
+        yield ""
+        yield f"{'#' * (len(path) + 1)} sinergi {' '.join(path)}"
+        yield ""
+        yield "```text"
+        yield help_of(path, command).rstrip()
+        yield "```"
+
+
+PAGES: Final = {"errors.md": errors_page, "settings.md": settings_page, "cli.md": cli_page}
+
+
+def main(arguments: Sequence[str]) -> int:
+    check = list(arguments) == ["--check"]
+    if arguments and not check:
+        sys.stderr.write("usage: python scripts/make_docs.py [--check]\n")
+        return 2
+    stale = []
+    for name, page in PAGES.items():
+        text = "\n".join(line.rstrip() for part in page() for line in part.split("\n")) + "\n"
+        file = REFERENCE / name
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if not check:
+                file.write_text(text, encoding="utf-8")
+    if check and stale:
+        sys.stderr.write(f"not what the code says: {', '.join(stale)}; run scripts/make_docs.py\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
