@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from gateway.disclosure import digest_of, escape
@@ -47,6 +48,9 @@ FULL: Mapping[str, Any] = {
 REQUIRED = tuple(FULL)[:9]
 OPTIONAL = tuple(FULL)[9:]
 RESERVED = {"_sd", "_sd_alg", "..."}
+# No deadline: the machine may be busy. Whole messages are signed and verified in each example, so there are fewer of them.
+often = settings(deadline=None, max_examples=100)
+seldom = settings(deadline=None, max_examples=40)
 
 
 def claims(**changes: Any) -> Claims:

@@ -35,6 +35,7 @@ from tests.message.making import (
     pointers,
     refuse,
     salt,
+    seldom,
     without,
 )
 
@@ -449,6 +450,7 @@ def test_twenty_thousand_decoys_cost_little() -> None:
 # --- The sender's side
 
 
+@seldom
 @given(bodies_with_places())
 def test_closing_and_opening_gives_the_payload_back(case: tuple[dict[str, Any], list[str]]) -> None:
     """Whatever is made disclosable, wherever it stands, the payload opens to what it was; and each place is known."""
@@ -463,6 +465,7 @@ def test_closing_and_opening_gives_the_payload_back(case: tuple[dict[str, Any], 
         assert not isinstance(inner, str | int | float | None) or canonical(inner) == canonical(place.disclosure.value)
 
 
+@seldom
 @given(bodies_with_places(), st.randoms(use_true_random=False))
 def test_the_order_of_disclosures_means_nothing(case: tuple[dict[str, Any], list[str]], random: Any) -> None:
     """Any order of the same disclosures opens to the same payload."""
@@ -474,6 +477,7 @@ def test_the_order_of_disclosures_means_nothing(case: tuple[dict[str, Any], list
     assert canonical(opened.payload) == canonical(body)
 
 
+@seldom
 @given(bodies_with_places(), st.data())
 def test_what_is_kept_opens_to_the_payload_without_what_is_withheld(
     case: tuple[dict[str, Any], list[str]], data: st.DataObject
@@ -541,6 +545,7 @@ def test_a_sender_cannot_lose_a_member_to_a_reserved_name(name: str) -> None:
 # --- Pointers
 
 
+@seldom
 @given(names)
 def test_a_name_survives_being_a_reference_token(name: str) -> None:
     """RFC 6901 §3 and §4: unescaping undoes escaping, and an escaped token has no `/` left."""
@@ -585,6 +590,7 @@ def test_the_pointers_of_rfc_6901_name_what_the_rfc_says(pointer: str, value: An
     assert [(place.pointer, place.disclosure.value) for place in placed] == [(pointer, value)]
 
 
+@seldom
 @given(bodies)
 def test_every_pointer_matches_itself(body: dict[str, Any]) -> None:
     """A pattern without `*` or an index is a pointer, whatever characters its names have."""
@@ -597,6 +603,7 @@ def test_every_pointer_matches_itself(body: dict[str, Any]) -> None:
         assert pointers_matching(body, pointer) == ([pointer] if plain else [])
 
 
+@seldom
 @given(st.text("~01/ab", min_size=1, max_size=5).filter(lambda name: "/" not in name))
 def test_a_pattern_in_loose_escapes_still_names_the_pointer(token: str) -> None:
     """`~` may stand for itself in a hand-written pattern; what it matches is the one pointer that `keep` knows."""

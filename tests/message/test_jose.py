@@ -34,7 +34,19 @@ from gateway.jose import (
     verify_jws,
 )
 from gateway.keyring import KeyringSigner
-from tests.message.making import EC, ED, ED25519_PRIVATE, OTHER, P256_PRIVATE, SIGNERS, canonical, encode, sign, values
+from tests.message.making import (
+    EC,
+    ED,
+    ED25519_PRIVATE,
+    OTHER,
+    P256_PRIVATE,
+    SIGNERS,
+    canonical,
+    encode,
+    often,
+    sign,
+    values,
+)
 
 TYP = "test+jwt"
 RFC8037_JWK = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
@@ -391,6 +403,7 @@ def test_base64url_has_one_spelling(text: str) -> None:
         b64decode(text, "it")
 
 
+@often
 @given(st.binary(max_size=70))
 def test_base64url_comes_back(data: bytes) -> None:
     """Decoding undoes encoding, and the encoding is RFC 4648's without padding."""
@@ -399,6 +412,7 @@ def test_base64url_comes_back(data: bytes) -> None:
     assert b64decode(text, "it") == data
 
 
+@often
 @given(st.text("ABCwxyz0189-_", max_size=12))
 def test_two_texts_never_decode_to_the_same_bytes(text: str) -> None:
     """Whatever decodes is the encoding of what it decodes to."""
@@ -568,12 +582,14 @@ def test_a_megabyte_of_digits_costs_little(digits: str) -> None:
             strict_json(digits.encode(), "it")
 
 
+@often
 @given(values)
 def test_what_we_write_we_read(value: Any) -> None:
     """Parsing undoes formatting for every JSON value."""
     assert canonical(strict_json(compact_json(value), "it", 64)) == canonical(value)
 
 
+@often
 @given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode))
 def test_the_json_parser_fails_in_two_ways_only(data: bytes) -> None:
     """Arbitrary bytes give a value, MalformedError or TooLargeError."""
@@ -712,6 +728,7 @@ def test_an_ed25519_key_that_is_no_point_or_a_second_spelling_is_refused(y: int)
             public_key_from_jwk(RFC8037_JWK | {"x": b64encode((y | sign_bit << 255).to_bytes(32, "little"))})
 
 
+@often
 @given(st.binary(min_size=32, max_size=32))
 def test_every_ed25519_key_that_can_sign_is_taken(seed: bytes) -> None:
     """The check of the point refuses no key that anyone made from a seed."""
