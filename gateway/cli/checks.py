@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -88,7 +89,7 @@ def _keys(settings: Settings, keys: list[Keys]) -> Iterator[tuple[str, str]]:
     keys.append(load_keys(settings))
     yield OK, f"four key files open; receipts are signed by {keys[0].sign.kid}"
     passphrase = settings.keys.passphrase_file
-    if passphrase is not None and f"file:{passphrase.parent}/" in settings.keys.sign:
+    if passphrase is not None and passphrase.parent == Path(unquote(urlsplit(settings.keys.sign).path)).parent:
         yield WARNING, "the passphrase lies beside the keys: good for a trial; in service keep it elsewhere"
 
 
