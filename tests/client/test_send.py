@@ -29,8 +29,9 @@ from tests.client.simulator import (
     RECIPIENT,
     SENDER,
     Gateway,
+    Ledger,
     ed25519,
-    jwks,
+    new_transfer,
     note_signer,
 )
 
@@ -98,6 +99,27 @@ def test_an_entry_about_another_message_is_not_believed(gateway: Gateway, sender
                 await client.entry(replace(result.receipt, index=result.receipt.index - 1), first.text)
             with pytest.raises(AnswerError, match="does not reach"):
                 await client.entry(replace(result.receipt, index=999), first.text)
+            with pytest.raises(AnswerError, match="another transfer"):
+                await client.entry(replace(result.receipt, transfer=new_transfer()), first.text)
+
+    asyncio.run(story())
+
+
+def test_an_entry_that_is_not_in_the_tree_is_not_believed(gateway: Gateway, sender: Clients) -> None:
+    """The right leaf beside a signed tree that does not hold it: shown to the sender, and hidden from everyone else."""
+    client = sender()
+    message = composed(client)
+
+    async def story() -> None:
+        async with client:
+            result = await client.send(message)
+            honest = Ledger(ORIGIN)
+            honest.leaves = list(gateway.ledger.leaves)
+            gateway.ledger.leaves[-1] = b"what everyone else is shown"
+            altered = gateway.ledger.resource
+            gateway.ledger.resource = lambda path: (honest.resource if "entries" in path else altered)(path)
+            with pytest.raises(AnswerError, match="does not verify"):
+                await client.entry(result.receipt, message.text)
 
     asyncio.run(story())
 
@@ -271,6 +293,54 @@ def test_a_proof_of_another_leaf_is_not_believed(gateway: Gateway, sender: Clien
         sent(sender())
 
 
+def test_a_proof_of_the_same_leaf_elsewhere_is_not_believed(gateway: Gateway, sender: Clients) -> None:
+    """The receipt says which entry it is; a copy of the leaf at another index is another entry."""
+
+    def copied(_: str) -> str:
+        return gateway.ledger.proof(gateway.ledger.append(gateway.ledger.leaves[-1]))
+
+    gateway.lies["proof"] = copied
+    with pytest.raises(AnswerError, match="another entry"):
+        sent(sender())
+
+
+def in_the_own_ledger(gateway: Gateway) -> None:
+    """Everything that the gateway answers is recorded in, and proved from, its own ledger."""
+    own = Ledger("gateway.example/ledger/gateway")
+    published = {"agreement": "gateway", "origin": own.origin, "vkey": own.signer.vkey}
+    gateway.lies["/.well-known/sinergi-gateway"] = lambda about: about | {"ledgers": [*about["ledgers"], published]}
+    gateway.lies["receipt"] = lambda receipt: replace(
+        receipt, origin=own.origin, index=own.append(gateway.ledger.leaves[receipt.index])
+    )
+    gateway.lies["/v1/messages"] = lambda answer: (
+        answer | {"ledger": {"origin": own.origin, "index": 0, "proof": own.proof(0)}}
+    )
+
+
+def test_an_acceptance_in_another_trusted_ledger_is_not_believed(gateway: Gateway, sender: Clients) -> None:
+    """An acceptance hidden from the agreement's auditors, in a ledger that they do not read, is found out."""
+    in_the_own_ledger(gateway)
+    with pytest.raises(AnswerError, match="another ledger"):
+        sent(sender())
+
+
+def test_a_refusal_may_stand_in_the_gateways_own_ledger(gateway: Gateway, sender: Clients) -> None:
+    """A message that names no known agreement is refused there: there is no other ledger for it."""
+    gateway.reasons = NO_CASE
+    in_the_own_ledger(gateway)
+    with pytest.raises(RefusedError) as refused:
+        sent(sender())
+    assert refused.value.receipt.origin == "gateway.example/ledger/gateway"
+
+
+def test_a_refusal_without_a_reason_is_not_believed(gateway: Gateway, sender: Clients) -> None:
+    """Every refusal says why, and signs for it."""
+    gateway.reasons = NO_CASE
+    gateway.lies["receipt"] = lambda receipt: replace(receipt, reasons=())
+    with pytest.raises(AnswerError, match="no reason"):
+        sent(sender())
+
+
 def test_a_checkpoint_of_a_foreign_key_is_not_believed(gateway: Gateway, sender: Clients) -> None:
     """A tree that the ledger's key did not sign proves nothing, under whatever name it was signed."""
     gateway.lies["proof"] = lambda _: gateway.ledger.proof(5, note_signer(ORIGIN))
@@ -296,99 +366,6 @@ def test_an_answer_that_is_no_evidence_is_not_believed(
     gateway.lies["/v1/messages"] = lie
     with pytest.raises(AnswerError):
         sent(sender())
-
-
-def test_a_gateway_key_that_rolls_over_is_followed(gateway: Gateway, sender: Clients) -> None:
-    """A client that runs for months learns the gateway's new key when it meets it."""
-    client = sender()
-
-    async def story() -> Any:
-        async with client:
-            await client.send(composed(client))
-            gateway.signer = ed25519()
-            return await client.send(composed(client))
-
-    assert asyncio.run(story()).decision == "accepted"
-
-
-def test_a_pinned_gateway_key_keeps_others_out(gateway: Gateway, sender: Clients) -> None:
-    """With a pin, a new key is not learnt, however well it is published."""
-    client = sender(gateway_keys=jwks(gateway.signer))
-
-    async def story() -> None:
-        async with client:
-            gateway.signer = ed25519()
-            with pytest.raises(AnswerError) as refused:
-                await client.send(composed(client))
-            assert refused.value.code == "key.unknown"
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize(
-    "pins",
-    [
-        {"gateway_id": "another-gateway"},
-        {"gateway_keys": jwks(ed25519())},
-        {"ledger_vkeys": [note_signer(ORIGIN).vkey]},
-        {"public_url": "https://elsewhere.example"},
-    ],
-    ids=lambda pins: next(iter(pins)),
-)
-def test_a_gateway_that_is_not_the_pinned_one_is_refused(
-    gateway: Gateway, sender: Clients, pins: dict[str, Any]
-) -> None:
-    """Another id, key, ledger key or URL than the pinned one ends the connection before anything is sent."""
-    with pytest.raises(AnswerError):
-        sent(sender(**pins))
-    assert all(request.url.path.startswith("/.well-known/") for request in gateway.requests)
-
-
-def test_only_pinned_ledgers_are_believed(gateway: Gateway, sender: Clients) -> None:
-    """Pinned ledger keys are all there are: evidence in another ledger is no evidence."""
-    with pytest.raises(AnswerError, match="not a trusted one"):
-        sent(sender(ledger_vkeys=[note_signer("gateway.example/ledger/another").vkey]))
-    assert sent(sender(ledger_vkeys=[gateway.ledger.signer.vkey])).decision == "accepted"
-
-
-def test_a_ledger_that_changes_its_key_is_refused(gateway: Gateway, sender: Clients) -> None:
-    """A new key is a new ledger under a new origin; the same origin with another key is a fork."""
-    client = sender()
-
-    async def story() -> None:
-        async with client:
-            gateway.ledger.signer = note_signer(ORIGIN)
-            with pytest.raises(AnswerError) as refused:
-                await client.connect()
-            assert refused.value.code == "ledger.forked"
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize(
-    "lie",
-    [
-        lambda _: {"gateway": 7},
-        lambda about: about | {"ledgers": None},
-        lambda about: about | {"ledgers": [7]},
-        lambda about: about | {"ledgers": [about["ledgers"][0] | {"origin": "gateway.example/ledger/another"}]},
-    ],
-)
-def test_a_gateway_that_does_not_say_who_it_is_is_refused(
-    gateway: Gateway, sender: Clients, lie: Callable[[Any], Any]
-) -> None:
-    """What is published at `connect` is read as strictly as anything else."""
-    gateway.lies["/.well-known/sinergi-gateway"] = lie
-    with pytest.raises(AnswerError):
-        sent(sender())
-
-
-def test_nothing_is_called_before_the_connection() -> None:
-    """Without `connect` there is no gateway id to sign a token for."""
-    client = GatewayClient("https://gateway.example", SENDER, ed25519())
-    with pytest.raises(RuntimeError, match="connect first"):
-        _ = client.gateway_id
-    asyncio.run(client.aclose())
 
 
 def test_what_the_gateway_would_call_malformed_is_found_before_sending(sender: Clients) -> None:
