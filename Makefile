@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format serve chaos bench lock docs wheel clean
+.PHONY: help setup demo test lint format docs serve chaos lock wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -35,6 +35,9 @@ lint: $(INSTALLED)  ## formatting, rules, types, import contracts
 format: $(INSTALLED)  ## rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(INSTALLED)  ## rewrite the pages of docs/reference that are made from the code
+	$(BIN)/python scripts/make_docs.py
 
 serve: $(INSTALLED)  ## a gateway for trying things out, with its state in var/
 	test -f var/sinergi.toml || $(BIN)/sinergi init var

@@ -77,7 +77,13 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
 def _patience(timeouts: Mapping[str, int]) -> dict[str, Any]:
     """How long PostgreSQL waits for us, and we for it; milliseconds in, `connect_args` out."""
     options = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
-    return {"options": options, "connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    return {
+        "options": options,
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
 
 
 def _watch_notices(engine: Engine) -> None:
