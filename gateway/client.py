@@ -12,7 +12,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import SystemRandom
@@ -20,155 +20,52 @@ from typing import Any, Final, Self
 
 import httpx
 
-from gateway.endpoint import PAGE_LIMIT, Event, Fault, KeySet, Received, Recipient, new_jti
+from gateway.answers import (
+    Acknowledged,
+    AnswerError,
+    ClientError,
+    Composed,
+    HttpAnswer,
+    Page,
+    ProblemError,
+    RefusedError,
+    Sent,
+    UnreachableError,
+)
 from gateway.envelope import AGENCY_ID, DEFAULT_LIMITS, MEDIA_TYPE, Case, Claims, Limits, Officer, issue, parse, sd_hash
-from gateway.errors import CODES, GatewayError, KeyRefusedError, MalformedError, Reason, ReceiptError
-from gateway.jose import PublicKey, Signer, b64decode, b64encode, parse_jws, strict_json
+from gateway.errors import CODES, GatewayError, KeyRefusedError, MalformedError, ReceiptError
+from gateway.jose import PublicKey, Signer, b64decode, b64encode, parse_jws
 from gateway.ledger import entry as ledger_entry
 from gateway.ledger import tiles
 from gateway.ledger.checkpoint import open_checkpoint
 from gateway.ledger.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from gateway.ledger.note import NoteVerifier
-from gateway.ledger.proof import VerifiedProof, verify_proof
+from gateway.ledger.proof import verify_proof
 from gateway.receipt import RECEIPT_TYP, GatewayReceipt, read_gateway_receipt
+from gateway.reception import PAGE_LIMIT, Event, KeySet, Received, Recipient, new_jti
 from gateway.request_token import sign_request_token
+
+__all__ = [
+    "Acknowledged",
+    "AnswerError",
+    "ClientError",
+    "Composed",
+    "GatewayClient",
+    "Page",
+    "ProblemError",
+    "Received",
+    "RefusedError",
+    "Sent",
+    "UnreachableError",
+    "open_commitment",
+    "tls_context",
+]
 
 ANSWER_LIMIT: Final = 160 * 1024 * 1024
 KEYS_SECONDS: Final = 60.0
 _WAIT_LIMIT: Final = 60.0
 _AGAIN: Final = frozenset({500, 502, 503, 504})
 _random: Final = SystemRandom()
-
-
-class ClientError(GatewayError):
-    """Base of what the SDK raises."""
-
-    @property
-    def status(self) -> int:
-        """502 for a code that a newer gateway knows and this SDK does not."""
-        return CODES[self.code].status if self.code in CODES else 502
-
-
-class UnreachableError(ClientError):
-    """No usable answer after every retry. Whether the message was recorded is not known: send the same bytes again."""
-
-    default_code = "store.unavailable"
-
-
-class AnswerError(ClientError):
-    """The gateway's answer is not what a gateway that keeps its promises would say. Keep it: it is evidence."""
-
-    default_code = "receipt.mismatch"
-
-
-class ProblemError(ClientError):
-    """The gateway said no, and recorded nothing. `members` is the problem document, `reasons` are what it lists."""
-
-    def __init__(self, http_status: int, members: Mapping[str, Any]) -> None:
-        code, detail = members.get("code"), members.get("detail") or members.get("title")
-        super().__init__(
-            str(detail or f"the gateway answered with status {http_status}"),
-            code=code if isinstance(code, str) else None,
-            reasons=_reasons(members.get("errors")),
-        )
-        self.http_status = http_status
-        self.members = members
-
-
-class RefusedError(ProblemError):
-    """The gateway refused a message and signed for it. `reasons`, with their clauses, are the verified receipt's."""
-
-    def __init__(self, sent: "Sent", problem: ProblemError) -> None:
-        super().__init__(problem.http_status, problem.members)
-        self.reasons = sent.receipt.reasons
-        self.receipt = sent.receipt
-        self.sent = sent
-
-    @property
-    def clause(self) -> str | None:
-        return self.receipt.clause
-
-    @property
-    def transfer(self) -> str:
-        return self.receipt.transfer
-
-
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """A signed message. Keep `text` until it is answered: only the very same bytes are the same message."""
-
-    text: str
-    claims: Claims
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """One that was kept. Raises MalformedError or TooLargeError."""
-        return cls(text, parse(text.encode()).claims)
-
-    @property
-    def jwt(self) -> str:
-        return self.text.partition("~")[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The verified answer to one message. `retried`: the gateway had recorded these bytes before."""
-
-    message: Composed
-    receipt: GatewayReceipt
-    receipt_text: str
-    proof: VerifiedProof
-    proof_text: str
-    retried: bool = False
-
-    @property
-    def transfer(self) -> str:
-        return self.receipt.transfer
-
-    @property
-    def decision(self) -> str:
-        return self.receipt.event
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What one `receive` gave. Each item of the gateway's answer is in `received` or in `faults`."""
-
-    received: tuple[Received, ...]
-    faults: tuple[Fault, ...]
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """What became of one receipt: `recorded` (with its ledger index), `duplicate`, or `refused` (with a code)."""
-
-    transfer: str
-    status: str
-    index: int | None = None
-    code: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes
-
-    def json(self) -> dict[str, Any]:
-        try:
-            value = strict_json(self.body, "the answer")
-        except GatewayError as error:
-            raise AnswerError(error.detail, code=error.code) from error
-        if not isinstance(value, dict):
-            raise AnswerError("the answer is not a JSON object")
-        return value
-
-    def problem(self) -> ProblemError:
-        """What another status means, as far as the answer says it in our own form."""
-        try:
-            return ProblemError(self.status, self.json())
-        except AnswerError:
-            return ProblemError(self.status, {})
 
 
 def tls_context(
@@ -528,7 +425,7 @@ class GatewayClient:
         token: bool = True,
         seconds: float = 0,
         expected: tuple[int, ...] = (200,),
-    ) -> _Answer:
+    ) -> HttpAnswer:
         """One call with its retries: the same bytes each time, a fresh token each time.
 
         `seconds` come on top of the time limit. Raises ProblemError for any status but the `expected` ones.
@@ -563,7 +460,7 @@ class GatewayClient:
             await asyncio.sleep(delay)
         raise UnreachableError(detail)
 
-    async def _once(self, request: httpx.Request) -> tuple[_Answer, str | None]:
+    async def _once(self, request: httpx.Request) -> tuple[HttpAnswer, str | None]:
         response = await self._http.send(request, stream=True, follow_redirects=False)
         try:
             parts, size = [], 0
@@ -574,7 +471,7 @@ class GatewayClient:
                 parts.append(part)
         finally:
             await response.aclose()
-        return _Answer(response.status_code, b"".join(parts)), response.headers.get("retry-after")
+        return HttpAnswer(response.status_code, b"".join(parts)), response.headers.get("retry-after")
 
 
 def _delay(attempt: int, hint: str | None, now: datetime) -> float:
@@ -589,16 +486,6 @@ def _delay(attempt: int, hint: str | None, now: datetime) -> float:
             pass
     longest = min(_WAIT_LIMIT, 0.5 * float(1 << attempt))
     return longest * _random.uniform(0.5, 1.0)
-
-
-def _reasons(value: Any) -> tuple[Reason, ...]:
-    """As far as they have the form of reasons: a problem is words, and words are not worth an exception."""
-    names = ("clause", "pointer", "detail")
-    return tuple(
-        Reason(item["code"], **{name: item[name] for name in names if isinstance(item.get(name), str)})
-        for item in (value if isinstance(value, list) else ())
-        if isinstance(item, dict) and isinstance(item.get("code"), str)
-    )
 
 
 def _acknowledged(result: Any) -> Acknowledged:
