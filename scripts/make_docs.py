@@ -272,7 +272,7 @@ def errors_page() -> Iterator[str]:
     yield "## What a push that failed leaves"
     yield ""
     yield (
-        "`GET /v1/transfers/{id}` shows the last one as `delivery.last_error` while the message waits. After"
+        "`GET /v1/transfers/{id}` shows the last one as `last_error` under `delivery` while the message waits. After"
         " `delivery.retry_limit` attempts the message is `dead`, which is a ledger entry; `sinergi transfers redeliver` starts"
         " it again. When its `exp` passes first, it is `expired`, which is a ledger entry as well."
     )
