@@ -162,6 +162,16 @@ def test_the_two_commands_of_the_readme() -> None:
         assert re.search(rf"^{target}: \$\(INSTALLED\)", MAKEFILE, re.MULTILINE)
 
 
+def test_the_house_is_drawn_as_it_is_checked() -> None:
+    """The plan on the page of a message's life has the layers of the import contract, in their order."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = next(one for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers")
+    page = (ROOT / "docs/explanation/message-flow.md").read_text(encoding="utf-8")
+    plan = page.partition("## The house\n")[2]
+    drawn = [re.split(r" {2,}", line.strip())[0] for line in plan.splitlines() if line.startswith("    ")]
+    assert drawn == contract["layers"]
+
+
 def test_metrics_in_the_pages_and_alerts_exist() -> None:
     """A metric that is watched is one that the program has."""
     from gateway.telemetry import Metrics
