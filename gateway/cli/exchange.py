@@ -37,6 +37,9 @@ GatewayKeysOption = Annotated[
 AuthorityOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="PEM authorities of the gateway's certificate.")
 ]
+PatienceOption = Annotated[
+    int, typer.Option(metavar="SECONDS", min=0, help="How long to keep asking a gateway that does not answer.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -97,6 +100,7 @@ def send(
     vkey: LedgerKeyOption = None,
     gateway_keys: GatewayKeysOption = None,
     ca_file: AuthorityOption = None,
+    patience: PatienceOption = 30,
 ) -> None:
     """Sign and send one message, and verify the gateway's receipt and proof.
 
@@ -135,7 +139,7 @@ def send(
     from gateway.client import RefusedError, UnreachableError
 
     try:
-        answer = _Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file).run(act)
+        answer = _Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience).run(act)
     except RefusedError as refused:
         # Printed as an answer, for it is one: signed, recorded, and provable.
         _tell(context, refused.sent)
@@ -251,6 +255,7 @@ def receive(
     vkey: LedgerKeyOption = None,
     gateway_keys: GatewayKeysOption = None,
     ca_file: AuthorityOption = None,
+    patience: PatienceOption = 30,
 ) -> None:
     """Take what is waiting, verify it, and hand it over as JSON: claims, body, what was withheld, the signed texts.
 
@@ -274,7 +279,7 @@ def receive(
                     message(f"{result.transfer}: the gateway refused the receipt ({result.code})")
         return page
 
-    page = _Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file).run(act)
+    page = _Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience).run(act)
     for fault in page.faults:
         message(f"{fault.transfer or 'an item'} does not verify: {fault.code}: {fault.detail}")
     more = ", and more are waiting" if page.more else ""
@@ -320,6 +325,7 @@ class _Side:
     vkeys: list[str] | None
     gateway_keys: Path | None
     ca_file: Path | None
+    patience: int
 
     def run(self, act: Callable[["GatewayClient"], Coroutine[Any, Any, T]]) -> T:
         """Opens the key and the connection, acts, closes."""
@@ -342,7 +348,7 @@ class _Side:
                 gateway_keys=published,
                 ledger_vkeys=self.vkeys or (),
                 tls=authorities(self.ca_file) if self.gateway.startswith("https://") else None,
-                patience=30,
+                patience=self.patience,
             ) as client:
                 return await act(client)
 

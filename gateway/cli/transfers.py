@@ -53,7 +53,9 @@ def search(
     decision: Annotated[str | None, typer.Option(metavar="accepted|refused")] = None,
     code: Annotated[str | None, typer.Option(help="A reason of refusal, such as rule.case-required.")] = None,
     clause: Annotated[str | None, typer.Option(help="A clause of the agreement.")] = None,
-    case: Annotated[str | None, typer.Option(metavar="TYPE:NUMBER", help="A case reference.")] = None,
+    case: Annotated[
+        str | None, typer.Option(metavar="[TYPE:]NUMBER", help="A case number; its type is not compared.")
+    ] = None,
     subject_file: Annotated[
         Path | None,
         typer.Option(
@@ -79,8 +81,8 @@ def search(
         "decision": decision,
         "code": code,
         "clause": clause,
-        # The index holds type and number with a space between.
-        "case": None if case is None else case.replace(":", " ", 1),
+        # As `send` takes it; a number has no colon, and the index holds the number alone.
+        "case": None if case is None else case.rpartition(":")[2],
     }
     question |= {name: value for name, value in filters.items() if value is not None} | {"limit": limit}
     if subject_file is not None:

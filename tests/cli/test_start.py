@@ -1,7 +1,6 @@
 """The program before it does anything: its weight, its help, its errors, its settings file."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 import typer
 
 from gateway.cli import output
-from gateway.cli.main import app
+from gateway.cli.main import app, run
 from gateway.errors import CODES, AgreementInvalidError, KeyringError, NotFoundError, OperatorError, Reason
 from gateway.founding import RefusedError
 from tests.cli.shell import Shell
@@ -69,19 +68,27 @@ def test_the_installed_program_says_its_version() -> None:
     assert done.stdout.strip() == "0.1.0"
 
 
-def test_an_error_is_one_line_and_a_traceback_only_on_demand(tmp_path: Path) -> None:
+def test_an_error_is_one_line_and_a_traceback_only_on_demand(shell: Shell, tmp_path: Path) -> None:
     """An operator reads what to do; a developer asks for more with --debug."""
     missing = tmp_path / "none.toml"
-    done = subprocess.run(
-        [SINERGI, "agencies", "list", "--config", missing], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (output.MISUSE, "")
-    assert done.stderr.count("\n") == 1
-    assert "sinergi init" in done.stderr
-    debugged = subprocess.run(
-        [SINERGI, "--debug", "agencies", "list", "--config", missing], capture_output=True, text=True, check=False
-    )
-    assert "Traceback" in debugged.stderr
+    result = shell("agencies", "list", "--config", missing)
+    assert (result.code, result.out, result.err.count("\n")) == (output.MISUSE, "", 1)
+    assert "sinergi init" in result.err
+    with pytest.raises(OperatorError, match=r"none\.toml is not there"):
+        shell("--debug", "agencies", "list", "--config", missing)
+
+
+def test_a_fault_of_the_program_is_no_traceback_either(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw ends as "could not ask", and says how to see more; its words may hold anything, so they stay in."""
+
+    def broken(_path: object) -> None:
+        raise RuntimeError("a value from a payload")
+
+    monkeypatch.setattr("gateway.catalogue.load", broken)
+    result = shell("schemas", "list")
+    assert (result.code, result.out) == (output.UNASKED, "")
+    assert "--debug" in result.err
+    assert "payload" not in result.err
 
 
 def test_errors_are_json_for_machines(shell: Shell) -> None:
@@ -91,27 +98,24 @@ def test_errors_are_json_for_machines(shell: Shell) -> None:
     assert json.loads(result.err)["error"]["code"] == "config.invalid"
 
 
-def test_the_settings_file_is_looked_for_where_the_help_says(tmp_path: Path) -> None:
+def test_the_settings_file_is_looked_for_where_the_help_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """--config wins over the environment, the environment over var/sinergi.toml."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SINERGI_")}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SINERGI_CONFIG", raising=False)
 
-    def asked(*words: str, **more: str) -> str:
-        done = subprocess.run(
-            [SINERGI, "doctor", *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=environment | more,
-        )
-        return done.stderr
+    def asked(*words: str) -> str:
+        assert run(["doctor", *words]) == output.MISUSE
+        return capsys.readouterr().err
 
     assert "var/sinergi.toml" in asked()
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "sinergi.toml").write_text("nonsense = [")
     assert "var/sinergi.toml is not valid TOML" in asked()
-    assert "b.toml is not there" in asked(SINERGI_CONFIG="b.toml")
-    assert "a.toml is not there" in asked("--config", "a.toml", SINERGI_CONFIG="b.toml")
+    monkeypatch.setenv("SINERGI_CONFIG", "b.toml")
+    assert "b.toml is not there" in asked()
+    assert "a.toml is not there" in asked("--config", "a.toml")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,173 @@
+"""`sinergi ledger` and `doctor`: a copy that anyone can verify, and what is found when something was touched."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import output
+from gateway.ledger.source import DirectorySource
+from gateway.ledger.tiles import entries_path, tile_path
+from gateway.settings import load_settings
+from tests.cli.shell import AGENCIES, Shell
+
+
+def vkey(shell: Shell, ledger: str = "gateway") -> str:
+    return next(str(row["vkey"]) for row in shell.ok("ledger", "list", "--json").json if row["ledger"] == ledger)
+
+
+def statuses(shell: Shell, check: str) -> list[str]:
+    return [found["status"] for found in shell("doctor", "--json").json["checks"] if found["check"] == check]
+
+
+def test_an_export_verifies_with_nothing_but_the_public_key(house: Shell, shell: Shell, tmp_path: Path) -> None:
+    """Each numbered check is told; the one who checks has no settings, no database, no private key."""
+    for ledger in ("gateway", "pks-banten-2025"):
+        out = tmp_path / ledger
+        exported = house.ok("ledger", "export", ledger, out, "--json").json
+        report = shell.ok("ledger", "verify", out, "--vkey", exported["vkey"], "--json").json
+        assert (report["ok"], report["size"]) == (True, exported["size"])
+        assert [check["number"] for check in report["checks"]] == [1, 2, 3, 4, 5, 6]
+    told = shell.ok("ledger", "verify", out, "--vkey", exported["vkey"]).out
+    assert told.splitlines()[-1].endswith("pks-banten-2025: verified")
+
+
+def test_a_longer_ledger_exports_over_full_tiles(fresh: Shell, tmp_path: Path) -> None:
+    """More than one bundle, more than one level; an older export is extended in place and proves to be its beginning."""
+    from datetime import UTC, datetime
+
+    from gateway.ledger.entry import OperatorAct
+    from gateway.store.jobs import RecordEvent
+    from gateway.wiring import open_store
+
+    out = tmp_path / "out"
+    fresh.ok("ledger", "export", "gateway", out)
+    old = tmp_path / "old.checkpoint"
+    shutil.copy(out / "checkpoint", old)
+    acts = [OperatorAct(time=datetime.now(UTC), who="t", what="drill", about=str(number)) for number in range(300)]
+    with open_store(load_settings(fresh.config)) as store:
+        store.recorder.submit(RecordEvent("gateway", acts)).result(30)
+    fresh.ok("ledger", "export", "gateway", out)
+    key = vkey(fresh)
+    report = fresh.ok("ledger", "verify", out, "--vkey", key, "--old-checkpoint", old, "--json").json
+    assert [check["number"] for check in report["checks"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert DirectorySource(out).fetch(tile_path(1, 0, 1))
+    assert not list(out.rglob(".new-*"))
+
+
+@pytest.mark.parametrize("path", [entries_path(0, 1), "checkpoint"])
+def test_one_changed_byte_in_an_export_is_found(house: Shell, tmp_path: Path, path: str) -> None:
+    """The answer is no, exit 1, and says which check failed."""
+    out = tmp_path / "out"
+    house.ok("ledger", "export", "pks-banten-2025", out)
+    file = out / path
+    if not file.exists():
+        file = next(iter((out / "tile" / "entries").rglob("*.p/*")))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    result = house("ledger", "verify", out, "--vkey", vkey(house, "pks-banten-2025"))
+    assert result.code == output.NO
+    assert "FAILED" in result.out
+    assert result.out.splitlines()[-1].endswith("NOT verified")
+
+
+def test_another_ledgers_key_or_checkpoint_verifies_nothing(house: Shell, tmp_path: Path) -> None:
+    """A key is bound to its ledger's name: one ledger cannot stand in for another."""
+    out = tmp_path / "out"
+    house.ok("ledger", "export", "gateway", out)
+    assert house("ledger", "verify", out, "--vkey", vkey(house, "pks-banten-2025")).code == output.NO
+    assert house("ledger", "verify", out, "--vkey", "nonsense").code == output.MISUSE
+    assert house("ledger", "verify", tmp_path / "nowhere", "--vkey", vkey(house)).code == output.MISUSE
+    other = tmp_path / "other"
+    house.ok("ledger", "export", "pks-banten-2025", other)
+    wrong = house("ledger", "verify", out, "--vkey", vkey(house), "--old-checkpoint", other / "checkpoint")
+    assert wrong.code == output.MISUSE
+
+
+def test_a_server_that_does_not_answer_proves_nothing(house: Shell) -> None:
+    """Exit 3: neither verified nor refuted."""
+    result = house("ledger", "verify", "http://127.0.0.1:1/ledger/gateway", "--vkey", vkey(house))
+    assert (result.code, result.out) == (output.UNASKED, "")
+
+
+def test_exporting_what_is_not_there_is_refused(house: Shell, tmp_path: Path) -> None:
+    """And makes no folder."""
+    assert house("ledger", "export", "nothing", tmp_path / "out").code == output.NO
+    assert not (tmp_path / "out").exists()
+
+
+def test_doctor_finds_a_sound_gateway_fit(house: Shell) -> None:
+    """Every subject is looked at, nothing fails, and looking changes nothing."""
+    before = house.ok("ledger", "list").out
+    report = house.ok("doctor", "--json").json
+    assert report["ok"]
+    subjects = {"settings", "keys", "disk", "database", "guards", "ledgers", "agreements", "agencies", "clock"}
+    assert {check["check"] for check in report["checks"]} == subjects
+    assert house.ok("ledger", "list").out == before
+
+
+def test_doctor_notices_that_nothing_can_be_exchanged_yet(fresh: Shell) -> None:
+    """No agency, no agreement: worth a word, and no failure."""
+    assert statuses(fresh, "agreements") == ["warning"]
+    assert statuses(fresh, "agencies") == ["warning"]
+    fresh.ok("agencies", "add", AGENCIES[0], "--name", "x")
+    assert statuses(fresh, "agencies") == ["warning"]
+    fresh.ok("keys", "import", AGENCIES[0], fresh.key("soon"), "--not-after", "2099-01-01")
+    assert statuses(fresh, "agencies") == ["ok"]
+
+
+def test_doctor_warns_of_a_key_that_ends_soon(fresh: Shell) -> None:
+    """A month is time enough to bring in the next one."""
+    from datetime import UTC, datetime, timedelta
+
+    fresh.ok("agencies", "add", AGENCIES[0], "--name", "x")
+    end = (datetime.now(UTC) + timedelta(days=10)).isoformat()
+    fresh.ok("keys", "import", AGENCIES[0], fresh.key("soon"), "--not-after", end)
+    assert statuses(fresh, "agencies") == ["warning"]
+
+
+def test_doctor_finds_a_dropped_guard(fresh: Shell) -> None:
+    """Without its trigger the table could be rewritten; the attempt itself is rolled back."""
+    database = fresh.home / "gw" / "sinergi.db"
+    connection = sqlite3.connect(database)
+    connection.execute("DROP TRIGGER ledger_entry_kept")
+    connection.commit()
+    count = connection.execute("SELECT count(*) FROM ledger_entry").fetchone()
+    result = fresh("doctor", "--json")
+    assert result.code == output.NO
+    (guards,) = [check for check in result.json["checks"] if check["check"] == "guards"]
+    assert guards["status"] == "failed"
+    assert "DELETE on ledger_entry" in guards["detail"]
+    assert connection.execute("SELECT count(*) FROM ledger_entry").fetchone() == count
+    connection.close()
+
+
+def test_doctor_and_every_act_refuse_a_rolled_back_database(fresh: Shell, tmp_path: Path) -> None:
+    """A database from a backup is shorter than what was signed; nothing more is signed over it."""
+    database = fresh.home / "gw" / "sinergi.db"
+    with sqlite3.connect(database) as connection, sqlite3.connect(tmp_path / "backup.db") as backup:
+        connection.backup(backup)
+    connection.close()
+    backup.close()
+    fresh.ok("agencies", "add", AGENCIES[0], "--name", "x")
+    for path in database.parent.glob("sinergi.db*"):
+        path.unlink()
+    shutil.copy(tmp_path / "backup.db", database)
+    assert statuses(fresh, "ledgers") == ["failed"]
+    result = fresh("agencies", "add", AGENCIES[1], "--name", "y")
+    assert result.code == output.NO
+    assert "ledger.forked" in result.err
+
+
+def test_doctor_reports_what_it_can_without_a_database(fresh: Shell) -> None:
+    """A missing file is a failed check, not a crash, and looking does not make it."""
+    for path in (fresh.home / "gw").glob("sinergi.db*"):
+        path.unlink()
+    result = fresh("doctor", "--json")
+    assert result.code == output.NO
+    found = {check["check"]: check["status"] for check in result.json["checks"]}
+    assert found["database"] == "failed"
+    assert found["settings"] == "ok"
+    assert not (fresh.home / "gw" / "sinergi.db").exists()
