@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.delivery.worker import Worker
-from tests.delivery.world import RECIPIENT, Push, Recipient, Reply, World, acknowledging
+from tests.delivery.world import RECIPIENT, Push, Recipient, Reply, World, acknowledging, until
 
 
 @asynccontextmanager
@@ -30,6 +30,16 @@ def always(reply: Reply) -> Callable[[Push], Awaitable[Reply]]:
 def state(world: World, transfer: str) -> tuple[str, int, str | None]:
     row = world.outbox(transfer)
     return row.state, row.attempts, row.last_error
+
+
+async def as_time_passes(world: World, true: Callable[[], bool]) -> None:
+    """Moves the clock, two minutes a look, until something has come about."""
+
+    def later() -> bool:
+        world.clock.advance(minutes=2)
+        return true()
+
+    await until(later)
 
 
 async def acknowledge_all(world: World, push: Push) -> Reply:

@@ -13,7 +13,7 @@ from gateway.envelope import parse, sd_hash, verify
 from gateway.errors import StoreUnavailableError
 from gateway.receipt import read_release
 from gateway.store.tables import TransferRow
-from tests.delivery.world import BULK, NORMAL, RECIPIENT, SENDER, URGENT, World
+from tests.delivery.world import BULK, NORMAL, RECIPIENT, SENDER, URGENT, World, until
 
 pytestmark = pytest.mark.anyio
 
@@ -103,30 +103,31 @@ async def test_a_page_has_a_size_and_always_one_item(world: World) -> None:
 async def test_a_caller_that_waits_is_answered_when_a_message_is_recorded_here(world: World) -> None:
     """`wake` is enough; the next look at the database would come much later."""
     inbox = world.inbox(poll_seconds=60)
-    waiting = asyncio.create_task(inbox.take(RECIPIENT, 10, 20))
+    waiting = asyncio.create_task(inbox.take(RECIPIENT, 10, 30))
     await asyncio.sleep(0.05)
     transfer = world.send()
     assert not waiting.done()
     inbox.wake(RECIPIENT)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert [item["transfer"] for item in (await waiting).items] == [transfer]
 
 
 async def test_a_caller_that_waits_is_answered_when_another_node_records(world: World) -> None:
     """Nobody wakes it here; a look at the database does."""
-    waiting = asyncio.create_task(world.inbox(poll_seconds=0.05).take(RECIPIENT, 10, 20))
+    waiting = asyncio.create_task(world.inbox(poll_seconds=0.05).take(RECIPIENT, 10, 30))
     await asyncio.sleep(0.02)
     world.send()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert len((await waiting).items) == 1
 
 
 async def test_waiting_holds_no_database_connection(world: World) -> None:
     """A hundred long polls and a pool of eight connections."""
     inbox = world.inbox(poll_seconds=60)
-    waiting = [asyncio.create_task(inbox.take(RECIPIENT, 1, 20)) for _ in range(100)]
-    await asyncio.sleep(0.3)
-    assert world.database.read.pool.checkedout() == 0  # type: ignore[attr-defined]
+    waiting = [asyncio.create_task(inbox.take(RECIPIENT, 1, 30)) for _ in range(100)]
+    await asyncio.sleep(0.05)
+    await until(lambda: world.database.read.pool.checkedout() == 0)  # type: ignore[attr-defined]
+    assert not any(one.done() for one in waiting)
     world.send_many([world.job() for _ in range(100)])
     inbox.wake(RECIPIENT)
     async with asyncio.timeout(20):
@@ -145,7 +146,7 @@ async def test_a_wait_in_vain_ends_with_an_empty_page(world: World) -> None:
 
 async def test_nobody_waits_longer_than_the_setting(world: World) -> None:
     """A caller cannot hold a request open for as long as it likes."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert (await world.inbox(max_wait=0).take(RECIPIENT, 10, 3600)).items == ()
 
 
@@ -155,7 +156,7 @@ async def test_a_stop_answers_those_who_wait(world: World) -> None:
     waiting = asyncio.create_task(inbox.take(RECIPIENT, 10, 30))
     await asyncio.sleep(0.05)
     inbox.drain()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert (await waiting).items == ()
         assert (await inbox.take(RECIPIENT, 10, 30)).items == ()
 

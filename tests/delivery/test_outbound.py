@@ -249,6 +249,7 @@ async def test_a_name_server_that_hangs_costs_no_more_than_the_timeout() -> None
 
 async def test_a_recipient_that_drips_is_cut_off(outbound: MakeOutbound) -> None:
     """A byte now and then does not extend the time: the bound is on the whole push."""
+    ended = asyncio.Event()
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -261,12 +262,15 @@ async def test_a_recipient_that_drips_is_cut_off(outbound: MakeOutbound) -> None
             pass
         finally:
             writer.close()
+            ended.set()
 
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     client = outbound("127.0.0.1", timeout=0.2)
     here = endpoint(f"http://polda.test:{port}/push", ["127.0.0.1"])
     assert await client.push(here, b"{}", "token") == DeliveryFailed("timeout")
+    await ended.wait()
+    await asyncio.sleep(0.01)
     server.close()
 
 

@@ -10,7 +10,7 @@ from sqlmodel import select
 
 from gateway.request_token import parse_request_token, verify_request_token
 from gateway.store.tables import DELIVERED, WAITING, AgencyRow, micros
-from tests.delivery.pushing import always, pushing, state
+from tests.delivery.pushing import always, as_time_passes, pushing, state
 from tests.delivery.world import (
     BULK,
     GATEWAY,
@@ -89,7 +89,7 @@ async def test_a_message_that_was_just_recorded_goes_out_at_once(world: World, r
         await asyncio.sleep(0.2)
         transfer = world.send(priority=URGENT)
         worker.wake(RECIPIENT)
-        pushes = await recipient.got(1, seconds=3)
+        pushes = await recipient.got(1)
         assert pushes[0].transfers == [transfer]
 
 
@@ -198,12 +198,7 @@ async def test_a_recipient_that_manages_small_pages_gets_small_pages(world: Worl
     recipient.answer = answer
     sent = world.send_many([world.job() for _ in range(20)])
     async with pushing(world, recipient, timeout=0.2, page=16):
-        for _ in range(40):
-            world.clock.advance(minutes=10)
-            await asyncio.sleep(0.1)
-            if all(world.outbox(transfer).state == DELIVERED for transfer in sent):
-                break
-    assert {world.outbox(transfer).state for transfer in sent} == {DELIVERED}
+        await as_time_passes(world, lambda: all(world.outbox(transfer).state == DELIVERED for transfer in sent))
 
 
 async def test_a_recipient_that_is_down_is_not_called_all_the_time(world: World, recipient: Recipient) -> None:

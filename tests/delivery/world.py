@@ -343,7 +343,7 @@ class Recipient:
         self.pushes: list[Push] = []
         self.connections = 0
         self.arrived = asyncio.Condition()
-        self._open: set[asyncio.StreamWriter] = set()
+        self._serving: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
 
     async def start(self, tls: ssl.SSLContext | None = None) -> int:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
@@ -351,12 +351,17 @@ class Recipient:
         return port
 
     async def stop(self) -> None:
+        """Leaves no socket behind, whatever the connections are waiting for."""
         self._server.close()
-        for writer in list(self._open):
+        await asyncio.sleep(0.01)  # what was accepted a moment ago becomes a task
+        serving = dict(self._serving)
+        for task, writer in serving.items():
             writer.transport.abort()
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
         await asyncio.sleep(0)
 
-    async def got(self, count: int, seconds: float = 5) -> list[Push]:
+    async def got(self, count: int, seconds: float = 20) -> list[Push]:
         """The pushes, as soon as there are so many."""
         async with asyncio.timeout(seconds), self.arrived:
             await self.arrived.wait_for(lambda: len(self.pushes) >= count)
@@ -364,7 +369,9 @@ class Recipient:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._open.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[task] = writer
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -382,11 +389,11 @@ class Recipient:
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._open.discard(writer)
             writer.close()
+            del self._serving[task]
 
 
-async def until(true: Callable[[], bool], seconds: float = 5) -> None:
+async def until(true: Callable[[], bool], seconds: float = 20) -> None:
     """Waits for something that a thread or another task brings about."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - what is waited for lives in the database
