@@ -175,9 +175,11 @@ def group(name: str, summary: str, *, commands: str) -> typer.Typer:
     )
 
 
-def command(app: typer.Typer, name: str, *, example: str) -> Callable[[F], F]:
+def command(app: typer.Typer, name: str, *, example: str, takes_thumbprint: bool = False) -> Callable[[F], F]:
     """Registers a command; none is without an example."""
-    return app.command(name, cls=Command, epilog=_example(example))
+    # One thumbprint in 64 begins with a hyphen, and is no option.
+    settings = {"ignore_unknown_options": True} if takes_thumbprint else None
+    return app.command(name, cls=Command, epilog=_example(example), context_settings=settings)
 
 
 def _example(text: str) -> str:

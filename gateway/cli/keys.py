@@ -153,6 +153,7 @@ def _time(moment: datetime) -> str:
     app,
     "revoke",
     example="sinergi keys revoke polda-banten 4kXv…the-whole-thumbprint --why INC-2026-014",
+    takes_thumbprint=True,
 )
 def revoke(
     context: typer.Context,
@@ -174,7 +175,7 @@ def revoke(
     _ended(context, agency, kid, "revoked")
 
 
-@command(app, "retire", example="sinergi keys retire polda-banten 4kXv…the-whole-thumbprint")
+@command(app, "retire", example="sinergi keys retire polda-banten 4kXv…the-whole-thumbprint", takes_thumbprint=True)
 def retire(context: typer.Context, agency: AgencyArgument, kid: KeyArgument) -> None:
     """End the use of a key that was replaced. What it signed before stays valid."""
     from gateway.operations import retire_key

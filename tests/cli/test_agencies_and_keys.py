@@ -273,3 +273,13 @@ def test_an_unknown_setting_is_refused_and_its_value_not_repeated(house: Shell, 
     assert result.code == output.MISUSE
     assert "server.pasword" in result.err
     assert "hunter2secret" not in result.err
+
+
+def test_a_thumbprint_that_begins_with_a_hyphen_is_no_option(house: Shell) -> None:
+    """One key in 64 has such a thumbprint: it can be named like any other, and a misspelt option is still refused."""
+    kid = "-nr85FYKFhnWDNxNsqBH_l4EStvURj1TQ7hWd3_uvp8"
+    for act in ("revoke", "retire"):
+        why = ("--why", "INC-1") if act == "revoke" else ()
+        result = house("keys", act, "polda-banten", kid, *why)
+        assert (result.code, kid in result.err) == (output.NO, True)
+        assert house("keys", act, "polda-banten", kid, *why, "--misspelt", "x").code == output.MISUSE
