@@ -1,7 +1,7 @@
 """The SDK of an agency backend: send, receive, acknowledge, and believe nothing that was not verified.
 
 Decides whether an answer of the gateway is evidence: receipts, releases and inclusion proofs are checked against pinned
-or published keys before a caller sees them. What must be true of a received item is decided in `endpoint.py`. Async only;
+or published keys before a caller sees them. What must be true of a received item is decided in `reception.py`. Async only;
 a script calls `asyncio.run`.
 """
 

@@ -104,7 +104,7 @@ def test_a_tree_of_256_has_a_full_tile_and_one_above_it() -> None:
 
 def test_proofs_cross_tile_boundaries_for_every_size() -> None:
     """Past 65,536 entries, appended in uneven batches, proofs for old and new sizes verify and cost a few tiles each."""
-    draw = random.Random(2026)  # noqa: S311 - a repeatable test
+    draw = random.Random(2026)
     table, tree, roots = TileTable(), merkle.Frontier(), {0: merkle.EMPTY_ROOT}
     while table.size < 66_200:
         batch = [hash_number(table.size + offset) for offset in range(draw.choice([1, 7, 255, 256, 257, 1000, 4096]))]
