@@ -168,8 +168,42 @@ def psql(url: str, *arguments: str, **environment: str) -> str:
     return ended.stdout.strip()
 
 
+def found(programs: Path, **environment: str) -> None:
+    """Runs the founding script with the `sinergi` of a folder."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SINERGI_")}
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["sh", str(ROOT / "deploy/found.sh")],
+        env=clean | {"PATH": path, "SINERGI_OPERATOR": "compose"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_second_founding_only_migrates(tmp_path: Path) -> None:
+    """Where all is done, the script asks, migrates, and changes nothing."""
+    home, agencies, programs = tmp_path / "gateway", tmp_path / "agency", tmp_path / "bin"
+    for folder in (home, programs, agencies / "imigrasi-banten", agencies / "polda-banten"):
+        folder.mkdir(parents=True)
+    (home / "sinergi.toml").touch()
+    for agency in agencies.iterdir():
+        for file in ("pass", "key.pem", "key.jwk", "agreement.jws"):
+            (agency / file).write_text("there\n")
+    program = programs / "sinergi"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n'
+        "printf 'imigrasi-banten  x\\npolda-banten  x\\npks-banten-2025  1\\n'\n"
+    )
+    program.chmod(0o755)
+    found(programs, SINERGI_HOME=str(home), AGENCIES_HOME=str(agencies))
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ["migrate", "agencies list", "keys list", "agreement list"]
+
+
 def test_the_scripts_found_a_gateway_on_postgresql(server: tuple[Path, str], tmp_path: Path) -> None:
-    """Secrets, roles and founding, as compose runs them; a second founding finds all of it done."""
+    """Secrets, roles and founding, as compose runs them: tables that the gateway does not own, an agreement in force."""
     socket, superuser = server
     secrets, home, agencies = tmp_path / "secrets", tmp_path / "gateway", tmp_path / "agency"
     subprocess.run(["sh", str(ROOT / "deploy/make-secrets.sh"), str(secrets)], check=True, capture_output=True)
@@ -184,27 +218,17 @@ def test_the_scripts_found_a_gateway_on_postgresql(server: tuple[Path, str], tmp
     psql(superuser, "-c", "SELECT pg_reload_conf()")
     for agency in ("imigrasi-banten", "polda-banten"):
         (agencies / agency).mkdir(parents=True)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("SINERGI_")}
-    environment = clean | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "SINERGI_OPERATOR": "compose",
-        "SINERGI_HOME": str(home),
-        "AGENCIES_HOME": str(agencies),
-        "SINERGI_SECRETS_DIR": str(secrets),
-        "AGREEMENT_FILE": str(ROOT / "agreements/pks-banten-2025.yaml"),
-        "DATABASE_HOST": str(socket),
-    }
     database = superuser.replace("/postgres?", "/sinergi?")
-    count = "SELECT ledger || ' ' || size FROM ledger_head ORDER BY ledger"
-    sizes = []
-    for _ in range(2):
-        ended = subprocess.run(
-            ["sh", str(ROOT / "deploy/found.sh")], env=environment, capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == 0, ended.stderr
-        sizes.append(psql(database, "-c", count))
-    assert sizes[0] == sizes[1]
-    assert sizes[0].splitlines()[1] == "pks-banten-2025 1"
+    found(
+        Path(sys.executable).parent,
+        SINERGI_HOME=str(home),
+        AGENCIES_HOME=str(agencies),
+        SINERGI_SECRETS_DIR=str(secrets),
+        AGREEMENT_FILE=str(ROOT / "agreements/pks-banten-2025.yaml"),
+        DATABASE_HOST=str(socket),
+    )
+    sizes = psql(database, "-c", "SELECT ledger || ' ' || size FROM ledger_head ORDER BY ledger").splitlines()
+    assert sizes[1:] == ["pks-banten-2025 1"]
     owners = psql(database, "-c", "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
     assert owners == "sinergi_owner"
     rights = psql(
