@@ -6,7 +6,8 @@ Decides what a person sees of an error. Starting must be quick: every import of 
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from functools import cache
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -47,12 +48,16 @@ for part in (agencies, keys, schemas, agreement, auditors, transfers, ledgers):
     app.add_typer(part.app)
 
 
+@cache
+def _program() -> Any:
+    return typer.main.get_command(app)
+
+
 def run(arguments: Sequence[str]) -> int:
     """One invocation; its exit code (`output.EXIT_CODES`)."""
     invocation = Invocation()
     try:
-        app_command = typer.main.get_command(app)
-        app_command.main(list(arguments), prog_name="sinergi", obj=invocation)
+        _program().main(list(arguments), prog_name="sinergi", obj=invocation)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else DONE if ended.code is None else MISUSE
     except GatewayError as error:

@@ -102,10 +102,10 @@ def new_shell(home: Path) -> Shell:
     return Shell(home, home / "gw" / "sinergi.toml")
 
 
-def founded(home: Path) -> Shell:
+def founded(home: Path, name: str = "gw-test") -> Shell:
     """A gateway without agencies."""
     shell = new_shell(home)
-    shell.ok("init", home / "gw", "--id", "gw-test", "--public-url", "http://gw.test")
+    shell.ok("init", home / "gw", "--id", name, "--public-url", "http://gw.test")
     return shell
 
 

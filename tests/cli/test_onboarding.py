@@ -1,0 +1,44 @@
+"""docs/howto/onboard-an-agency.md is run, command by command, and prints what the page shows."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.shell import DOCUMENT, Shell, founded
+from tests.docs.pages import ROOT, sinergi_words, steps
+
+PAGE = ROOT / "docs" / "howto" / "onboard-an-agency.md"
+
+
+def shown(line: str, printed: str) -> bool:
+    """Whether a line of the page, with … for anything, is the beginning of one that was printed."""
+    pattern = ".*".join(map(re.escape, line.strip().split("…")))
+    return re.search(rf"^\s*{pattern}", printed, flags=re.MULTILINE) is not None
+
+
+def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator who types the page onboards an agency; no step needs something that no earlier step made."""
+    monkeypatch.chdir(tmp_path)
+    shell: Shell = founded(tmp_path, "sinergi-banten")
+    shell.ok("agencies", "add", "imigrasi-banten", "--name", "Imigrasi")
+    shell.ok("keys", "import", "imigrasi-banten", shell.key("imigrasi"))
+    shutil.copy(DOCUMENT, tmp_path)
+    shell.signed(tmp_path / DOCUMENT.name, "imigrasi-banten", "imigrasi").rename("imigrasi.jws")
+    done = 0
+    for line, expected in steps(PAGE):
+        words = sinergi_words(line)
+        if words is None:
+            subprocess.run(["bash", "-ec", line], check=True)
+            continue
+        if "KID" in words:
+            # The retired key is revoked as well: a revocation says more.
+            words[words.index("KID")] = json.loads(Path("polda/sign.jwk").read_text())["kid"]
+        result = shell.ok(*words)
+        printed = result.out + result.err
+        assert [text for text in expected if not shown(text, printed)] == [], line
+        done += 1
+    assert done > 15
