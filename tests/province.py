@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,7 +188,8 @@ class Province:
         ]
         operations.activate_agreement(store, agreement, signatures, who="tester")
 
-    def start(self, *, nodes: int = 1, ready: bool = True) -> "Province":
+    def start(self, *, nodes: int = 1, ready: bool = True, under: Sequence[str] = ()) -> "Province":
+        """`under` is a command that runs the gateway, such as a tracer."""
         ports = [self.port, *(free_port() for _ in range(nodes - 1))]
         self.bases = [f"http://127.0.0.1:{port}" for port in ports]
         for number, port in enumerate(ports):
@@ -196,6 +197,7 @@ class Province:
             self.processes.append(
                 subprocess.Popen(
                     [
+                        *under,
                         sys.executable,
                         "-m",
                         "gateway",
@@ -206,6 +208,7 @@ class Province:
                     env=os.environ | {"SINERGI_SERVER__PORT": str(port)} | dict(self.extra),
                     stdout=log,
                     stderr=log,
+                    process_group=0,
                 )
             )
             log.close()
@@ -231,7 +234,8 @@ class Province:
 
     def kill(self) -> None:
         for process in self.processes:
-            process.kill()
+            # The group: what runs a gateway must not outlive it, nor the other way round.
+            os.killpg(process.pid, signal.SIGKILL)
         for process in self.processes:
             process.wait()
         self.processes.clear()
