@@ -155,6 +155,7 @@ def serve(
 
 
 def demo(
+    context: typer.Context,
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
     directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where everything is made.")] = Path(
@@ -164,5 +165,5 @@ def demo(
     """Two simulated agencies exchange messages through a real gateway, over HTTP, on this machine."""
     from gateway.demo import run
 
-    if code := run(directory, keep):
+    if code := run(directory, keep, as_json=invocation(context).json):
         raise typer.Exit(code)
