@@ -291,8 +291,9 @@ def settings_page() -> Iterator[str]:
     yield ""
     yield (
         f"One TOML file, found by `--config`, else `{CONFIG_VARIABLE}`, else `var/sinergi.toml`, else"
-        " `/etc/sinergi/sinergi.toml`. `sinergi init` writes it. An environment variable stands over the file. A name that is"
-        " not on this page is refused, in the file and in the environment."
+        " `/etc/sinergi/sinergi.toml`. `sinergi init` writes it. An environment variable stands over the file."
+        " A name that is not on this page is refused in the file, and in the environment after the name of a table"
+        " (as `SINERGI_SERVER__` and a misspelt name). Other variables are not looked at: mind the name of the table."
     )
     yield ""
     yield (
