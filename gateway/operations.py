@@ -18,7 +18,7 @@ from sqlmodel import col
 
 from gateway.agreement import Agreement, verify_signatures
 from gateway.directory import ACTIVE, RETIRED, REVOKED, SUSPENDED, AgencyKey, Endpoint, require_agency_id
-from gateway.errors import GatewayError, OperatorError
+from gateway.errors import GatewayError, OperatorError, StoreUnavailableError
 from gateway.founding import SIGN, RefusedError, initialise, require_code
 from gateway.jose import PublicKey, public_key_from_jwk
 from gateway.ledger.entry import (
@@ -73,6 +73,8 @@ def record(store: Store, job: Job[Any]) -> Any:
         return store.recorder.submit(job).result(_WAIT_SECONDS).result
     except _ConflictError as error:
         raise RefusedError(error.detail) from error
+    except TimeoutError as error:
+        raise StoreUnavailableError("the recorder did not answer: look before you try again") from error
     except GatewayError:
         if store.recorder.fatal is not None:
             raise store.recorder.fatal from None
