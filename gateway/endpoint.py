@@ -1,7 +1,7 @@
-"""The agency's side of a delivery: what must be true of every item, and an ASGI app that takes pushes.
+"""The agency's side of a push: an ASGI app that an agency mounts where the gateway calls it.
 
-Decides whether an item is what its sender signed and what the gateway let through for this agency; `client.py` uses the
-same check for what it pulls. Leaves what to do with a message to the agency's handler, and remembering to its `Seen`.
+Decides who may call, how much of a page fits into the time, and what is signed for. What must be true of an item is
+`reception.py`'s; what to do with a message is the agency's handler's, and remembering is its `Seen`'s.
 """
 
 import asyncio

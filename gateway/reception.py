@@ -89,13 +89,17 @@ def pinned_keys(sets: Mapping[str, KeySet]) -> FindKey:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One verified message, as the gateway let it through. `text` is exactly what `release.sd_hash` covers."""
+    """One verified message, as the gateway let it through. `text` is exactly what `release.sd_hash` covers.
+
+    Keep `text` and `release_text`: together they prove what was sent, and what was let through.
+    """
 
     transfer: str
     attempt: int
     text: str
     message: VerifiedMessage
     release: Release
+    release_text: str
 
     @property
     def claims(self) -> Claims:
@@ -201,7 +205,7 @@ class Recipient:
         contents = (message.closed_body, *(disclosure.value for disclosure in verified.disclosures))
         if not release.withheld and sum(map(_digests, contents)) > len(verified.disclosures):
             raise ReceiptError("fields are withheld that the release does not name", code="receipt.mismatch")
-        return Received(transfer, attempt, text, verified, release)
+        return Received(transfer, attempt, text, verified, release, release_text)
 
 
 def _members(item: Any) -> tuple[str, str, str, int]:

@@ -1,6 +1,7 @@
 """Every setting: one TOML file, and environment variables over it (`SINERGI_SERVER__PORT=8443`).
 
-A key that is not here is refused: a misspelt setting is a setting that does not work. The table of
+A key that is not here is refused, and so is a misspelt variable under a known table (`SINERGI_SERVER__PROT`): a misspelt
+setting is a setting that does not work. The table of
 docs/reference/settings.md is made from these classes.
 """
 

@@ -296,6 +296,7 @@ def _hand_over(item: "Received", out: Path | None) -> None:
         "body": item.body,
         "withheld": list(item.withheld),
         "message": item.text,
+        "release": item.release_text,
     }
     if out is None:
         raw(json.dumps(content) + "\n")
