@@ -15,6 +15,8 @@ import pytest
 
 from gateway import resources
 from gateway.cli import output
+from gateway.envelope import sd_hash
+from gateway.jose import parse_jws
 from tests.cli.shell import AGENCIES, Shell, new_shell, peopled
 
 SINERGI = Path(sys.executable).with_name("sinergi")
@@ -90,6 +92,7 @@ def test_a_message_goes_from_one_shell_to_the_other(served: Served, tmp_path: Pa
     assert path.stat().st_mode & 0o077 == 0
     content = json.loads(path.read_text())
     assert content["withheld"] == ["/body/narrative", "/body/recruiter", "/body/reporter"]
+    assert parse_jws(content["release"], "release+jwt").payload["sd_hash"] == sd_hash(content["message"])
     assert "reporter" not in content["body"]
     assert content["claims"]["iss"] == IMIGRASI
     again = served.ok("receive", *served.side(POLDA))
