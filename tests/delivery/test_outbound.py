@@ -247,31 +247,21 @@ async def test_a_name_server_that_hangs_costs_no_more_than_the_timeout() -> None
     await client.close()
 
 
+class Dripping(Recipient):
+    """Sends a byte now and then."""
+
+    async def write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        for byte in data:
+            await super().write(writer, bytes([byte]))
+            await asyncio.sleep(0.01)
+
+
 async def test_a_recipient_that_drips_is_cut_off(outbound: MakeOutbound) -> None:
     """A byte now and then does not extend the time: the bound is on the whole push."""
-    ended = asyncio.Event()
-
-    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        try:
-            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n" + b" " * 900:
-                writer.write(bytes([byte]))
-                await writer.drain()
-                await asyncio.sleep(0.01)
-        except OSError:
-            pass
-        finally:
-            writer.close()
-            ended.set()
-
-    server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    client = outbound("127.0.0.1", timeout=0.2)
-    here = endpoint(f"http://polda.test:{port}/push", ["127.0.0.1"])
-    assert await client.push(here, b"{}", "token") == DeliveryFailed("timeout")
-    await ended.wait()
-    await asyncio.sleep(0.01)
-    server.close()
+    server = Dripping(_nothing)
+    here = endpoint(f"http://polda.test:{await server.start()}/push", ["127.0.0.1"])
+    assert await outbound("127.0.0.1", timeout=0.2).push(here, b"{}", "token") == DeliveryFailed("timeout")
+    await server.stop()
 
 
 async def test_the_environments_proxy_is_not_used(outbound: MakeOutbound, monkeypatch: pytest.MonkeyPatch) -> None:

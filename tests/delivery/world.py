@@ -367,6 +367,10 @@ class Recipient:
             await self.arrived.wait_for(lambda: len(self.pushes) >= count)
         return self.pushes
 
+    async def write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data)
+        await writer.drain()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.current_task()
@@ -384,8 +388,7 @@ class Recipient:
                 reply = await self.answer(push)
                 extra = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
                 head_ = f"HTTP/1.1 {reply.status} X\r\nContent-Length: {len(reply.body)}\r\n{extra}\r\n"
-                writer.write(head_.encode() + reply.body)
-                await writer.drain()
+                await self.write(writer, head_.encode() + reply.body)
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
