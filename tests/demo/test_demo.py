@@ -36,6 +36,7 @@ def test_the_demo_plays_every_scene_and_leaves_no_process(tmp_path: Path) -> Non
     folder = tmp_path / "demo"
     # What a real gateway's operator has in the environment must not reach the demo's own.
     environment = os.environ | {"SINERGI_DATABASE__URL": "sqlite:////nowhere/x.db", "http_proxy": "http://127.0.0.1:9"}
+    environment.pop("COLUMNS", None)  # the runner's, not a reader's
     played = subprocess.run([*PROGRAM, folder], capture_output=True, timeout=120, env=environment, check=False)
     text = played.stdout.decode()
     assert played.returncode == 0, text + played.stderr.decode()
