@@ -133,8 +133,9 @@ async def _record_read(
 def _question(here: Context, given: Mapping[str, Any], subject: tuple[str, str] | None) -> queries.Search:
     texts = {name: value for name, value in given.items() if name != "limit"}
     for name, value in texts.items():
-        if not isinstance(value, str) or not 1 <= len(value) <= _TEXT_LIMIT:
-            raise CallerError(f"{name} must be a text of 1 to {_TEXT_LIMIT} characters", pointer=f"/{name}")
+        # PostgreSQL's text holds no NUL, and none of what is searched for has a control character.
+        if not isinstance(value, str) or not 1 <= len(value) <= _TEXT_LIMIT or not value.isprintable():
+            raise CallerError(f"{name} must be 1 to {_TEXT_LIMIT} printable characters", pointer=f"/{name}")
     limit = given.get("limit", 50)
     if type(limit) is not int or not 1 <= limit <= PAGE_LIMIT:
         raise CallerError(f"limit must be 1 to {PAGE_LIMIT}", pointer="/limit")

@@ -9,6 +9,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from gateway.directory import Agency, AgencyKey, Directory, Endpoint, directory, parse_endpoint
+from gateway.envelope import AGREEMENT_ID
 from gateway.errors import NotFoundError
 from gateway.jose import public_key_from_jwk
 from gateway.ledger.merkle import inclusion_proof
@@ -249,8 +250,8 @@ def ledgers(session: Session) -> Sequence[LedgerHead]:
 
 
 def ledger_head(session: Session, ledger: str) -> LedgerHead:
-    """Raises NotFoundError."""
-    head = session.get(LedgerHead, ledger)
+    """Raises NotFoundError, at once for what cannot be a ledger's name."""
+    head = session.get(LedgerHead, ledger) if AGREEMENT_ID.fullmatch(ledger) else None
     if head is None:
         raise NotFoundError("no such ledger")
     return head

@@ -156,7 +156,7 @@ class TransferRow(SQLModel, table=True):
     agreement: str = Field(max_length=63)
     agreement_version: int | None = None
     rule: str | None = Field(default=None, max_length=64)
-    clause: str | None = Field(default=None, max_length=16)
+    clause: str | None = Field(default=None, max_length=100)
     decision: str = Field(max_length=8)
     reasons: str = "[]"
     withheld: str = "[]"

@@ -166,7 +166,15 @@ def test_nobody_else_sees_a_transfer(province: Province) -> None:
 
 @pytest.mark.parametrize(
     "params",
-    [{"limit": "0"}, {"limit": "x"}, {"from": "yesterday"}, {"decision": "maybe"}, {"cursor": "1"}, {"nik": "3604"}],
+    [
+        {"limit": "0"},
+        {"limit": "x"},
+        {"from": "yesterday"},
+        {"decision": "maybe"},
+        {"cursor": "1"},
+        {"nik": "3604"},
+        {"type": "a\x00b"},
+    ],
 )
 def test_bad_search_parameters_are_named_not_repeated(province: Province, params: dict[str, str]) -> None:
     """A parameter that is not valid gets 400 and its place, never an internal error."""
@@ -212,3 +220,12 @@ def test_an_entry_holds_codes_and_nothing_else(province: Province) -> None:
     entry = entry_at(province, response.json()["ledger"]["index"])
     assert entry["kind"] == "transfer.refused"
     assert "budi" not in json.dumps(entry).lower()
+
+
+@pytest.mark.parametrize(
+    "path", ["/ledger/a%00b/checkpoint", "/ledger/%FF/tile/0/000", "/ledger/gateway/tile/63/x999/x999/999"]
+)
+def test_odd_ledger_paths_are_not_found(province: Province, path: str) -> None:
+    """A name or a tile that cannot be is 404, whatever the database would say to it."""
+    response = httpx.get(province.base + path, timeout=10)
+    assert (response.status_code, response.json()["code"]) == (404, "request.not-found")

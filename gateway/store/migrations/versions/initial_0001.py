@@ -171,7 +171,7 @@ def _tables() -> None:
         sa.Column("agreement", sa.String(length=63), nullable=False),
         sa.Column("agreement_version", sa.Integer(), nullable=True),
         sa.Column("rule", sa.String(length=64), nullable=True),
-        sa.Column("clause", sa.String(length=16), nullable=True),
+        sa.Column("clause", sa.String(length=100), nullable=True),
         sa.Column("decision", sa.String(length=8), nullable=False),
         sa.Column("reasons", sa.String(), nullable=False),
         sa.Column("withheld", sa.String(), nullable=False),
