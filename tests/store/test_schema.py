@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from gateway.errors import OperatorError
+from gateway.errors import OperatorError, StoreUnavailableError
 from gateway.store.append import CheckpointKeys, create_ledger
 from gateway.store.migrations import migrate, require_current
 from gateway.store.recorder import Recorder
@@ -102,3 +102,36 @@ def test_a_node_that_hangs_with_the_lock_does_not_stop_the_others(
         recorder.stop()
         connection.invalidate()
     hung.dispose()
+
+
+def test_a_lost_connection_costs_an_answer_and_nothing_else(
+    postgres_url: str, open_empty: Callable[[str], Database], checkpoint_keys: CheckpointKeys
+) -> None:
+    """The server ends our connections again and again under load: who got an answer is in the ledger, and it goes on."""
+    database = open_empty(postgres_url)
+    killer = create_engine(make_url(postgres_url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    recorder = Recorder(database, checkpoint_keys)
+    recorder.start()
+    answered: list[int] = []
+    with killer.connect() as connection:
+        for number in range(200):
+            future = recorder.submit(entry_job(number))
+            if number % 20 == 10:
+                connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+            try:
+                answered.append(future.result(20).result[0].index)
+            except StoreUnavailableError:
+                continue
+    recorder.stop()
+    killer.dispose()
+    assert recorder.fatal is None
+    assert len(answered) >= 180
+    assert answered == sorted(set(answered))
+    size = require_sound(database, checkpoint_keys)
+    # An unanswered entry may be there; an answered one must.
+    assert max(answered) < size <= 200
