@@ -353,13 +353,15 @@ class Recipient:
     async def stop(self) -> None:
         """Leaves no socket behind, whatever the connections are waiting for."""
         self._server.close()
-        await asyncio.sleep(0.01)  # what was accepted a moment ago becomes a task
+        for _ in range(20):
+            await asyncio.sleep(0)  # what was accepted a moment ago becomes a task
         serving = dict(self._serving)
         for task, writer in serving.items():
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)  # the transports close their sockets
 
     async def got(self, count: int, seconds: float = 20) -> list[Push]:
         """The pushes, as soon as there are so many."""
@@ -389,8 +391,8 @@ class Recipient:
                 extra = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
                 head_ = f"HTTP/1.1 {reply.status} X\r\nContent-Length: {len(reply.body)}\r\n{extra}\r\n"
                 await self.write(writer, head_.encode() + reply.body)
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the other side went away, or `stop` was called
         finally:
             writer.close()
             del self._serving[task]
