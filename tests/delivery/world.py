@@ -352,9 +352,9 @@ class Recipient:
 
     async def stop(self) -> None:
         """Leaves no socket behind, whatever the connections are waiting for."""
-        self._server.close()
         for _ in range(20):
-            await asyncio.sleep(0)  # what was accepted a moment ago becomes a task
+            await asyncio.sleep(0)  # who waits to be accepted is: a closed server would drop him with his socket open
+        self._server.close()
         serving = dict(self._serving)
         for task, writer in serving.items():
             writer.transport.abort()
