@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gateway.agreement import Agreement
 from gateway.catalogue import Catalogue
-from gateway.decide import Decision
+from gateway.decide import Decision, RelatedTransfer
 from gateway.envelope import VerifiedMessage, release, sd_hash, serialise
 from gateway.errors import Reason
 from gateway.jose import Signer, b64encode
@@ -22,7 +22,7 @@ from gateway.receipt import GatewayReceipt, Release, sign_gateway_receipt, sign_
 from gateway.store.append import Placed
 from gateway.store.configuration import Snapshot
 from gateway.store.identity import new_transfer_id
-from gateway.store.jobs import CONTENT_PART, RecordTransfer, reasons_json
+from gateway.store.jobs import CONTENT_PART, RecordTransfer, Reliance, reasons_json
 from gateway.store.sealing import Seal, Sealer, SubjectTokens
 from gateway.store.tables import ACCEPTED, REFUSED, WAITING, TransferRow, micros
 from gateway.subjects import identifiers
@@ -41,6 +41,7 @@ class Judged:
     reasons: tuple[Reason, ...]
     decision: Decision | None
     known_type: bool
+    related: RelatedTransfer | None
 
     @property
     def permitted(self) -> bool:
@@ -95,6 +96,7 @@ class RecordWriter:
                 (kind, self.tokens.token(kind, value)) for kind, value in identifiers(message.claims, message.body)
             ),
             outbox=self._outbox(judged, transfer),
+            relies_on=_reliance(judged),
         )
 
     def _entry(self, judged: Judged, transfer: str, key: bytes) -> Entry:
@@ -226,6 +228,14 @@ class RecordWriter:
             "attempts": 0,
             "expires_at": judged.message.claims.exp * 1_000_000,
         }
+
+
+def _reliance(judged: Judged) -> Reliance | None:
+    """What a permission takes for granted about the message it answers; looked at again under the lock."""
+    related = judged.related
+    if not judged.permitted or related is None:
+        return None
+    return Reliance(related.transfer, related.recipient, answered=not related.open, ended=not related.live)
 
 
 def kept_mask(message: VerifiedMessage, released: str) -> str:

@@ -25,7 +25,7 @@ def configure_logging(settings: LogSettings) -> None:
         structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[*shared, structlog.processors.dict_tracebacks if json_lines else _keep, renderer],
+        processors=[*shared, _tracebacks if json_lines else _keep, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -40,6 +40,12 @@ def configure_logging(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(_LEVELS[settings.level], logging.WARNING))
+
+
+# Without the frames' locals: they hold whatever was being worked on.
+_tracebacks: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def _keep(_logger: Any, _name: str, event: Any) -> Any:

@@ -15,7 +15,6 @@ from gateway.catalogue import Catalogue
 from gateway.decide import Facts, RelatedTransfer, decide
 from gateway.envelope import Claims, Limits, UnverifiedMessage, VerifiedMessage, open_message, parse, staleness, verify
 from gateway.errors import AccessDeniedError, CallerError, MalformedError, Reason, StoreUnavailableError
-from gateway.ledger.entry import commitment
 from gateway.record import Judged, RecordWriter, open_content
 from gateway.store import queries
 from gateway.store.configuration import Configuration, Snapshot
@@ -75,21 +74,21 @@ class Exchange:
                 key = snapshot.directory.key_for(message.claims.iss, message.jws.kid, now)  # 3 key
                 verified = verify(message, key, self.limits)  # 4 verify
             except CallerError:
-                if (original := await self._seen(message)) is not None:
+                if (original := await self._seen(message, proven=False)) is not None:
                     return original
                 raise
             judged = await self.judge(verified, snapshot, now, message_id_used=message_id_used)  # 5 fresh … 7 decide
-            if not judged.permitted and (original := await self._seen(message)) is not None:
+            if not judged.permitted and (original := await self._seen(message, proven=True)) is not None:
                 return original
             try:
                 return await self._record(judged)  # 8 release, 9 record, 10 receipt
             except MessageIdUsedError:
-                if (original := await self._seen(message)) is not None:
+                if (original := await self._seen(message, proven=True)) is not None:
                     return original
                 message_id_used = True
             except DecidedBeforeError:
                 await asyncio.to_thread(self.configuration.reload)
-        raise StoreUnavailableError("the configuration keeps changing")
+        raise StoreUnavailableError("what the decision rests on keeps changing")
 
     async def preview(self, raw: bytes, asker: str) -> Judged:
         """The same checks as `transfer`, recorded nowhere. Only a message's own sender may ask about it."""
@@ -107,7 +106,7 @@ class Exchange:
         """Steps 5 to 7. Each step reports all its faults together; a faulty step ends the judgement."""
         claims = message.claims
         known = self.catalogue.get(claims.type) is not None
-        judged = Judged(message, snapshot, now, (), None, known)
+        judged = Judged(message, snapshot, now, (), None, known, None)
         reasons = staleness(claims, now, snapshot.directory.agencies.keys(), self.limits)  # 5 fresh
         if message_id_used:
             reasons = (Reason("envelope.replayed", pointer="/jti"), *reasons)
@@ -118,6 +117,7 @@ class Exchange:
         if violations := self.catalogue.violations(claims.type, message.body):
             return replace(judged, reasons=violations)
         facts = Facts(in_reply_to=await self._related(claims))
+        judged = replace(judged, related=facts.in_reply_to)
         decision = decide(judged.agreement, message, facts, now)  # 7 decide
         return replace(judged, reasons=decision.reasons, decision=decision)
 
@@ -125,7 +125,7 @@ class Exchange:
         """Steps 8 to 10: what is released is fixed, recorded and answered for."""
         job = self.writer.job(judged)
         # The commit point is inside: once this returns, the message is the recipient's.
-        committed = await asyncio.wrap_future(self.recorder.submit(job))
+        committed = await self.recorder.record(job)
         recorded = committed.result
         return Outcome(
             transfer=recorded.transfer,
@@ -142,15 +142,19 @@ class Exchange:
             type=judged.message.claims.type,
         )
 
-    async def _seen(self, message: UnverifiedMessage) -> Outcome | None:
+    async def _seen(self, message: UnverifiedMessage, *, proven: bool) -> Outcome | None:
         """The original answer, if these very signed bytes were recorded before.
 
         Whoever asks must hold every disclosure: a recipient, who has the JWT and some of them, gets no receipt this way.
+        An ECDSA signature has a valid twin, which anybody can make from it: once `proven`, what was signed is compared,
+        so that a twin is the message again and not a replay in the sender's name.
         """
         rows = await self._rows(message)
         for row in rows:
             content = open_content(self.sealer, row)
-            if commitment(bytes.fromhex(content["commitment_key"]), message.jwt) != row.commitment:
+            recorded = str(content["message"]).partition("~")[0]
+            same = recorded == message.jwt
+            if not same and not (proven and recorded.rpartition(".")[0] == message.jwt.rpartition(".")[0]):
                 continue
             try:
                 open_message(message, self.limits)

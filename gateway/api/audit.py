@@ -13,8 +13,8 @@ from starlette.responses import Response
 from gateway.api import auth, shapes
 from gateway.api.body import read_json
 from gateway.api.context import Context, context, json_response
-from gateway.envelope import TRANSFER_ID
-from gateway.errors import CallerError, NotFoundError
+from gateway.envelope import TRANSFER_ID, Limits, parse
+from gateway.errors import CODES, CallerError, NotFoundError
 from gateway.ledger.entry import AuditRead, recordable, timestamp
 from gateway.record import OWN_LEDGER, open_content
 from gateway.store import queries
@@ -28,6 +28,7 @@ _FILTERS: Final = (
     "from", "to", "type", "sender", "recipient", "decision", "code", "clause", "case", "limit", "cursor"
 )  # fmt: skip
 _TEXT_LIMIT: Final = 280
+_SUBJECT_LIMIT: Final = 128
 _EVENTS: Final = ("rejected", "processed", "delivered")
 
 
@@ -92,9 +93,10 @@ async def search_by_subject(request: Request) -> Response:
     if not isinstance(subject, dict) or subject.keys() != {"kind", "value"}:
         raise CallerError("subject must have exactly kind and value", pointer="/subject")
     kind, value = subject["kind"], subject["value"]
-    if kind not in SUBJECT_KINDS | {CASE, OFFICER} or not isinstance(value, str) or not 1 <= len(value) <= 128:  # noqa: PLR2004
+    known = isinstance(kind, str) and kind in SUBJECT_KINDS | {CASE, OFFICER}
+    if not known or not isinstance(value, str) or not 1 <= len(value) <= _SUBJECT_LIMIT:
         raise CallerError("subject has an unknown kind or no value", pointer="/subject")
-    return await _search(here, who, body, (kind, value))
+    return await _search(here, who, body, (str(kind), value))
 
 
 async def _search(
@@ -108,16 +110,24 @@ async def _search(
 
     items = await asyncio.to_thread(look)
     page, more = items[: question.limit], len(items) > question.limit
-    filters = {name: _recorded(name, value) for name, value in given.items() if name != "cursor"}
+    filters = {name: _recorded(here, name, value) for name, value in given.items() if name != "cursor"}
     if subject is not None:
         filters["subject"] = subject[0]
     await _record_read(here, who, "transfers.search", filters, len(page))
     return json_response({"items": page, "next": page[-1]["transfer"] if more else None})
 
 
-def _recorded(name: str, value: Any) -> str | None:
-    """A case number points at a person: that it was asked for is recorded, not which."""
-    return None if name == CASE else recordable(str(value))
+def _recorded(here: Context, name: str, value: Any) -> str | None:
+    """Our own codes and nothing else: whatever an auditor typed into a field may be a person's number."""
+    known = {
+        "type": {kind.type for kind in here.gateway.catalogue.types()},
+        "sender": here.gateway.configuration.current().directory.agencies.keys(),
+        "recipient": here.gateway.configuration.current().directory.agencies.keys(),
+        "code": CODES.keys(),
+    }
+    if name == CASE or (name in known and value not in known[name]):
+        return None
+    return recordable(str(value))
 
 
 async def _record_read(
@@ -127,7 +137,7 @@ async def _record_read(
     entry = AuditRead(
         time=here.gateway.clock(), auditor=who.id, role=who.role, what=what, filters=filters, results=results
     )
-    await asyncio.wrap_future(here.gateway.store.recorder.submit(RecordEvent(OWN_LEDGER, (entry,))))
+    await here.gateway.store.recorder.record(RecordEvent(OWN_LEDGER, (entry,)))
 
 
 def _question(here: Context, given: Mapping[str, Any], subject: tuple[str, str] | None) -> queries.Search:
@@ -250,12 +260,10 @@ def _one(here: Context, transfer_id: str, who: str | auth.Auditor) -> dict[str, 
     if waiting is not None and described["status"] in (WAITING, "dead"):
         described["delivery"] = {"attempts": waiting.attempts, "last_error": waiting.last_error}
     if isinstance(who, auth.Auditor):
-        described["claims"] = _claims_in_clear(open_content(gateway.sealer, row)["message"])
+        described["claims"] = _claims_in_clear(open_content(gateway.sealer, row)["message"], gateway.exchange.limits)
     return described
 
 
-def _claims_in_clear(message: str) -> dict[str, Any]:
+def _claims_in_clear(message: str, limits: Limits) -> dict[str, Any]:
     """Case, officer, legal basis and the like; never the body."""
-    from gateway.envelope import parse
-
-    return parse(message.encode("ascii")).claims.as_json()
+    return parse(message.encode("ascii"), limits).claims.as_json()

@@ -9,16 +9,17 @@ from typing import Final
 
 from starlette.requests import Request
 
-from gateway.errors import AccessDeniedError, TokenError
+from gateway.errors import AccessDeniedError, StoreUnavailableError, TokenError
 from gateway.request_token import parse_request_token, verify_request_token
 from gateway.store import queries
-from gateway.store.jobs import UseToken
+from gateway.store.jobs import DecidedBeforeError, UseToken
 from gateway.store.tables import micros
 from gateway.wiring import Gateway
 
 AUDITOR: Final = "auditor"
 DPO: Final = "dpo"
 _JWS_DOTS: Final = 2
+_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +43,30 @@ async def agency(request: Request, gateway: Gateway) -> str:
     Raises TokenError or KeyRefusedError; StoreUnavailableError when the use cannot be recorded.
     """
     token = parse_request_token(_bearer(request))
-    now, leeway = gateway.clock(), gateway.exchange.limits.leeway
-    key = gateway.configuration.current().directory.key_for(token.claims.iss, token.jws.kid, now)
     # The configured URL, never the Host header: whoever sends the request chooses that.
     url = gateway.settings.gateway.public_url + request.url.path
-    claims = verify_request_token(
-        token,
-        key,
-        audience=gateway.settings.gateway.id,
-        method=request.method,
-        url=url,
-        now=now,
-        leeway=leeway,
-    )
-    # Kept a little beyond the moment from which the token is refused as expired.
-    forget_at = claims.exp * 1_000_000 + 2 * leeway // timedelta(microseconds=1)
-    use = UseToken(claims.iss, claims.jti, forget_at)
-    await asyncio.wrap_future(gateway.store.recorder.submit(use))
-    return claims.iss
+    leeway = gateway.exchange.limits.leeway
+    for _ in range(_ATTEMPTS):
+        now, snapshot = gateway.clock(), gateway.configuration.current()
+        claims = verify_request_token(
+            token,
+            snapshot.directory.key_for(token.claims.iss, token.jws.kid, now),
+            audience=gateway.settings.gateway.id,
+            method=request.method,
+            url=url,
+            now=now,
+            leeway=leeway,
+        )
+        # Kept a little beyond the moment from which the token is refused as expired.
+        forget_at = claims.exp * 1_000_000 + 2 * leeway // timedelta(microseconds=1)
+        try:
+            await gateway.store.recorder.record(UseToken(claims.iss, claims.jti, forget_at, snapshot.version))
+        except DecidedBeforeError:
+            # A key may have been revoked since: look at it again, as it is now.
+            await asyncio.to_thread(gateway.configuration.reload)
+        else:
+            return claims.iss
+    raise StoreUnavailableError("the configuration keeps changing")
 
 
 async def auditor(request: Request, gateway: Gateway) -> Auditor:

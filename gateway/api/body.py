@@ -2,7 +2,7 @@
 
 import asyncio
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from gateway.errors import CallerError, TooLargeError
 from gateway.jose import strict_json
@@ -29,6 +29,8 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
                 if size > limit:
                     raise TooLargeError(f"a body may have {limit} bytes")
                 chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise CallerError("the caller went away") from error
     except TimeoutError as error:
         raise CallerError(f"the body took longer than {seconds:g} s", code="request.timeout") from error
     return b"".join(chunks)

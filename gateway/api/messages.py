@@ -13,7 +13,7 @@ from gateway.api.body import read_body, require_media_type
 from gateway.api.context import Context, context, json_response
 from gateway.api.problems import PROBLEM_TYPE, language, problem_body
 from gateway.envelope import MEDIA_TYPE
-from gateway.errors import CODES, GatewayError
+from gateway.errors import CODES, CallerError
 from gateway.transfer import Outcome
 
 router: Final = APIRouter(tags=["messages"])
@@ -42,7 +42,7 @@ async def send(request: Request) -> Response:
     started = time.perf_counter()
     try:
         outcome = await here.gateway.exchange.transfer(raw)
-    except GatewayError as error:
+    except CallerError as error:
         here.metrics.message("unproven", tuple(reason.code for reason in error.reasons))
         # Whatever the message claims is a stranger's word: only what we found wrong is written down.
         _log.info("message_unproven", code=error.code, bytes=len(raw))

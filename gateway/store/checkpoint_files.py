@@ -47,7 +47,11 @@ class CheckpointFiles:
                 # Another process of this node was ahead of us.
                 continue
             fresh = file.with_suffix(f".{os.getpid()}.new")
-            fresh.write_bytes(note)
+            with fresh.open("wb") as handle:
+                handle.write(note)
+                handle.flush()
+                # An empty file after a power cut would look like tampering.
+                os.fsync(handle.fileno())
             # Atomic: a crash leaves the old file or the new one.
             fresh.replace(file)
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from gateway.agreement import Agreement, agreement_from_json
 from gateway.directory import Directory
+from gateway.errors import AgreementInvalidError
 from gateway.store import queries
 from gateway.store.session import Database
 
@@ -63,7 +64,10 @@ class Configuration:
             rows = queries.active_agreements(session)
             for row in rows:
                 # Compiling the rules takes milliseconds: only what is new is compiled.
-                if (row.id, row.version) not in self._agreements:
-                    self._agreements[row.id, row.version] = agreement_from_json(row.document)
+                known = self._agreements.get((row.id, row.version))
+                if known is None or known.canonical() != row.document:
+                    known = self._agreements[row.id, row.version] = agreement_from_json(row.document)
+                if known.digest != row.digest:
+                    raise AgreementInvalidError(f"the stored {row.id} is not the document that was signed")
             agreements = {row.id: self._agreements[row.id, row.version] for row in rows}
         return Snapshot(version, directory, MappingProxyType(agreements))

@@ -22,10 +22,12 @@ from gateway.ledger.entry import (
     TransferExpired,
     TransferRedelivered,
 )
+from gateway.store import queries
 from gateway.store.append import CheckpointKeys, Placed, create_ledger
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Seal
 from gateway.store.tables import (
+    ACCEPTED,
     DEAD,
     DELIVERED,
     EXPIRED,
@@ -48,7 +50,7 @@ PAGE_BYTES: Final = 8 * 1_048_576
 
 
 class DecidedBeforeError(GatewayError):
-    """The configuration changed since the message was judged: judge it again."""
+    """The configuration, or the message that this one answers, changed since it was judged: judge it again."""
 
 
 class MessageIdUsedError(GatewayError):
@@ -69,6 +71,30 @@ class RecordedTransfer:
     placed: Placed
 
 
+@dataclass(frozen=True, slots=True)
+class Reliance:
+    """How a transfer stood when an answer to it was permitted. Both are under one agreement, so one lock covers them."""
+
+    transfer: str
+    recipient: str
+    answered: bool
+    ended: bool
+
+    def holds(self, transaction: Transaction) -> bool:
+        replies = transaction.connection.execute(
+            select(col(TransferRow.sender), col(TransferRow.type)).where(
+                col(TransferRow.in_reply_to) == self.transfer, col(TransferRow.decision) == ACCEPTED
+            )
+        )
+        found = [(row.sender, row.type) for row in replies]
+        found += [
+            (row["sender"], row["type"])
+            for row in transaction.rows.get(TransferRow, ())
+            if row["in_reply_to"] == self.transfer and row["decision"] == ACCEPTED
+        ]
+        return queries.reply_state(self.recipient, found) == (self.answered, self.ended)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordTransfer:
     """Step 9: message, ledger entry and outbox row, or message and refusal."""
@@ -83,6 +109,7 @@ class RecordTransfer:
     codes: Sequence[str] = ()
     subjects: Sequence[tuple[str, str]] = ()
     outbox: dict[str, Any] | None = None
+    relies_on: Reliance | None = None
 
     @property
     def ledgers(self) -> Sequence[str]:
@@ -95,6 +122,8 @@ class RecordTransfer:
     def stage(self, transaction: Transaction) -> RecordedTransfer:
         transfer: str = self.row["id"]
         if transaction.config_version != self.judged_at_version:
+            raise DecidedBeforeError
+        if self.relies_on is not None and not self.relies_on.holds(transaction):
             raise DecidedBeforeError
         message_id = self.message_id
         if message_id is not None:
@@ -259,7 +288,8 @@ class Reschedule:
         return tuple({self.ledger_of[retry.transfer] for retry in self.retries if retry.due_at is None})
 
     def stage(self, transaction: Transaction) -> None:
-        for retry in self.retries:
+        # In one order everywhere, so that two batches cannot wait for each other.
+        for retry in sorted(self.retries, key=lambda retry: retry.transfer):
             waiting = (
                 col(OutboxRow.transfer) == retry.transfer,
                 col(OutboxRow.state) == WAITING,
@@ -365,10 +395,13 @@ class UseToken:
     agency: str
     jti: str
     expires_at: int
+    judged_at_version: int
     ledgers: Sequence[str] = ()
     message_id: None = None
 
     def stage(self, transaction: Transaction) -> None:
+        if transaction.config_version != self.judged_at_version:
+            raise DecidedBeforeError
         staged = any(
             row["agency"] == self.agency and row["jti"] == self.jti for row in transaction.rows.get(UsedToken, ())
         )

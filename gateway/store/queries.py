@@ -153,9 +153,15 @@ def replied_to(session: Session, transfer_id: str) -> Reply | None:
         .where(TransferRow.in_reply_to == transfer_id, TransferRow.decision == ACCEPTED)
         .distinct()
     ).all()
-    answered = any(sender == row.recipient for sender, _ in replies)
-    names = {type_.partition("/")[0] for _, type_ in replies}
-    return Reply(row, answered, any(name == "recall" or name.endswith(".cancellation") for name in names))
+    return Reply(row, *reply_state(row.recipient, replies))
+
+
+def reply_state(recipient: str, replies: Iterable[tuple[str, str]]) -> tuple[bool, bool]:
+    """(answered, ended) of a transfer to `recipient`, from the sender and type of every accepted reply to it."""
+    held = list(replies)
+    answered = any(sender == recipient for sender, _ in held)
+    names = {type_.partition("/")[0] for _, type_ in held}
+    return answered, any(name == "recall" or name.endswith(".cancellation") for name in names)
 
 
 def due_recipients(session: Session, now: int) -> Sequence[str]:

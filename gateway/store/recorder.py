@@ -14,8 +14,11 @@ A crash before the commit point leaves nothing; after it, everything is there an
 next batch starts from what the database then says (field experience: docs/explanation/trusted-stores.md).
 """
 
+import asyncio
+import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,10 +26,10 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Connection, insert, select, tuple_, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlmodel import SQLModel, col
 
-from gateway.errors import GatewayError, OperatorError, StoreUnavailableError
+from gateway.errors import GatewayError, LedgerForkedError, OperatorError, StoreUnavailableError
 from gateway.ledger.entry import Entry
 from gateway.store.append import CheckpointKeys, LedgerAppend, Memory, Placed
 from gateway.store.session import Database
@@ -34,6 +37,8 @@ from gateway.store.tables import ConfigVersion, UsedMessageId
 
 BATCH: Final = 256
 BACKLOG: Final = 4096
+STUCK_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 20.0
 _log = structlog.get_logger("sinergi.recorder")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -142,6 +147,7 @@ class Recorder:
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(BACKLOG)
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._stopping = False
+        self._busy_since: float | None = None
         self.fatal: GatewayError | None = None
 
     def start(self) -> None:
@@ -149,7 +155,10 @@ class Recorder:
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive() and not self._stopping and self.fatal is None
+        """Whether a job that comes now can expect an answer; false while one commit hangs for STUCK_SECONDS."""
+        since = self._busy_since
+        stuck = since is not None and time.monotonic() - since > STUCK_SECONDS
+        return self._thread.is_alive() and not (self._stopping or stuck) and self.fatal is None
 
     @property
     def waiting(self) -> int:
@@ -167,6 +176,17 @@ class Recorder:
         except queue.Full as error:
             raise StoreUnavailableError("too much is waiting") from error
         return waiting.future
+
+    async def record(self, job: Job[T]) -> "Committed[T]":
+        """Submits and waits. Raises what the job raises, and StoreUnavailableError when the commit takes too long.
+
+        After such a wait it is not known whether the job will be recorded: the caller sends the same again.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await asyncio.wrap_future(self.submit(job))
+        except TimeoutError as error:
+            raise StoreUnavailableError("the database takes too long", retry_after=5) from error
 
     def stop(self, timeout: float = 30) -> None:
         """Takes nothing more, commits what is waiting, ends."""
@@ -194,13 +214,19 @@ class Recorder:
                 except queue.Empty:
                     break
             if batch:
-                self._record(batch)
+                self._busy_since = time.monotonic()
+                try:
+                    self._record(batch)
+                except Exception as error:  # noqa: BLE001 - the thread outlives whatever happens in it
+                    self._fail(batch, _unavailable(error, "the recorder failed"))
+                self._busy_since = None
 
     def _record(self, batch: Sequence[_Waiting], *, again: bool = False) -> None:
         try:
             self._attempt(batch)
-        except IntegrityError as error:
-            # Another process used the same message id or token between our look and our insert.
+        except (IntegrityError, DataError, ProgrammingError) as error:
+            # Another process used the same message id or token between our look and our insert; or one job's rows do
+            # not fit: its neighbours must not suffer for it.
             if len(batch) > 1:
                 for waiting in batch:
                     self._record([waiting])
@@ -208,7 +234,7 @@ class Recorder:
                 # The other has committed by now: the job's own look will find what it did.
                 self._record(batch, again=True)
             else:
-                self._fail(batch, _unavailable(error, "the row is already there"))
+                self._fail(batch, _unavailable(error, "the database refused the row"))
         except DBAPIError as error:
             self._fail(batch, _unavailable(error, "the database refused the batch"))
         except StoreUnavailableError as error:
@@ -216,10 +242,10 @@ class Recorder:
         except OperatorError as error:
             # The ledger contradicts itself: nothing more is signed until an operator has looked.
             self.fatal = error if error.code == "ledger.forked" else self.fatal
-            _log.critical("ledger_refused", code=error.code, detail=error.detail)
-            self._fail(batch, StoreUnavailableError("the ledger needs an operator", retry_after=60))
+            refusal = StoreUnavailableError("the ledger needs an operator", retry_after=60)
+            refusal.__cause__ = error
+            self._fail(batch, refusal)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller must get an answer
-            _log.exception("recorder_failed", error=type(error).__name__)
             self._fail(batch, _unavailable(error, "the recorder failed"))
 
     def _attempt(self, batch: Sequence[_Waiting]) -> None:
@@ -236,7 +262,7 @@ class Recorder:
                     mark = transaction.mark()
                     try:
                         results.append((waiting, waiting.job.stage(transaction)))
-                    except (OperatorError, DBAPIError):
+                    except (LedgerForkedError, DBAPIError):
                         raise
                     except Exception as error:  # noqa: BLE001 - one job's failure is not its neighbours'
                         transaction.forget(mark)
@@ -277,11 +303,16 @@ class Recorder:
     def _fail(self, batch: Sequence[_Waiting], error: GatewayError) -> None:
         self.figures.failures += len(batch)
         for waiting in batch:
-            waiting.future.set_exception(error)
+            if not waiting.future.done():
+                waiting.future.set_exception(error)
+        # The callers first: a log that cannot be written must not leave them waiting.
+        with contextlib.suppress(OSError, ValueError):
+            cause = error.__cause__
+            found = cause.detail if isinstance(cause, GatewayError) else type(cause).__name__
+            _log.error("store_unavailable", detail=error.detail, cause=found, jobs=len(batch))
 
 
 def _unavailable(cause: BaseException, detail: str) -> StoreUnavailableError:
-    _log.error("store_unavailable", detail=detail, cause=type(cause).__name__)
     error = StoreUnavailableError(detail)
     error.__cause__ = cause
     return error
@@ -299,4 +330,5 @@ def _used_ids(connection: Connection, wanted: Iterable[tuple[str, str] | None]) 
     return {(sender, jti) for sender, jti in rows}
 
 
-_CONFIG = select(col(ConfigVersion.version)).where(col(ConfigVersion.id) == 1)
+# FOR SHARE: a change of the configuration waits for what was judged before it, and is seen by what comes after.
+_CONFIG = select(col(ConfigVersion.version)).where(col(ConfigVersion.id) == 1).with_for_update(read=True)

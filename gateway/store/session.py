@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session
 
 from gateway.errors import OperatorError, StoreUnavailableError
@@ -17,7 +18,11 @@ APPEND_ONLY: Final = ("ledger_entry", "ledger_checkpoint")
 LEDGER_TABLES: Final = (*APPEND_ONLY, "ledger_tile", "ledger_head")
 _BUSY_MS: Final = 5_000
 # A node that hangs with the head locked must not hold up the others: the server ends its transaction.
-_WRITE_TIMEOUTS: Final = {"lock_timeout": 5_000, "idle_in_transaction_session_timeout": 10_000}
+_WRITE_TIMEOUTS: Final = {
+    "lock_timeout": 5_000,
+    "statement_timeout": 30_000,
+    "idle_in_transaction_session_timeout": 10_000,
+}
 _READ_TIMEOUTS: Final = {"statement_timeout": 15_000, "idle_in_transaction_session_timeout": 10_000}
 
 
@@ -39,7 +44,7 @@ class Database:
         try:
             with Session(self.read) as session:
                 yield session
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeoutError) as error:
             raise StoreUnavailableError("the database does not answer") from error
 
     def close(self) -> None:
@@ -58,7 +63,7 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
     shown = parsed.render_as_string(hide_password=True)
     if parsed.drivername == "postgresql+psycopg":
         # READ COMMITTED: the row lock on the head must show what the last holder committed, not an older snapshot.
-        options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "pool_pre_ping": True}
+        options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "hide_parameters": True}
         write = create_engine(parsed, pool_size=2, max_overflow=2, connect_args=_patience(_WRITE_TIMEOUTS), **options)
         _watch_notices(write)
         read_timeouts = _patience(_READ_TIMEOUTS)
@@ -66,8 +71,8 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
         return Database(shown, write, read)
     if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:"):
         connect = {"check_same_thread": False, "timeout": _BUSY_MS / 1000}
-        write = create_engine(parsed, connect_args=connect, pool_size=1, max_overflow=4)
-        read = create_engine(parsed, connect_args=connect, pool_size=pool_size)
+        write = create_engine(parsed, connect_args=connect, pool_size=1, max_overflow=4, hide_parameters=True)
+        read = create_engine(parsed, connect_args=connect, pool_size=pool_size, hide_parameters=True)
         _prepare_sqlite(write, "BEGIN IMMEDIATE")
         _prepare_sqlite(read, "BEGIN")
         return Database(shown, write, read)
@@ -83,6 +88,7 @@ def _patience(timeouts: Mapping[str, int]) -> dict[str, Any]:
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
     }
 
 

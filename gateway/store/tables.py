@@ -38,10 +38,15 @@ def _bytes(**options: object) -> Column[bytes]:
     return Column(LargeBinary, **{"nullable": False} | options)  # type: ignore[arg-type]
 
 
+# SQLite: without it, INSERT OR REPLACE of another row's rowid would take that row away past every trigger.
+_NO_ROWID: Final = {"sqlite_with_rowid": False}
+
+
 class LedgerHead(SQLModel, table=True):
     """The lock of one ledger, and what the next append needs: size, right edge, signed checkpoint."""
 
     __tablename__ = "ledger_head"
+    __table_args__ = _NO_ROWID
     ledger: str = Field(primary_key=True, max_length=63)
     origin: str = Field(unique=True, max_length=255)
     size: int = Field(sa_column=_big())
@@ -51,6 +56,7 @@ class LedgerHead(SQLModel, table=True):
 
 class LedgerEntry(SQLModel, table=True):
     __tablename__ = "ledger_entry"
+    __table_args__ = _NO_ROWID
     ledger: str = Field(primary_key=True, max_length=63)
     position: int = Field(sa_column=_big(primary_key=True, autoincrement=False))
     leaf: bytes = Field(sa_column=_bytes())
@@ -60,6 +66,7 @@ class LedgerTile(SQLModel, table=True):
     """A hash tile (C2SP tlog-tiles). The partial one at the right edge grows in place; a full one never changes."""
 
     __tablename__ = "ledger_tile"
+    __table_args__ = _NO_ROWID
     ledger: str = Field(primary_key=True, max_length=63)
     level: int = Field(primary_key=True)
     position: int = Field(sa_column=_big(primary_key=True, autoincrement=False))
@@ -70,6 +77,7 @@ class LedgerCheckpoint(SQLModel, table=True):
     """Every checkpoint that was ever signed, one a commit: a proof in an old receipt names one of them."""
 
     __tablename__ = "ledger_checkpoint"
+    __table_args__ = _NO_ROWID
     ledger: str = Field(primary_key=True, max_length=63)
     size: int = Field(sa_column=_big(primary_key=True, autoincrement=False))
     note: bytes = Field(sa_column=_bytes())

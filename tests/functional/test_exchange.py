@@ -10,7 +10,7 @@ import pytest
 
 from gateway.disclosure import digest_of
 from gateway.envelope import Case, parse, sd_hash, verify
-from gateway.jose import PublicKey, b64decode, public_key_from_jwk
+from gateway.jose import PublicKey, b64decode, b64encode, public_key_from_jwk
 from gateway.ledger.entry import commitment, decode
 from gateway.ledger.note import NoteVerifier
 from gateway.ledger.proof import verify_proof
@@ -168,6 +168,45 @@ def test_a_query_needs_a_case_and_is_answered_once(province: Province) -> None:
     assert province.imigrasi.post(province.imigrasi.message(**answer)).status_code == 202
     second = province.imigrasi.post(province.imigrasi.message(**answer))
     assert (second.status_code, second.json()["code"]) == (403, "rule.condition")
+    drain(province)
+
+
+def test_of_answers_at_once_one_is_accepted(province: Province) -> None:
+    """Four different answers to one open query, posted together: the relation is looked at again under the lock."""
+    drain(province)
+    asked = province.polda.post(province.polda.query()).json()["transfer"]
+    answers = [
+        province.imigrasi.message(
+            "border-crossing.response/1",
+            {"match_status": "NO_CROSSINGS"},
+            disclosable=(),
+            purpose="INVESTIGATION",
+            in_reply_to=asked,
+        )
+        for _ in range(4)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        statuses = sorted(response.status_code for response in pool.map(province.imigrasi.post, answers))
+    assert statuses == [202, 403, 403, 403]
+    drain(province)
+
+
+def test_the_twin_of_a_signature_is_the_same_message(province: Province) -> None:
+    """(r, n - s) verifies too: whoever posts it gets the original answer, and no replay is held against the sender."""
+    message = province.polda.query()
+    first = province.polda.post(message)
+    assert first.status_code == 202
+    before = province.sizes()
+    jwt, *rest = message.split("~")
+    head, _, signature = jwt.rpartition(".")
+    raw = b64decode(signature, "signature")
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    twin = raw[:32] + (order - int.from_bytes(raw[32:])).to_bytes(32)
+    response = province.polda.post("~".join((f"{head}.{b64encode(twin)}", *rest)))
+    assert (response.status_code, response.json()) == (200, first.json())
+    garbage = province.polda.post("~".join((f"{head}.{b64encode(bytes(64))}", *rest)))
+    assert (garbage.status_code, garbage.json()["code"]) == (401, "envelope.signature-invalid")
+    assert province.sizes() == before
     drain(province)
 
 

@@ -70,6 +70,9 @@ def test_a_revoked_key_is_refused_on_every_node_at_once(
         kid = province.imigrasi.signer.kid
         operations.revoke_key(store, province.imigrasi.id, kid, why="LOST", who="tester")
         for base in province.bases:
+            token = province.imigrasi.token("GET", "/v1/inbox")
+            refused = httpx.get(f"{base}/v1/inbox", headers=token, timeout=30)
+            assert (refused.status_code, refused.json()["code"]) == (401, "key.revoked")
             response = httpx.post(
                 f"{base}/v1/messages",
                 content=province.imigrasi.message(),

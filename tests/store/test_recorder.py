@@ -141,7 +141,7 @@ def test_a_token_counts_once_on_all_nodes(
         recorder.start()
     outcomes = []
     for number in range(20):
-        pair = [recorder.submit(UseToken("polda-banten", f"token-{number:04}", 1)) for recorder in recorders]
+        pair = [recorder.submit(UseToken("polda-banten", f"token-{number:04}", 1, 1)) for recorder in recorders]
         wait(pair)
         outcomes.append(sorted(type(future.exception()).__name__ for future in pair))
     for recorder in recorders:

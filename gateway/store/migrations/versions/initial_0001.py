@@ -96,6 +96,7 @@ def _tables() -> None:
         sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("note", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("ledger", "size"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "ledger_entry",
@@ -103,6 +104,7 @@ def _tables() -> None:
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("ledger", "position"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "ledger_head",
@@ -113,6 +115,7 @@ def _tables() -> None:
         sa.Column("checkpoint", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("ledger"),
         sa.UniqueConstraint("origin"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "ledger_tile",
@@ -121,6 +124,7 @@ def _tables() -> None:
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("ledger", "level", "position"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "outbox",
