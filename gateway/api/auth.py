@@ -16,7 +16,6 @@ from gateway.store.jobs import DecidedBeforeError, UseToken
 from gateway.store.tables import micros
 from gateway.wiring import Gateway
 
-AUDITOR: Final = "auditor"
 DPO: Final = "dpo"
 _JWS_DOTS: Final = 2
 _ATTEMPTS: Final = 3

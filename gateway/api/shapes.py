@@ -129,11 +129,6 @@ class TransferPage(_Shape):
     next: str | None = Field(description="Cursor of the next page; null ends")
 
 
-class SearchSubject(_Shape):
-    kind: Literal["nik", "travel-document", "phone", "nip", "case", "officer"]
-    value: str = Field(max_length=128, description="Only ever in a body: a URL would be logged")
-
-
 class JsonWebKeySet(_Shape):
     keys: list[dict[str, Any]]
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import OperatorError, StoreUnavailableError
-from gateway.store.session import LEDGER_TABLES, Database
+from gateway.store.session import Database
 from gateway.store.tables import TABLES
 
 _HERE: Final = Path(__file__).parent
@@ -70,6 +70,3 @@ def require_current(database: Database) -> None:
         raise OperatorError("the database is empty: run `sinergi init` first")
     if current != newest:
         raise OperatorError(f"the database has shape {current}, this program needs {newest}: run `sinergi migrate`")
-
-
-__all__ = ["LEDGER_TABLES", "migrate", "require_current"]
