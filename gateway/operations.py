@@ -34,7 +34,7 @@ from gateway.ledger.entry import (
 from gateway.record import OWN_LEDGER
 from gateway.store import queries
 from gateway.store.configuration import Configuration
-from gateway.store.jobs import CreateLedger, RecordEvent
+from gateway.store.jobs.events import CreateLedger, RecordEvent
 from gateway.store.recorder import Job, Transaction
 from gateway.store.tables import AgencyKeyRow, AgencyRow, AgreementRow, AuditorRow, GatewayKeyRow, micros, moment
 from gateway.wiring import Store, now

@@ -22,7 +22,7 @@ from gateway.receipt import GatewayReceipt, Release, sign_gateway_receipt, sign_
 from gateway.store.append import Placed
 from gateway.store.configuration import Snapshot
 from gateway.store.identity import new_transfer_id
-from gateway.store.jobs import CONTENT_PART, RecordTransfer, Reliance, reasons_json
+from gateway.store.jobs.transfers import CONTENT_PART, RecordTransfer, Reliance, reasons_json
 from gateway.store.sealing import Seal, Sealer, SubjectTokens
 from gateway.store.tables import ACCEPTED, REFUSED, WAITING, TransferRow, micros
 from gateway.subjects import identifiers

@@ -18,8 +18,8 @@ from gateway.errors import AccessDeniedError, CallerError, MalformedError, Reaso
 from gateway.record import Judged, RecordWriter, open_content
 from gateway.store import queries
 from gateway.store.configuration import Configuration, Snapshot
-from gateway.store.jobs import RECEIPT_PART, DecidedBeforeError, MessageIdUsedError
-from gateway.store.recorder import Recorder
+from gateway.store.jobs.transfers import RECEIPT_PART, MessageIdUsedError
+from gateway.store.recorder import DecidedBeforeError, Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
 from gateway.store.tables import ACCEPTED, TransferRow

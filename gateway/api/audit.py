@@ -18,7 +18,8 @@ from gateway.errors import CODES, CallerError, NotFoundError
 from gateway.ledger.entry import AuditRead, recordable, timestamp
 from gateway.record import OWN_LEDGER, open_content
 from gateway.store import queries
-from gateway.store.jobs import RECEIPT_PART, RecordEvent
+from gateway.store.jobs.events import RecordEvent
+from gateway.store.jobs.transfers import RECEIPT_PART
 from gateway.store.tables import ACCEPTED, WAITING, TransferRow, moment
 from gateway.subjects import CASE, OFFICER, SUBJECT_KINDS
 

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from gateway.errors import AccessDeniedError, StoreUnavailableError, TokenError
 from gateway.request_token import parse_request_token, verify_request_token
 from gateway.store import queries
-from gateway.store.jobs import DecidedBeforeError, UseToken
+from gateway.store.jobs.events import UseToken
+from gateway.store.recorder import DecidedBeforeError
 from gateway.store.tables import micros
 from gateway.wiring import Gateway
 

@@ -28,8 +28,8 @@ from gateway.record import open_content, released_text
 from gateway.store import queries
 from gateway.store.append import Placed
 from gateway.store.configuration import Configuration, Snapshot
-from gateway.store.jobs import DecidedBeforeError, RecordAcknowledgement
-from gateway.store.recorder import Committed, Recorder
+from gateway.store.jobs.transfers import RecordAcknowledgement
+from gateway.store.recorder import Committed, DecidedBeforeError, Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
 from gateway.store.tables import ACCEPTED, TransferRow

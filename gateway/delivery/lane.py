@@ -34,7 +34,8 @@ from gateway.ledger.entry import AgencyChanged
 from gateway.record import OWN_LEDGER
 from gateway.request_token import sign_request_token
 from gateway.store.configuration import Configuration
-from gateway.store.jobs import RecordEvent, Reschedule, Retry
+from gateway.store.jobs.deliveries import Reschedule, Retry
+from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Recorder, Transaction
 from gateway.store.tables import AgencyRow, micros, moment
 

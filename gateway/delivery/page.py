@@ -16,7 +16,7 @@ from gateway.errors import KeyringError
 from gateway.jose import compact_json
 from gateway.record import open_content, released_text
 from gateway.store import queries
-from gateway.store.jobs import PAGE_BYTES, Lease, Leased
+from gateway.store.jobs.deliveries import PAGE_BYTES, Lease, Leased
 from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database

@@ -10,7 +10,7 @@ from typing import Final
 from gateway.errors import OperatorError
 from gateway.ledger.entry import TransferRedelivered
 from gateway.store import queries
-from gateway.store.jobs import NotWaitingError, Redeliver
+from gateway.store.jobs.deliveries import NotWaitingError, Redeliver
 from gateway.store.recorder import Recorder
 from gateway.store.session import Database
 

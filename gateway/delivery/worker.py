@@ -22,7 +22,8 @@ from gateway.settings import DeliverySettings
 from gateway.store import queries
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.configuration import REFRESH_SECONDS, Configuration
-from gateway.store.jobs import Expire, ForgetTokens
+from gateway.store.jobs.deliveries import Expire
+from gateway.store.jobs.events import ForgetTokens
 from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database

@@ -43,6 +43,10 @@ _log = structlog.get_logger("sinergi.recorder")
 T_co = TypeVar("T_co", covariant=True)
 
 
+class DecidedBeforeError(GatewayError):
+    """The configuration, or the message that this one answers, changed since it was judged: judge it again."""
+
+
 class Transaction:
     """What a job may use while it is staged. Rows and entries of a job that raises are forgotten."""
 
@@ -59,6 +63,11 @@ class Transaction:
     def insert(self, table: type[SQLModel], row: dict[str, Any]) -> None:
         """Written with all other rows of its table at the end of the batch."""
         self.rows.setdefault(table, []).append(row)
+
+    def require_version(self, judged_at: int) -> None:
+        """Raises DecidedBeforeError when the configuration changed since a job was judged."""
+        if self.config_version != judged_at:
+            raise DecidedBeforeError
 
     def config_changes(self) -> None:
         """Moves the configuration's version: whatever was decided before is decided again."""

@@ -10,7 +10,7 @@ import pytest
 from gateway.cli import output
 from gateway.settings import load_settings
 from gateway.store import queries
-from gateway.store.jobs import RecordEvent
+from gateway.store.jobs.events import RecordEvent
 from gateway.store.tables import AgencyRow
 from gateway.wiring import open_store
 from tests.cli.shell import Shell

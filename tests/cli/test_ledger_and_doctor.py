@@ -38,7 +38,7 @@ def test_a_longer_ledger_exports_over_full_tiles(fresh: Shell, tmp_path: Path) -
     from datetime import UTC, datetime
 
     from gateway.ledger.entry import OperatorAct
-    from gateway.store.jobs import RecordEvent
+    from gateway.store.jobs.events import RecordEvent
     from gateway.wiring import open_store
 
     out = tmp_path / "out"

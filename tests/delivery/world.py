@@ -32,7 +32,7 @@ from gateway.store.append import CheckpointKeys, Placed
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.configuration import Configuration
 from gateway.store.identity import new_transfer_id
-from gateway.store.jobs import CONTENT_PART, RecordTransfer
+from gateway.store.jobs.transfers import CONTENT_PART, RecordTransfer
 from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database

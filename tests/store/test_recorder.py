@@ -18,7 +18,7 @@ from gateway.ledger.proof import verify_proof
 from gateway.store import queries
 from gateway.store.append import CheckpointKeys, Memory
 from gateway.store.checkpoint_files import CheckpointFiles
-from gateway.store.jobs import RecordEvent, TokenUsedError, UseToken
+from gateway.store.jobs.events import RecordEvent, TokenUsedError, UseToken
 from gateway.store.recorder import Recorder, Transaction
 from gateway.store.session import Database, open_database
 

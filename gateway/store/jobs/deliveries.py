@@ -1,0 +1,201 @@
+"""What becomes of an accepted message on its way: leases, retries, ends, second starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate
+from typing import Final
+
+from sqlalchemy import func, select, update
+from sqlmodel import col
+
+from gateway.errors import GatewayError
+from gateway.ledger.entry import TransferDead, TransferExpired, TransferRedelivered
+from gateway.store.append import Placed
+from gateway.store.recorder import Transaction
+from gateway.store.tables import DEAD, EXPIRED, IS_WAITING, WAITING, OutboxRow, TransferRow, micros
+
+PAGE_BYTES: Final = 8 * 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """One item handed out: until its lease ends, nobody else gets it."""
+
+    transfer: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Hands out up to `limit` due items of one recipient, the most urgent and oldest first.
+
+    `priorities` are the most and the least urgent that are wanted. Beyond `size` stored bytes nothing more is taken, but
+    always one item.
+    """
+
+    recipient: str
+    limit: int
+    now: int
+    until: int
+    priorities: tuple[int, int] = (0, 2)
+    size: int = PAGE_BYTES
+    ledgers: Sequence[str] = ()
+    message_id: None = None
+
+    def stage(self, transaction: Transaction) -> tuple[Leased, ...]:
+        due = transaction.connection.execute(
+            select(
+                col(OutboxRow.transfer),
+                col(OutboxRow.attempts),
+                func.length(col(TransferRow.sealed_content)).label("size"),
+            )
+            .join(TransferRow, col(TransferRow.id) == col(OutboxRow.transfer))
+            .where(
+                IS_WAITING,
+                col(OutboxRow.recipient) == self.recipient,
+                col(OutboxRow.priority).between(*self.priorities),
+                col(OutboxRow.due_at) <= self.now,
+                col(OutboxRow.expires_at) > self.now,
+            )
+            .order_by(col(OutboxRow.priority), col(OutboxRow.transfer))
+            .limit(self.limit)
+            # Two nodes that ask at once must not hand out the same item.
+            .with_for_update(of=OutboxRow, skip_locked=True)
+        ).all()
+        sizes = list(accumulate(row.size for row in due))
+        taken = [row for row, sum_ in zip(due, sizes, strict=True) if sum_ <= self.size] or due[:1]
+        if taken:
+            transaction.connection.execute(
+                update(OutboxRow)
+                .where(col(OutboxRow.transfer).in_([row.transfer for row in taken]))
+                .values(due_at=self.until, attempts=col(OutboxRow.attempts) + 1)
+            )
+        return tuple(Leased(row.transfer, row.attempts + 1) for row in taken)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What became of a pushed item that was not acknowledged: when to try again, or None to give up.
+
+    Changes nothing once the item was handed out anew: `attempt` is the one that this is about.
+    """
+
+    transfer: str
+    attempt: int
+    due_at: int | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reschedule:
+    """The end of a push that did not deliver everything. Giving up is a ledger entry."""
+
+    retries: Sequence[Retry]
+    ledger_of: dict[str, str]
+    now: datetime
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return tuple({self.ledger_of[retry.transfer] for retry in self.retries if retry.due_at is None})
+
+    def stage(self, transaction: Transaction) -> None:
+        # In one order everywhere, so that two batches cannot wait for each other.
+        for retry in sorted(self.retries, key=lambda retry: retry.transfer):
+            waiting = (
+                col(OutboxRow.transfer) == retry.transfer,
+                col(OutboxRow.state) == WAITING,
+                col(OutboxRow.attempts) == retry.attempt,
+            )
+            if retry.due_at is not None:
+                transaction.connection.execute(
+                    update(OutboxRow).where(*waiting).values(due_at=retry.due_at, last_error=retry.error)
+                )
+                continue
+            row = transaction.connection.execute(
+                select(col(OutboxRow.recipient), col(OutboxRow.attempts)).where(*waiting).with_for_update()
+            ).one_or_none()
+            if row is not None:
+                transaction.connection.execute(
+                    update(OutboxRow).where(*waiting).values(state=DEAD, last_error=retry.error)
+                )
+                transaction.append(
+                    self.ledger_of[retry.transfer],
+                    TransferDead(
+                        time=self.now, transfer=retry.transfer, recipient=row.recipient, attempts=row.attempts
+                    ),
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Ends what was not delivered before its `exp`; an item that is handed out right now is left for the next round."""
+
+    ledger: str
+    transfers: Sequence[str]
+    now: datetime
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return (self.ledger,)
+
+    def stage(self, transaction: Transaction) -> int:
+        at = micros(self.now)
+        rows = transaction.connection.execute(
+            select(col(OutboxRow.transfer), col(OutboxRow.recipient), col(OutboxRow.attempts))
+            .where(
+                col(OutboxRow.transfer).in_(self.transfers),
+                col(OutboxRow.state) == WAITING,
+                col(OutboxRow.expires_at) <= at,
+            )
+            .with_for_update(skip_locked=True)
+        ).all()
+        if rows:
+            transaction.connection.execute(
+                update(OutboxRow)
+                .where(col(OutboxRow.transfer).in_([row.transfer for row in rows]))
+                .values(state=EXPIRED)
+            )
+        for row in rows:
+            transaction.append(
+                self.ledger,
+                TransferExpired(time=self.now, transfer=row.transfer, recipient=row.recipient, attempts=row.attempts),
+            )
+        return len(rows)
+
+
+class NotWaitingError(GatewayError):
+    """There is nothing left to deliver; the detail is the outbox's state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redeliver:
+    """An operator's second start for a dead or waiting transfer: due at once, with all its attempts again."""
+
+    ledger: str
+    entry: TransferRedelivered
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return (self.ledger,)
+
+    def stage(self, transaction: Transaction) -> Placed:
+        now, transfer = micros(self.entry.time), self.entry.transfer
+        row = transaction.connection.execute(
+            select(col(OutboxRow.state), col(OutboxRow.expires_at))
+            .where(col(OutboxRow.transfer) == transfer)
+            .with_for_update()
+        ).one_or_none()
+        if row is None or row.state not in (DEAD, WAITING):
+            raise NotWaitingError("refused" if row is None else row.state)
+        if row.expires_at <= now:
+            raise NotWaitingError(EXPIRED)
+        transaction.connection.execute(
+            update(OutboxRow)
+            .where(col(OutboxRow.transfer) == transfer)
+            .values(state=WAITING, due_at=now, attempts=0, last_error=None)
+        )
+        return transaction.append(self.ledger, self.entry)
