@@ -335,8 +335,8 @@ def test_every_figure_says_where_it_comes_from() -> None:
 
 
 def test_the_scope_clauses_are_those_of_the_article() -> None:
-    """Clauses 1 and 2, in both languages, and no clause without a rule."""
-    assert list(AGREEMENT.clauses) == ["1", "2"]
+    """Clauses 1 to 4, in both languages, and no clause without a rule."""
+    assert list(AGREEMENT.clauses) == ["1", "2", "3", "4"]
     assert AGREEMENT.clauses["1"].title.id == "Pertukaran data dan informasi"
-    assert {rule.clause for rule in AGREEMENT.rules} == {"1", "2"}
+    assert {rule.clause for rule in AGREEMENT.rules} == {"1", "2", "3", "4"}
     assert AGREEMENT.onward_transfer is False
