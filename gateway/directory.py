@@ -42,10 +42,7 @@ class AgencyKey:
 
     def require_valid(self, now: datetime) -> PublicKey:
         """Raises KeyRefusedError: `key.revoked` before `key.not-valid`, because revocation says more."""
-        if self.status == REVOKED:
-            raise KeyRefusedError("the key has been revoked", code="key.revoked")
-        if self.status != ACTIVE or not self.not_before <= now < self.not_after:
-            raise KeyRefusedError("the key is outside its validity", code="key.not-valid")
+        _require_valid(self, now)
         return self.public
 
     def as_jwk(self) -> dict[str, Any]:
@@ -59,6 +56,32 @@ class AgencyKey:
             "exp": int(self.not_after.timestamp()),
             "status": self.status,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Officer:
+    """A named officer of an agency, as the gateway knows one: by a key that approves, and never by name.
+
+    `person` is a keyed digest of the agency's own number for the officer: two keys of one person have the same. Name and
+    number stay sealed in the store, because a NIP or NRP tells a date of birth.
+    """
+
+    agency: str
+    person: str
+    role: str
+    unit: str
+    key: PublicKey
+    not_before: datetime
+    not_after: datetime
+    status: str = ACTIVE
+    changed_at: datetime | None = None
+
+
+def _require_valid(key: "AgencyKey | Officer", now: datetime) -> None:
+    if key.status == REVOKED:
+        raise KeyRefusedError("the key has been revoked", code="key.revoked")
+    if key.status != ACTIVE or not key.not_before <= now < key.not_after:
+        raise KeyRefusedError("the key is outside its validity", code="key.not-valid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +126,12 @@ class Agency:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Every agency and key at one `version`; the version moves with every change an operator makes."""
+    """Every agency, key and officer at one `version`; the version moves with every change an operator makes."""
 
     agencies: Mapping[str, Agency]
     keys: Mapping[tuple[str, str], AgencyKey]
     version: int = 0
+    officers: Mapping[tuple[str, str], Officer] = field(default_factory=dict)
     _by_agency: Mapping[str, tuple[AgencyKey, ...]] = field(default_factory=dict)
 
     def key_for(self, agency: str, kid: str, now: datetime) -> PublicKey:
@@ -120,11 +144,21 @@ class Directory:
             raise KeyRefusedError("the agency is suspended", code="key.not-valid")
         return key.require_valid(now)
 
+    def officer_for(self, agency: str, kid: str, now: datetime) -> Officer:
+        """The officer of this agency whose key it is. Raises KeyRefusedError; an agency's own key is no officer's."""
+        officer = self.officers.get((agency, kid))
+        if officer is None:
+            raise KeyRefusedError("the key is not one of an officer of the sending agency")
+        _require_valid(officer, now)
+        return officer
+
     def keys_of(self, agency: str) -> tuple[AgencyKey, ...]:
         return self._by_agency.get(agency, ())
 
 
-def directory(agencies: Iterable[Agency], keys: Iterable[AgencyKey], version: int = 0) -> Directory:
+def directory(
+    agencies: Iterable[Agency], keys: Iterable[AgencyKey], version: int = 0, officers: Iterable[Officer] = ()
+) -> Directory:
     by_agency: dict[str, list[AgencyKey]] = {}
     every: dict[tuple[str, str], AgencyKey] = {}
     for key in keys:
@@ -134,6 +168,7 @@ def directory(agencies: Iterable[Agency], keys: Iterable[AgencyKey], version: in
         MappingProxyType({agency.id: agency for agency in agencies}),
         MappingProxyType(every),
         version,
+        MappingProxyType({(officer.agency, officer.key.kid): officer for officer in officers}),
         MappingProxyType({agency: tuple(mine) for agency, mine in by_agency.items()}),
     )
 

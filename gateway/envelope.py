@@ -34,7 +34,8 @@ AGREEMENT_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 JTI: Final = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 MESSAGE_TYPE: Final = re.compile(r"[a-z0-9-]{1,64}(?:\.[a-z0-9-]{1,64}){0,3}/[1-9][0-9]{0,3}")
 TRANSFER_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+PURPOSE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_CODE: Final = PURPOSE
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./_+-]{0,127}")
 _TEXT: Final = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 
@@ -232,10 +233,19 @@ def issue(claims: Claims, body: Mapping[str, Any], disclosable: Iterable[str], s
 
     Raises MalformedError for a pattern that is not of the body, and for a body with names of RFC 9901 itself.
     """
-    patterns = [_below_body(pattern) for pattern in disclosable]
-    closed, disclosures = close_payload(body, patterns)
-    payload = claims.as_json() | ({"_sd_alg": "sha-256"} if disclosures else {}) | {"body": closed}
-    return serialise(sign_jws(payload, MESSAGE_TYP, signer), disclosures)
+    return issue_closed(claims, *close_body(body, disclosable), signer)
+
+
+def close_body(body: Mapping[str, Any], disclosable: Iterable[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The body with digests in place of the fields, and the encoded disclosures; new salts each time. Raises as `issue`."""
+    return close_payload(body, [_below_body(pattern) for pattern in disclosable])
+
+
+def issue_closed(claims: Claims, closed: Mapping[str, Any], disclosures: Iterable[str], signer: Signer) -> str:
+    """Signs what `close_body` gave, salts and digests as they are."""
+    kept = tuple(disclosures)
+    payload = claims.as_json() | ({"_sd_alg": "sha-256"} if kept else {}) | {"body": closed}
+    return serialise(sign_jws(payload, MESSAGE_TYP, signer), kept)
 
 
 def _below_body(pattern: str) -> str:
