@@ -37,6 +37,7 @@ __all__ = [
     "TransferExpired",
     "TransferRedelivered",
     "TransferRefused",
+    "TransferWithdrawn",
     "commitment",
     "decode",
     "encode",
@@ -101,9 +102,12 @@ def _check_members(entry: Mapping[str, Any]) -> None:
             raise LedgerInvalidError(f"the member {name!r} of an entry has the wrong form")
 
 
+_ABSENT_WHEN_EMPTY: Final = frozenset({"withheld", "flags", "approvals"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What every kind shares. A member that is None, or an empty tuple of withheld pointers, is left out."""
+    """What every kind shares. A member that is None, or a list that may be absent and is empty, is left out."""
 
     kind: ClassVar[str]
     time: datetime
@@ -116,7 +120,7 @@ class Entry:
         members: dict[str, Any] = {"v": 1, "kind": self.kind}
         for name in KINDS[self.kind].names:
             value = getattr(self, name)
-            if value is not None and (value or name != "withheld"):
+            if value is not None and (value or name not in _ABSENT_WHEN_EMPTY):
                 members[name] = value if isinstance(value, str | int) else _json(value)
         return members
 
@@ -140,7 +144,11 @@ def _json(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferAccepted(Entry):
-    """A message was permitted by a rule and is the recipient's from this entry on."""
+    """A message was permitted by a rule and is the recipient's from this entry on.
+
+    `in_reply_to` and `notice` name transfers that were looked up. `approvals` are the keys of the officers who approved
+    a release, `flags` what was wrong without being a reason to refuse.
+    """
 
     kind: ClassVar[str] = "transfer.accepted"
     transfer: str
@@ -158,6 +166,12 @@ class TransferAccepted(Entry):
     exp: int
     retain_until: date | None = None
     withheld: tuple[str, ...] = ()
+    in_reply_to: str | None = None
+    reply_as: str | None = None
+    acknowledge_by: datetime | None = None
+    flags: tuple[Reason, ...] = ()
+    approvals: tuple[str, ...] = ()
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +225,17 @@ class TransferDead(Entry):
 
     kind: ClassVar[str] = "transfer.dead"
     transfer: str
+    recipient: str | None = None
+    attempts: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferWithdrawn(Entry):
+    """Its sender ended it before it was delivered; `ended_by` is the accepted transfer that did."""
+
+    kind: ClassVar[str] = "transfer.withdrawn"
+    transfer: str
+    ended_by: str
     recipient: str | None = None
     attempts: int | None = None
 
@@ -356,7 +381,8 @@ _ANY: Final = _Kind(("time",), frozenset(_COMMON), {name: FORMS[name] for name i
 KINDS: Final[Mapping[str, _Kind]] = MappingProxyType({
     entry.kind: _kind(entry)
     for entry in (
-        TransferAccepted, TransferRefused, TransferAcknowledged, TransferExpired, TransferDead, TransferRedelivered,
+        TransferAccepted, TransferRefused, TransferAcknowledged, TransferExpired, TransferDead, TransferWithdrawn,
+        TransferRedelivered,
         KeyAdded, KeyRevoked, KeyRetired, AgencyAdded, AgencyChanged, AgreementActivated, SchemaPublished,
         AuditRead, OperatorAct, GatewayInitialised,
     )

@@ -18,7 +18,9 @@ FILTERS_LIMIT: Final = 32
 POINTERS_LIMIT: Final = 256
 POINTER_LIMIT: Final = 512
 CLAUSE_LIMIT: Final = 200
+APPROVALS_LIMIT: Final = 16
 ACKNOWLEDGED: Final = frozenset({"delivered", "processed", "rejected"})
+REPLIES: Final = frozenset({"answers", "ends", "amends", "refers"})
 
 Form = Callable[[Any], bool]
 
@@ -124,6 +126,15 @@ def _is_names(value: object) -> bool:
     return isinstance(value, list) and len(value) == len(set(map(str, value))) and all(map(_is_name, value))
 
 
+def _is_thumbprints(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= APPROVALS_LIMIT
+        and all(map(_is_thumbprint, value))
+        and len(set(value)) == len(value)
+    )
+
+
 def _is_filters(value: object) -> bool:
     """Names of filters and, where it is a code, what was asked for; `null` where it may not be told."""
     return (
@@ -138,27 +149,34 @@ _REASON: Final[Mapping[str, Form]] = {"code": _is_name, "clause": _is_clause, "p
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(
     {
         "about": _is_code,
+        "acknowledge_by": _is_time,
         "agency": _is_name,
         "agreement": _is_name,
         "agreement_version": _is_version,
+        "approvals": _is_thumbprints,
         "attempts": _is_count,
         "auditor": _is_code,
         "classification": _is_name,
         "clause": _is_clause,
         "commitment": _is_sha256,
         "digest": _is_sha256,
+        "ended_by": _is_transfer,
         "event": lambda value: isinstance(value, str) and value in ACKNOWLEDGED,
         "exp": _is_count,
         "filters": _is_filters,
+        "flags": _is_reasons,
         "gateway": _is_name,
+        "in_reply_to": _is_transfer,
         "key": _is_thumbprint,
         "kind": _is_name,
         "not_after": _is_time,
         "not_before": _is_time,
+        "notice": _is_transfer,
         "purpose": _is_name,
         "reasons": _is_reasons,
         "receipt_digest": _is_sha256,
         "recipient": _is_name,
+        "reply_as": lambda value: isinstance(value, str) and value in REPLIES,
         "results": _is_count,
         "retain_until": _is_date,
         "role": _is_name,

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
@@ -38,6 +39,16 @@ ACCEPTED = entry.TransferAccepted(
     retain_until=date(2031, 11, 20),
     withheld=("/body/reporter/name", "/body/a~1b"),
 )
+REPLY = replace(
+    ACCEPTED,
+    withheld=(),
+    in_reply_to=TRANSFER,
+    reply_as="answers",
+    acknowledge_by=NOW,
+    flags=(Reason("rule.repeated-subject", "Pasal 7", "/body/subject", "not for the ledger"),),
+    approvals=(KEY,),
+    notice=TRANSFER,
+)
 REFUSED = entry.TransferRefused(
     time=NOW,
     transfer=TRANSFER,
@@ -48,12 +59,14 @@ REFUSED = entry.TransferRefused(
 )
 ONE_OF_EACH: list[entry.Entry] = [
     ACCEPTED,
+    REPLY,
     REFUSED,
     entry.TransferAcknowledged(
         time=NOW, transfer=TRANSFER, event="delivered", recipient="polda-banten", key=KEY, receipt_digest=DIGEST
     ),
     entry.TransferExpired(time=NOW, transfer=TRANSFER),
     entry.TransferDead(time=NOW, transfer=TRANSFER, recipient="polda-banten", attempts=14),
+    entry.TransferWithdrawn(time=NOW, transfer=TRANSFER, ended_by=TRANSFER, recipient="polda-banten", attempts=0),
     entry.TransferRedelivered(time=NOW, transfer=TRANSFER, who="op-3", why="INC-2041"),
     entry.KeyAdded(time=NOW, agency="polda-banten", key=KEY, use="sig", not_before=NOW, not_after=NOW),
     entry.KeyRevoked(time=NOW, agency="polda-banten", key=KEY, use="sig", not_after=NOW, why="compromised"),
@@ -136,6 +149,9 @@ def test_the_members_of_a_kind_are_closed(one: entry.Entry) -> None:
         ("key", KEY + "="), ("commitment", DIGEST.upper()), ("commitment", DIGEST[:-1]), ("exp", -1), ("exp", "soon"),
         ("retain_until", "2031-13-01"), ("retain_until", "20311120"), ("withheld", "/body"), ("withheld", ["body"]),
         ("withheld", ["/a~2"]), ("withheld", ["/a b"]), ("withheld", ["/" + "a" * 512]), ("withheld", ["/a"] * 257),
+        ("in_reply_to", "short"), ("reply_as", "replies"), ("acknowledge_by", "2026-11-20"), ("flags", []),
+        ("flags", [{"code": "rule.quota", "detail": "x"}]), ("approvals", []), ("approvals", [KEY, KEY]),
+        ("approvals", ["officer-7"]), ("notice", 1),
         ("kind", "Transfer Accepted"), ("kind", None), ("kind", ["transfer.accepted"]),
     ],
 )  # fmt: skip
