@@ -29,12 +29,15 @@ __all__ = [
     "KeyAdded",
     "KeyRetired",
     "KeyRevoked",
+    "OfficerAdded",
+    "OfficerRevoked",
     "OperatorAct",
     "SchemaPublished",
     "TransferAccepted",
     "TransferAcknowledged",
     "TransferDead",
     "TransferExpired",
+    "TransferOverdue",
     "TransferRedelivered",
     "TransferRefused",
     "TransferWithdrawn",
@@ -241,6 +244,16 @@ class TransferWithdrawn(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransferOverdue(Entry):
+    """`due_at` passed, and the recipient had neither answered the message nor said that it handled or rejected it."""
+
+    kind: ClassVar[str] = "transfer.overdue"
+    transfer: str
+    recipient: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRedelivered(Entry):
     """An operator put a transfer back into delivery."""
 
@@ -285,6 +298,28 @@ class KeyRetired(Entry):
     use: str
     not_before: datetime | None = None
     not_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficerAdded(Entry):
+    """An officer of `agency` may approve with this key. The entry names no person: an officer's number tells a birth date."""
+
+    kind: ClassVar[str] = "officer.added"
+    agency: str
+    key: str
+    role: str
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficerRevoked(Entry):
+    """An officer's key approves nothing more."""
+
+    kind: ClassVar[str] = "officer.revoked"
+    agency: str
+    key: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,8 +417,8 @@ KINDS: Final[Mapping[str, _Kind]] = MappingProxyType({
     entry.kind: _kind(entry)
     for entry in (
         TransferAccepted, TransferRefused, TransferAcknowledged, TransferExpired, TransferDead, TransferWithdrawn,
-        TransferRedelivered,
-        KeyAdded, KeyRevoked, KeyRetired, AgencyAdded, AgencyChanged, AgreementActivated, SchemaPublished,
+        TransferOverdue, TransferRedelivered,
+        KeyAdded, KeyRevoked, KeyRetired, OfficerAdded, OfficerRevoked, AgencyAdded, AgencyChanged, AgreementActivated, SchemaPublished,
         AuditRead, OperatorAct, GatewayInitialised,
     )
 })  # fmt: skip

@@ -160,6 +160,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "clause": _is_clause,
         "commitment": _is_sha256,
         "digest": _is_sha256,
+        "due_at": _is_time,
         "ended_by": _is_transfer,
         "event": lambda value: isinstance(value, str) and value in ACKNOWLEDGED,
         "exp": _is_count,

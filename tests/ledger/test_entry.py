@@ -67,10 +67,13 @@ ONE_OF_EACH: list[entry.Entry] = [
     entry.TransferExpired(time=NOW, transfer=TRANSFER),
     entry.TransferDead(time=NOW, transfer=TRANSFER, recipient="polda-banten", attempts=14),
     entry.TransferWithdrawn(time=NOW, transfer=TRANSFER, ended_by=TRANSFER, recipient="polda-banten", attempts=0),
+    entry.TransferOverdue(time=NOW, transfer=TRANSFER, recipient="polda-banten", due_at=NOW),
     entry.TransferRedelivered(time=NOW, transfer=TRANSFER, who="op-3", why="INC-2041"),
     entry.KeyAdded(time=NOW, agency="polda-banten", key=KEY, use="sig", not_before=NOW, not_after=NOW),
     entry.KeyRevoked(time=NOW, agency="polda-banten", key=KEY, use="sig", not_after=NOW, why="compromised"),
     entry.KeyRetired(time=NOW, agency="polda-banten", key=KEY, use="sig", not_after=NOW),
+    entry.OfficerAdded(time=NOW, agency="polda-banten", key=KEY, role="PPA_OFFICER", not_before=NOW, not_after=NOW),
+    entry.OfficerRevoked(time=NOW, agency="polda-banten", key=KEY, why="INC-2041"),
     entry.AgencyAdded(time=NOW, agency="polda-banten", status="active", digest=DIGEST),
     entry.AgencyChanged(time=NOW, agency="polda-banten", status="paused"),
     entry.AgreementActivated(
