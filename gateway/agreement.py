@@ -1,10 +1,10 @@
 """An agreement: read from its YAML document or its canonical JSON, identified by a digest, signed by every party.
 
 Decides whether a document is an agreement at all and what its identity is: the RFC 8785 form of what the document
-says, so that comments, order and layout are free and nothing else is. Leaves the keys to `terms.py`, what a rule means
-for a message to `decide.py`, and activation to the operator's command. There are no negative rules and no order among
-rules: at most one rule exists for one type, sender, recipient and purpose at a time, so taking a rule away or adding a
-condition can only narrow what passes.
+says, so that comments, order and layout are free and nothing else is. Leaves the keys to `terms.py`, what terms say
+against each other to `contradictions.py`, what a rule means for a message to `decide.py`, and activation to the
+operator's command. There are no negative rules and no order among rules: at most one rule exists for one type, sender,
+recipient and purpose at a time, so taking a rule away or adding a condition can only narrow what passes.
 """
 
 import hashlib
@@ -31,16 +31,16 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
+from gateway.contradictions import contradictions
 from gateway.disclosure import escape
 from gateway.errors import AgreementInvalidError, GatewayError, Reason
 from gateway.jose import PublicKey, parse_jws, strict_json, verify_jws
-from gateway.terms import Answers, Clause, Document, Jurisdiction, Party, RefersTo, Rule, Text
+from gateway.terms import Clause, Document, Jurisdiction, Party, Rule, Text
 
 AGREEMENT_TYP: Final = "agreement+jwt"
 DOCUMENT_LIMIT: Final = 1_048_576
 DEPTH_LIMIT: Final = 32
 _CODE: Final = "agreement.invalid"
-_RESERVED: Final = frozenset({"sender", "recipient"})
 
 Route = tuple[str, str, str]
 
@@ -116,7 +116,7 @@ def _agreement(value: object, lines: Mapping[str, int]) -> Agreement:
         raise AgreementInvalidError(f"the document has no canonical form: {error}") from error
     except ValidationError as error:
         raise _invalid(_model_faults(error, value, lines)) from error
-    if faults := [_fault(pointer, what, lines) for pointer, what in _faults(document)]:
+    if faults := [_fault(pointer, what, lines) for pointer, what in contradictions(document)]:
         raise _invalid(faults)
     by_route: dict[Route, tuple[Rule, ...]] = {}
     for rule in document.rules:
@@ -268,72 +268,6 @@ def _model_faults(error: ValidationError, value: object, lines: Mapping[str, int
                 continue
             pointer += f"/{escape(str(step))}"
         yield _fault(pointer, found["msg"].removeprefix("Value error, "), lines)
-
-
-def _faults(document: Document) -> Iterator[tuple[str, str]]:
-    """What no single term can see, as pointer and expectation."""
-    if document.valid_until.date < document.valid_from.date:
-        yield "/valid_until/date", "the last day is before the first"
-    for unit in sorted(_RESERVED & {*document.parties, *document.jurisdictions}):
-        yield f"/jurisdictions/{unit}", "sender and recipient are words of the rules, not names"
-    seen: set[str] = set()
-    for index, rule in enumerate(document.rules):
-        if rule.id in seen:
-            yield f"/rules/{index}/id", f"rule {rule.id} stands twice"
-        seen.add(rule.id)
-        for place, what in _rule_faults(rule, document):
-            yield f"/rules/{index}{place}", f"rule {rule.id}: {what}"
-    yield from _overlaps(document)
-
-
-def _rule_faults(rule: Rule, document: Document) -> Iterator[tuple[str, str]]:
-    if rule.clause not in document.clauses:
-        yield "/clause", "no such clause in clauses"
-    for place, agencies in (("/senders", rule.senders), ("/recipients", rule.recipients)):
-        for number, agency in enumerate(agencies):
-            if agency not in document.parties:
-                yield f"{place}/{number}", "not a party of this agreement"
-    if not any(True for _ in rule.routes()):
-        yield "/recipients", "nobody is left to send to"
-    first, last = rule.valid_from or date.min, rule.valid_until or date.max
-    if max(first, document.valid_from.date) > min(last, document.valid_until.date):
-        yield "/valid_until", "the rule is never in force while the agreement is"
-    yield from _twice("where", (condition.name for condition in rule.where), set())
-    names = {condition.name for condition in rule.where}
-    yield from _twice("relations", (relation.name for relation in rule.relations), names)
-    yield from _twice("withhold", (withholding.field.text for withholding in rule.withhold), set())
-    for number, within in enumerate(rule.jurisdiction):
-        units = {"sender": rule.senders, "recipient": rule.recipients}.get(within.of, (within.of,))
-        if missing := sorted(set(units) - document.jurisdictions.keys()):
-            yield f"/jurisdiction/{number}/of", f"no jurisdiction is stated for {missing[0]}"
-    if sum(isinstance(relation, Answers | RefersTo) for relation in rule.relations) > 1:
-        yield "/relations", "a message replies to one transfer: answers or refers_to stands once"
-
-
-def _twice(place: str, names: Iterable[str], seen: set[str]) -> Iterator[tuple[str, str]]:
-    for number, name in enumerate(names):
-        if name in seen:
-            yield f"/{place}/{number}", f"{name} stands twice"
-        seen.add(name)
-
-
-def _overlaps(document: Document) -> Iterator[tuple[str, str]]:
-    """Two rules for one exchange would make their order matter, and a second rule could undo the first one's conditions."""
-    earlier: dict[tuple[str, str, str, str], list[Rule]] = {}
-    for index, rule in enumerate(document.rules):
-        for sender, recipient in rule.routes():
-            for purpose in rule.purposes:
-                others = earlier.setdefault((rule.type, sender, recipient, purpose), [])
-                for other in others:
-                    if _meet(rule, other):
-                        what = f"{rule.type} from {sender} to {recipient} for {purpose} is already in rule {other.id}"
-                        yield f"/rules/{index}", f"rule {rule.id}: {what}"
-                others.append(rule)
-
-
-def _meet(one: Rule, other: Rule) -> bool:
-    first = max(one.valid_from or date.min, other.valid_from or date.min)
-    return first <= min(one.valid_until or date.max, other.valid_until or date.max)
 
 
 # Signatures: every party, this very digest.

@@ -15,7 +15,8 @@ from gateway.agreement import Agreement
 from gateway.conditions import CLAIMS, MISSING, Span, in_order, lasts_at_most
 from gateway.envelope import Claims, VerifiedMessage
 from gateway.errors import Reason
-from gateway.terms import Answers, Ordered, PeriodAtMost, RefersTo, Retention, Rule, Situation
+from gateway.terms import Answers, Ordered, PeriodAtMost, RefersTo, Retention, Rule
+from gateway.vocabulary import Situation
 
 REASONS_LIMIT: Final = 64
 EVALUATION_FAILED: Final = "evaluation failed"

@@ -5,121 +5,41 @@ Decides which keys a document has and what each may hold; docs/reference/agreeme
 expressions, and to `decide.py` what a rule means for a message.
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sized
-from datetime import date, timedelta, timezone
-from types import MappingProxyType
-from typing import Annotated, Final, Literal, TypeVar
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    StringConstraints,
-    model_validator,
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from gateway.conditions import ExpressionError
+from gateway.vocabulary import (
+    AgencyId,
+    AgreementId,
+    BodyPlace,
+    ClauseNumber,
+    Code,
+    Codes,
+    Day,
+    Handling,
+    MessageType,
+    MessageTypes,
+    Name,
+    Otherwise,
+    PayloadField,
+    Period,
+    Place,
+    Priority,
+    Prose,
+    Provenance,
+    RegionCode,
+    Schema,
+    Situation,
+    Zone,
+    distinct,
+    sealed,
+    several,
+    some,
 )
-
-from gateway.conditions import Duration, ExpressionError, Fragment, Pointer
-from gateway.envelope import AGENCY_ID, AGREEMENT_ID, MESSAGE_TYPE
-
-K = TypeVar("K")
-V = TypeVar("V")
-C = TypeVar("C", bound=Sized)
-
-_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_OFFSET: Final = re.compile(r"([+-])((?:0[0-9]|1[0-4])):([0-5][0-9])")
-_REGION: Final = re.compile(r"[0-9]{2}(?:\.[0-9]{2}(?:\.[0-9]{2}(?:\.[0-9]{4})?)?)?")
-_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-
-
-def _day(text: object) -> date:
-    if not isinstance(text, str) or not _DATE.fullmatch(text):
-        raise ExpressionError("a date as YYYY-MM-DD is expected")
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ExpressionError("there is no such day") from error
-
-
-def _zone(text: object) -> timezone:
-    match = _OFFSET.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ExpressionError('an offset from UTC such as "+07:00" is expected')
-    sign, hours, minutes = match.groups()
-    offset = timedelta(hours=int(hours), minutes=int(minutes))
-    return timezone(-offset if sign == "-" else offset)
-
-
-def _place(text: object) -> Pointer:
-    pointer = Pointer.parse(text)
-    if pointer.is_pattern:
-        raise ExpressionError("one place is expected: use items or contains to look into an array")
-    return pointer
-
-
-def _field(text: object) -> Pointer:
-    pointer = Pointer.parse(text)
-    if pointer.steps[0] != "body" or pointer.steps[1:2] in ((), ("*",)):
-        raise ExpressionError("a field of the payload such as /body/reporter is expected")
-    return pointer
-
-
-def _matching(pattern: re.Pattern[str], what: str) -> PlainValidator:
-    def check(text: object) -> str:
-        if not isinstance(text, str) or not pattern.fullmatch(text):
-            raise ExpressionError(f"{what} is expected")
-        return text
-
-    return PlainValidator(check)
-
-
-# pydantic's own min_length counts what is left after faulty elements are dropped, and so reports them twice.
-def _some(items: C) -> C:
-    if not items:
-        raise ExpressionError("at least one is expected")
-    return items
-
-
-def _several(items: C) -> C:
-    if len(items) < 2:  # noqa: PLR2004 - an agreement of one is none
-        raise ExpressionError("at least two are expected")
-    return items
-
-
-def _distinct(items: tuple[V, ...]) -> tuple[V, ...]:
-    if len(set(items)) != len(items):
-        raise ExpressionError("an element stands twice")
-    return items
-
-
-def _sealed(members: Mapping[K, V]) -> Mapping[K, V]:
-    return MappingProxyType(dict(members))
-
-
-Day = Annotated[date, PlainValidator(_day)]
-Zone = Annotated[timezone, PlainValidator(_zone)]
-Place = Annotated[Pointer, PlainValidator(_place)]
-PayloadField = Annotated[Pointer, PlainValidator(_field)]
-Schema = Annotated[Fragment, PlainValidator(Fragment.parse)]
-Period = Annotated[Duration, PlainValidator(Duration.parse)]
-AgreementId = Annotated[str, _matching(AGREEMENT_ID, "an agreement id such as pks-banten-2025")]
-AgencyId = Annotated[str, _matching(AGENCY_ID, "an agency id such as polda-banten")]
-MessageType = Annotated[str, _matching(MESSAGE_TYPE, "a message type with its version, such as overstay.notice/1,")]
-Name = Annotated[str, _matching(re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"), "a name in small letters and -")]
-Code = Annotated[str, _matching(_CODE, "a code in capitals")]
-ClauseNumber = Annotated[
-    str, _matching(re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .()/-]{0,98}[A-Za-z0-9.)])?"), "a clause number in quotes")
-]
-RegionCode = Annotated[str, _matching(_REGION, 'a region code in quotes, such as "36.04.08",')]
-Prose = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
-Provenance = Literal["public", "to-be-confirmed"]
-Handling = Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]
-Priority = Literal["urgent", "normal", "bulk"]
-
-# All of these hold at once; each pointer's value must be there.
-Situation = Annotated[Mapping[Place, Schema], AfterValidator(_some), AfterValidator(_sealed)]
 
 
 class Term(BaseModel):
@@ -164,7 +84,7 @@ class Liaison(Term):
 
 class Party(Term):
     name: Text
-    liaisons: Annotated[tuple[Liaison, ...], AfterValidator(_some)]
+    liaisons: Annotated[tuple[Liaison, ...], AfterValidator(some)]
 
 
 class Clause(Sourced):
@@ -180,11 +100,11 @@ class Limit(Sourced):
 class Regions(Sourced):
     """Kemendagri codes; each stands for everything below it."""
 
-    codes: Annotated[tuple[RegionCode, ...], AfterValidator(_some), AfterValidator(_distinct)]
+    codes: Annotated[tuple[RegionCode, ...], AfterValidator(some), AfterValidator(distinct)]
 
 
 class Checkpoints(Sourced):
-    codes: Annotated[tuple[Code, ...], AfterValidator(_some), AfterValidator(_distinct)]
+    codes: Codes
 
 
 class Jurisdiction(Term):
@@ -203,24 +123,57 @@ class Jurisdiction(Term):
         return any(".".join(parts[:length]) in self.regions.codes for length in range(1, len(parts) + 1))
 
 
-class Condition(Attributed):
-    """`must` holds for the value at `field`; a missing value fails it unless `optional`."""
+class Conditional(Attributed):
+    """What a message must show: only in the situation of `when`, if it has one; a failure refuses it or is a flag."""
 
     name: Name
+    when: Situation | None = None
+    otherwise: Otherwise = "refuse"
+
+
+class Condition(Conditional):
+    """`must` holds for the value at `field`; a missing value fails it unless `optional`."""
+
     field: Place
     must: Schema
     optional: bool = False
 
 
+class Confidential(Attributed):
+    """What a release needs beside its situation: officers' approvals, and a notice that the recipient acknowledged.
+
+    UU 21/2007 Art 24: who was told that an identity is secret, and what of it was released, must be shown afterwards.
+    `matching` pairs a place of this message with a place of the acknowledgement that holds the same value.
+    """
+
+    approvals: Annotated[int, Field(ge=2, le=4)]
+    roles: Codes
+    notice: MessageTypes
+    when: Situation | None = None
+    matching: Annotated[Mapping[Place, Place], AfterValidator(sealed)] = Field(
+        default_factory=dict, validate_default=True
+    )
+
+
 class Withholding(Sourced):
-    """What `field` names stays behind, unless one of the situations is given; none at all means always."""
+    """What `field` names stays behind, unless one of the situations is given; none at all means always.
+
+    With `confidential`, a situation alone releases nothing.
+    """
 
     field: PayloadField
     unless: tuple[Situation, ...] = ()
+    confidential: Confidential | None = None
+
+    @model_validator(mode="after")
+    def _has_a_release(self) -> "Withholding":
+        if self.confidential is not None and not self.unless:
+            raise ExpressionError("confidential says how a field is released: say in unless when it may be")
+        return self
 
 
 class Requirements(Attributed):
-    case: Annotated[tuple[Code, ...], AfterValidator(_some), AfterValidator(_distinct)]
+    case: Codes
 
 
 class Within(Attributed):
@@ -231,44 +184,112 @@ class Within(Attributed):
     optional: bool = False
 
 
-class Ordered(Attributed):
+class Ordered(Conditional):
     """`first` is not later than `last`."""
 
     kind: Literal["ordered"]
-    name: Name
     first: Place
     last: Place
     optional: bool = False
 
 
-class PeriodAtMost(Sourced):
-    """From `first` to `last` is no longer than `limit`, by the calendar."""
+class PeriodAtMost(Conditional):
+    """From `first` to `last` is no longer than `limit`, by the calendar. A figure, so its source is required."""
 
     kind: Literal["period_at_most"]
-    name: Name
     first: Place
     last: Place
     limit: Period
+    optional: bool = False
+    provenance: Provenance
+    citation: Prose
 
 
-class Answers(Attributed):
+class Answers(Conditional):
     """`in_reply_to` names a transfer that this sender received from this recipient, by default one still open."""
 
     kind: Literal["answers"]
-    name: Name
-    types: Annotated[tuple[MessageType, ...], AfterValidator(_some), AfterValidator(_distinct)]
+    types: MessageTypes
     open: bool = True
 
 
-class RefersTo(Attributed):
+class RefersTo(Conditional):
     """`in_reply_to` names an accepted transfer between the two, in either direction, that still stands."""
 
     kind: Literal["refers_to"]
-    name: Name
-    types: Annotated[tuple[MessageType, ...], AfterValidator(_some), AfterValidator(_distinct)]
+    types: MessageTypes
 
 
-Relation = Annotated[Ordered | PeriodAtMost | Answers | RefersTo, Field(discriminator="kind")]
+class Amends(Conditional):
+    """`in_reply_to` names a standing transfer that this sender sent to this recipient; `ends`: it stands no longer."""
+
+    kind: Literal["amends"]
+    types: MessageTypes | None = None
+    ends: bool = False
+
+
+class Earlier(Conditional):
+    """`must` holds for the value at `field` of the message replied to, as its sender sent it; a missing one fails."""
+
+    kind: Literal["earlier"]
+    field: Place
+    must: Schema
+
+
+class Same(Conditional):
+    """The value at `here` equals the one at `there` of the message replied to; `optional`: or one of them is missing."""
+
+    kind: Literal["same"]
+    here: Place
+    there: Place
+    optional: bool = False
+
+
+class Links(Conditional):
+    """Each text at `field` is the id of an accepted transfer between the two, other than the one replied to."""
+
+    kind: Literal["links"]
+    field: PayloadField
+    types: MessageTypes
+    optional: bool = True
+
+
+class AtMost(Conditional):
+    """At most `count` accepted messages of this type reply to the same transfer, this one included."""
+
+    kind: Literal["at_most"]
+    count: Annotated[int, Field(ge=1, le=1000)]
+
+
+Relation = Annotated[
+    Ordered | PeriodAtMost | Answers | RefersTo | Amends | Earlier | Same | Links | AtMost, Field(discriminator="kind")
+]
+
+
+class Quota(Sourced):
+    """How many messages of one sender are accepted under the rule in any hour and any 24 hours."""
+
+    per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    per_day: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "Quota":
+        if self.per_hour is None and self.per_day is None:
+            raise ExpressionError("a quota says per_hour, per_day or both")
+        return self
+
+
+class Repeats(Sourced):
+    """How often one sender may ask about one person without a case that names the person (fishing).
+
+    A case names a person where an accepted message of a type in `named_by` has both this case number and the person.
+    """
+
+    subject: PayloadField
+    at_most: Annotated[int, Field(ge=1, le=1000)]
+    within: Period
+    named_by: Annotated[tuple[MessageType, ...], AfterValidator(distinct)] = ()
+    otherwise: Otherwise = "refuse"
 
 
 class Retention(Sourced):
@@ -292,7 +313,7 @@ class Deadline(Term):
 class Acknowledgement(Sourced):
     """The shortest of the deadlines whose situation is given; exactly one has none and always applies."""
 
-    deadlines: Annotated[tuple[Deadline, ...], AfterValidator(_some)]
+    deadlines: Annotated[tuple[Deadline, ...], AfterValidator(some)]
 
     @model_validator(mode="after")
     def _has_a_default(self) -> "Acknowledgement":
@@ -308,9 +329,9 @@ class Rule(Sourced):
     title: Text
     clause: ClauseNumber
     type: MessageType
-    senders: Annotated[tuple[AgencyId, ...], AfterValidator(_some), AfterValidator(_distinct)]
-    recipients: Annotated[tuple[AgencyId, ...], AfterValidator(_some), AfterValidator(_distinct)]
-    purposes: Annotated[tuple[Code, ...], AfterValidator(_some), AfterValidator(_distinct)]
+    senders: Annotated[tuple[AgencyId, ...], AfterValidator(some), AfterValidator(distinct)]
+    recipients: Annotated[tuple[AgencyId, ...], AfterValidator(some), AfterValidator(distinct)]
+    purposes: Codes
     valid_from: Day | None = None
     valid_until: Day | None = None
     requires: Requirements | None = None
@@ -318,6 +339,9 @@ class Rule(Sourced):
     relations: tuple[Relation, ...] = ()
     jurisdiction: tuple[Within, ...] = ()
     withhold: tuple[Withholding, ...] = ()
+    quota: Quota | None = None
+    repeats: Repeats | None = None
+    stands_until: BodyPlace | None = None
     retention: Retention
     acknowledge_within: Acknowledgement | None = None
     handling: Handling
@@ -345,9 +369,9 @@ class Document(Term):
     valid_from: Limit
     valid_until: Limit
     onward_transfer: bool
-    parties: Annotated[Mapping[AgencyId, Party], AfterValidator(_several), AfterValidator(_sealed)]
-    clauses: Annotated[Mapping[ClauseNumber, Clause], AfterValidator(_some), AfterValidator(_sealed)]
-    jurisdictions: Annotated[Mapping[AgencyId, Jurisdiction], AfterValidator(_sealed)] = Field(
+    parties: Annotated[Mapping[AgencyId, Party], AfterValidator(several), AfterValidator(sealed)]
+    clauses: Annotated[Mapping[ClauseNumber, Clause], AfterValidator(some), AfterValidator(sealed)]
+    jurisdictions: Annotated[Mapping[AgencyId, Jurisdiction], AfterValidator(sealed)] = Field(
         default_factory=dict, validate_default=True
     )
-    rules: Annotated[tuple[Rule, ...], AfterValidator(_some)]
+    rules: Annotated[tuple[Rule, ...], AfterValidator(some)]
