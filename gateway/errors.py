@@ -57,6 +57,7 @@ CODES: Final = _table(
         "Ruas yang wajib dapat ditutup dikirim terbuka",
     ),
     Code("rule.out-of-jurisdiction", 403, True, "Outside the jurisdiction", "Di luar wilayah hukum"),
+    Code("rule.approval", 403, True, "An approval does not verify", "Persetujuan petugas tidak sah"),
     Code("rule.quota", 429, True, "The quota of the rule is used up", "Kuota aturan telah habis"),
     # Calls of agencies and auditors.
     Code("token.missing", 401, False, "A token is required", "Token diperlukan"),

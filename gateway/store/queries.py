@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from gateway.directory import Agency, AgencyKey, Directory, Endpoint, directory, parse_endpoint
+from gateway.directory import Agency, AgencyKey, Directory, Endpoint, Officer, directory, parse_endpoint
 from gateway.envelope import AGREEMENT_ID
 from gateway.errors import NotFoundError
 from gateway.jose import public_key_from_jwk
@@ -30,6 +30,7 @@ from gateway.store.tables import (
     LedgerEntry,
     LedgerHead,
     LedgerTile,
+    OfficerRow,
     OutboxRow,
     SubjectIndex,
     TransferCode,
@@ -58,7 +59,25 @@ def load_directory(session: Session, version: int) -> Directory:
         )
         for row in session.exec(select(AgencyKeyRow).order_by(col(AgencyKeyRow.not_before)))
     ]
-    return directory(agencies, keys, version)
+    officers = [
+        Officer(
+            row.agency,
+            row.person,
+            row.role,
+            row.unit,
+            public_key_from_jwk(json.loads(row.jwk)),
+            moment(row.not_before),
+            moment(row.not_after),
+            row.status,
+            moment(row.changed_at),
+        )
+        for row in officer_rows(session)
+    ]
+    return directory(agencies, keys, version, officers)
+
+
+def officer_rows(session: Session) -> Sequence[OfficerRow]:
+    return session.exec(select(OfficerRow).order_by(col(OfficerRow.agency), col(OfficerRow.not_before))).all()
 
 
 def _endpoint(row: AgencyRow) -> Endpoint | None:

@@ -17,8 +17,10 @@ WAITING: Final = "waiting"
 DELIVERED: Final = "delivered"
 EXPIRED: Final = "expired"
 DEAD: Final = "dead"
+WITHDRAWN: Final = "withdrawn"
 # Written out, not bound: a partial index is used only where the planner sees its constant.
 IS_WAITING: Final = text("outbox.state = 'waiting'")
+IS_UNMET: Final = text("deadline.met_at IS NULL")
 
 
 def micros(moment: datetime) -> int:
@@ -100,6 +102,9 @@ class AgencyRow(SQLModel, table=True):
     endpoint_networks: str = ""
     endpoint_ca_file: str | None = None
     paused_reason: str | None = None
+    liaison_url: str | None = Field(default=None, max_length=2048)
+    liaison_networks: str = ""
+    liaison_ca_file: str | None = None
 
 
 class AgencyKeyRow(SQLModel, table=True):
@@ -111,6 +116,25 @@ class AgencyKeyRow(SQLModel, table=True):
     not_after: int = Field(sa_column=_big())
     status: str = Field(max_length=16)
     changed_at: int = Field(sa_column=_big())
+
+
+class OfficerRow(SQLModel, table=True):
+    """A named officer's key. `person` is a keyed digest of agency and number; number and name are in `sealed_identity`."""
+
+    __tablename__ = "officer"
+    kid: str = Field(primary_key=True, max_length=64)
+    agency: str = Field(max_length=63)
+    person: str = Field(max_length=64)
+    role: str = Field(max_length=64)
+    unit: str = Field(max_length=120)
+    jwk: str
+    not_before: int = Field(sa_column=_big())
+    not_after: int = Field(sa_column=_big())
+    status: str = Field(max_length=16)
+    changed_at: int = Field(sa_column=_big())
+    storage_key: str = Field(max_length=16)
+    wrapped_key: bytes = Field(sa_column=_bytes())
+    sealed_identity: bytes = Field(sa_column=_bytes())
 
 
 class GatewayKeyRow(SQLModel, table=True):
@@ -139,18 +163,25 @@ class AgreementRow(SQLModel, table=True):
 
 
 class TransferRow(SQLModel, table=True):
-    """One judged message. `id` is a UUIDv7 of `received_at`: pages and date ranges follow the primary key."""
+    """One judged message. `id` is a UUIDv7 of `received_at`: pages and date ranges follow the primary key.
+
+    `identity` is a keyed digest of what was signed: the same message is never recorded twice (ADR 0008). `reply_as` is
+    what the message is to the one it replies to (`answers`, `ends`, `amends`, `refers`), `flags` what was wrong with an
+    accepted message, `stands_until` when others can no longer refer to it.
+    """
 
     __tablename__ = "transfer"
     __table_args__ = (
-        Index("transfer_by_message", "sender", "jti"),
+        Index("transfer_by_identity", "sender", "identity", unique=True),
         Index("transfer_by_sender", "sender", "id"),
         Index("transfer_by_recipient", "recipient", "id"),
         Index("transfer_by_type", "type", "id"),
         Index("transfer_by_decision", "decision", "id"),
         Index("transfer_by_clause", "clause", "id"),
-        Index("transfer_by_reply", "in_reply_to"),
+        Index("transfer_by_reply", "in_reply_to", "decision", "reply_as"),
         Index("transfer_by_entry", "ledger", "position", unique=True),
+        # For quotas: the refusals under a rule, which a sender may pile up, are not in the way.
+        Index("transfer_by_rule", "agreement", "rule", "sender", "decision", "id"),
     )
     id: str = Field(primary_key=True, max_length=36)
     ledger: str = Field(max_length=63)
@@ -158,6 +189,7 @@ class TransferRow(SQLModel, table=True):
     sender: str = Field(max_length=63)
     recipient: str = Field(max_length=63)
     jti: str = Field(max_length=128)
+    identity: str = Field(max_length=64)
     type: str = Field(max_length=280)
     purpose: str = Field(max_length=64)
     classification: str = Field(max_length=2)
@@ -168,8 +200,11 @@ class TransferRow(SQLModel, table=True):
     decision: str = Field(max_length=8)
     reasons: str = "[]"
     withheld: str = "[]"
+    flags: str = "[]"
     kid: str = Field(max_length=64)
     in_reply_to: str | None = Field(default=None, max_length=36)
+    reply_as: str | None = Field(default=None, max_length=8)
+    stands_until: int | None = Field(default=None, sa_column=_big(nullable=True))
     received_at: int = Field(sa_column=_big())
     expires_at: int = Field(sa_column=_big())
     acknowledge_by: int | None = Field(default=None, sa_column=_big(nullable=True))
@@ -191,7 +226,7 @@ class UsedMessageId(SQLModel, table=True):
 
 
 class TransferCode(SQLModel, table=True):
-    """The codes of a refusal, for auditors who ask for one."""
+    """The codes of a refusal, and of the flags of an accepted message, for auditors who ask for one."""
 
     __tablename__ = "transfer_code"
     code: str = Field(primary_key=True, max_length=64)
@@ -249,6 +284,75 @@ class AcknowledgementRow(SQLModel, table=True):
     recorded_at: int = Field(sa_column=_big())
 
 
+class DeadlineRow(SQLModel, table=True):
+    """By when an accepted transfer must be acknowledged, what met that, and when it was escalated.
+
+    `met_by` is `processed` or `rejected` (a receipt), `answer` (a message), or `withdrawn` (its sender ended it).
+    """
+
+    __tablename__ = "deadline"
+    __table_args__ = (
+        Index(
+            "deadline_open",
+            "due_at",
+            sqlite_where=text("met_at IS NULL"),
+            postgresql_where=text("met_at IS NULL"),
+        ),
+    )
+    transfer: str = Field(primary_key=True, max_length=36)
+    ledger: str = Field(max_length=63)
+    sender: str = Field(max_length=63)
+    recipient: str = Field(max_length=63)
+    type: str = Field(max_length=280)
+    due_at: int = Field(sa_column=_big())
+    met_at: int | None = Field(default=None, sa_column=_big(nullable=True))
+    met_by: str | None = Field(default=None, max_length=16)
+    escalated_at: int | None = Field(default=None, sa_column=_big(nullable=True))
+
+
+class EarlyWarningRow(SQLModel, table=True):
+    """What is counted of an accepted early warning: codes that its recipient was given, and what came of it.
+
+    `triage` and `assigned_unit` are the latest outcome, `triaged_at` is the first and `outcome_at` the latest answer.
+    """
+
+    __tablename__ = "early_warning"
+    __table_args__ = (Index("early_warning_by_time", "received_at"),)
+    transfer: str = Field(primary_key=True, max_length=36)
+    sender: str = Field(max_length=63)
+    recipient: str = Field(max_length=63)
+    region_code: str | None = Field(default=None, max_length=16)
+    severity: int | None = None
+    suspected_offence: str | None = Field(default=None, max_length=64)
+    received_at: int = Field(sa_column=_big())
+    triage: str | None = Field(default=None, max_length=64)
+    assigned_unit: str | None = Field(default=None, max_length=120)
+    triaged_at: int | None = Field(default=None, sa_column=_big(nullable=True))
+    outcome_at: int | None = Field(default=None, sa_column=_big(nullable=True))
+    duplicate_of: str | None = Field(default=None, max_length=36)
+
+
+class LiaisonNoticeRow(SQLModel, table=True):
+    """A notice to an agency's liaison endpoint. While it is handed out, `due_at` is the end of its lease."""
+
+    __tablename__ = "liaison_notice"
+    __table_args__ = (
+        Index(
+            "liaison_notice_waiting",
+            "due_at",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+    )
+    transfer: str = Field(primary_key=True, max_length=36)
+    agency: str = Field(primary_key=True, max_length=63)
+    event: str = Field(primary_key=True, max_length=16)
+    state: str = Field(max_length=16)
+    due_at: int = Field(sa_column=_big())
+    attempts: int
+    last_error: str | None = Field(default=None, max_length=64)
+
+
 class UsedToken(SQLModel, table=True):
     """Request tokens that were used; a row may go when its token has expired."""
 
@@ -278,6 +382,7 @@ TABLES: Final = (
     ConfigVersion,
     AgencyRow,
     AgencyKeyRow,
+    OfficerRow,
     GatewayKeyRow,
     AgreementRow,
     TransferRow,
@@ -286,6 +391,9 @@ TABLES: Final = (
     SubjectIndex,
     OutboxRow,
     AcknowledgementRow,
+    DeadlineRow,
+    EarlyWarningRow,
+    LiaisonNoticeRow,
     UsedToken,
     AuditorRow,
 )

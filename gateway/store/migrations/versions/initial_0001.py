@@ -39,6 +39,9 @@ def _tables() -> None:
         sa.Column("endpoint_networks", sa.String(), nullable=False),
         sa.Column("endpoint_ca_file", sa.String(), nullable=True),
         sa.Column("paused_reason", sa.String(), nullable=True),
+        sa.Column("liaison_url", sa.String(length=2048), nullable=True),
+        sa.Column("liaison_networks", sa.String(), nullable=False),
+        sa.Column("liaison_ca_file", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -80,6 +83,44 @@ def _tables() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_table(
+        "deadline",
+        sa.Column("transfer", sa.String(length=36), nullable=False),
+        sa.Column("ledger", sa.String(length=63), nullable=False),
+        sa.Column("sender", sa.String(length=63), nullable=False),
+        sa.Column("recipient", sa.String(length=63), nullable=False),
+        sa.Column("type", sa.String(length=280), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("met_at", sa.BigInteger(), nullable=True),
+        sa.Column("met_by", sa.String(length=16), nullable=True),
+        sa.Column("escalated_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("transfer"),
+    )
+    op.create_index(
+        "deadline_open",
+        "deadline",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("met_at IS NULL"),
+        postgresql_where=sa.text("met_at IS NULL"),
+    )
+    op.create_table(
+        "early_warning",
+        sa.Column("transfer", sa.String(length=36), nullable=False),
+        sa.Column("sender", sa.String(length=63), nullable=False),
+        sa.Column("recipient", sa.String(length=63), nullable=False),
+        sa.Column("region_code", sa.String(length=16), nullable=True),
+        sa.Column("severity", sa.Integer(), nullable=True),
+        sa.Column("suspected_offence", sa.String(length=64), nullable=True),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("triage", sa.String(length=64), nullable=True),
+        sa.Column("assigned_unit", sa.String(length=120), nullable=True),
+        sa.Column("triaged_at", sa.BigInteger(), nullable=True),
+        sa.Column("outcome_at", sa.BigInteger(), nullable=True),
+        sa.Column("duplicate_of", sa.String(length=36), nullable=True),
+        sa.PrimaryKeyConstraint("transfer"),
+    )
+    op.create_index("early_warning_by_time", "early_warning", ["received_at"], unique=False)
     op.create_table(
         "gateway_key",
         sa.Column("kid", sa.String(length=64), nullable=False),
@@ -127,6 +168,42 @@ def _tables() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "liaison_notice",
+        sa.Column("transfer", sa.String(length=36), nullable=False),
+        sa.Column("agency", sa.String(length=63), nullable=False),
+        sa.Column("event", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("last_error", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("transfer", "agency", "event"),
+    )
+    op.create_index(
+        "liaison_notice_waiting",
+        "liaison_notice",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.create_table(
+        "officer",
+        sa.Column("kid", sa.String(length=64), nullable=False),
+        sa.Column("agency", sa.String(length=63), nullable=False),
+        sa.Column("person", sa.String(length=64), nullable=False),
+        sa.Column("role", sa.String(length=64), nullable=False),
+        sa.Column("unit", sa.String(length=120), nullable=False),
+        sa.Column("jwk", sa.String(), nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("storage_key", sa.String(length=16), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed_identity", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("kid"),
+    )
+    op.create_table(
         "outbox",
         sa.Column("transfer", sa.String(length=36), nullable=False),
         sa.Column("recipient", sa.String(length=63), nullable=False),
@@ -169,6 +246,7 @@ def _tables() -> None:
         sa.Column("sender", sa.String(length=63), nullable=False),
         sa.Column("recipient", sa.String(length=63), nullable=False),
         sa.Column("jti", sa.String(length=128), nullable=False),
+        sa.Column("identity", sa.String(length=64), nullable=False),
         sa.Column("type", sa.String(length=280), nullable=False),
         sa.Column("purpose", sa.String(length=64), nullable=False),
         sa.Column("classification", sa.String(length=2), nullable=False),
@@ -179,8 +257,11 @@ def _tables() -> None:
         sa.Column("decision", sa.String(length=8), nullable=False),
         sa.Column("reasons", sa.String(), nullable=False),
         sa.Column("withheld", sa.String(), nullable=False),
+        sa.Column("flags", sa.String(), nullable=False),
         sa.Column("kid", sa.String(length=64), nullable=False),
         sa.Column("in_reply_to", sa.String(length=36), nullable=True),
+        sa.Column("reply_as", sa.String(length=8), nullable=True),
+        sa.Column("stands_until", sa.BigInteger(), nullable=True),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("acknowledge_by", sa.BigInteger(), nullable=True),
@@ -195,9 +276,10 @@ def _tables() -> None:
     op.create_index("transfer_by_clause", "transfer", ["clause", "id"], unique=False)
     op.create_index("transfer_by_decision", "transfer", ["decision", "id"], unique=False)
     op.create_index("transfer_by_entry", "transfer", ["ledger", "position"], unique=True)
-    op.create_index("transfer_by_message", "transfer", ["sender", "jti"], unique=False)
+    op.create_index("transfer_by_identity", "transfer", ["sender", "identity"], unique=True)
     op.create_index("transfer_by_recipient", "transfer", ["recipient", "id"], unique=False)
-    op.create_index("transfer_by_reply", "transfer", ["in_reply_to"], unique=False)
+    op.create_index("transfer_by_reply", "transfer", ["in_reply_to", "decision", "reply_as"], unique=False)
+    op.create_index("transfer_by_rule", "transfer", ["agreement", "rule", "sender", "decision", "id"], unique=False)
     op.create_index("transfer_by_sender", "transfer", ["sender", "id"], unique=False)
     op.create_index("transfer_by_type", "transfer", ["type", "id"], unique=False)
     op.create_table(
