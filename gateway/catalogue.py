@@ -4,7 +4,7 @@ Decides whether a body conforms to its type, and answers with every violation at
 release schema, in which every sensitive field is optional; knows the code lists. Leaves to `agreement` who may send what
 and what is withheld. Only `read` and `load` touch files; nothing is ever fetched.
 
-How a schema judges and what becomes of it at release is in `schema`.
+How a schema judges and what becomes of it at release is in `schema`; what dates must fit is in `validity`.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import rfc8785
 
+from gateway import validity
 from gateway.errors import Reason, SchemaInvalidError
 from gateway.schema import Judge, released, self_contained, sensitive_pointers
 
@@ -77,7 +78,7 @@ class MessageType:
 class Catalogue:
     """All message types and code lists of one folder; build it with `load`."""
 
-    __slots__ = ("_code_lists", "_codes", "_full", "_released", "_types")
+    __slots__ = ("_code_lists", "_codes", "_dated", "_full", "_released", "_types")
 
     def __init__(self, documents: Mapping[str, Any]) -> None:
         """From documents by path inside the schemas folder; raises SchemaInvalidError. Pins are `load`'s business."""
@@ -94,6 +95,8 @@ class Catalogue:
             if path.startswith("codes/")
         }
         self._codes = {name: frozenset(entry.entries) for name, entry in self._code_lists.items()}
+        days = {name: _days(entry) for name, entry in self._code_lists.items()}
+        self._dated = {entry.type: validity.checks(entry.schema, days) for entry in types}
 
     def get(self, type_: str) -> MessageType | None:
         """The message type of a `type` claim such as `early-warning.report/1`."""
@@ -116,8 +119,11 @@ class Catalogue:
         return tuple(self._code_lists[name] for name in sorted(self._code_lists))
 
     def violations(self, type_: str, body: Any) -> tuple[Reason, ...]:
-        """Everything wrong with a body as sent, at most 64 reasons by pointer; empty if it conforms."""
-        return _judged(self._full.get(type_), body)
+        """Everything wrong with a body as sent, at most 64 reasons by pointer; empty if it conforms.
+
+        Dates are compared once the body has the form of its schema: before that there may be none.
+        """
+        return _judged(self._full.get(type_), body) or validity.violations(self._dated[type_], body)
 
     def release_violations(self, type_: str, body: Any) -> tuple[Reason, ...]:
         """The same for a body as released: sensitive fields may be missing."""
@@ -202,6 +208,10 @@ def _code_list(path: str, document: Mapping[str, Any]) -> CodeList:
         raise SchemaInvalidError(f"{path}: a code appears twice")
     name = path.removeprefix("codes/").removesuffix(".json")
     return CodeList(name, document["title"], document["x-title-id"], document["source"], MappingProxyType(entries))
+
+
+def _days(code_list: CodeList) -> dict[str, validity.Days]:
+    return {code: validity.limits(entry.more) for code, entry in code_list.entries.items()}
 
 
 def _judged(judge: Judge | None, body: Any) -> tuple[Reason, ...]:

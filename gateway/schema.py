@@ -32,7 +32,8 @@ _ASSERTIONS: Final = frozenset({
 })  # fmt: skip
 _ANNOTATIONS: Final = frozenset({
     "$schema", "$id", "$ref", "$comment", "title", "description", "x-title-id", "x-description-id",
-    "x-sensitive", "x-unit", "x-code-list", "x-level", "x-labels",
+    "x-sensitive", "x-protects", "x-unit", "x-code-list", "x-level", "x-labels",
+    "x-valid-on", "x-minor-on",
 })  # fmt: skip
 _KNOWN: Final = _SCHEMA | _SCHEMAS | _NAMED_SCHEMAS | _ASSERTIONS | _ANNOTATIONS
 # What may make one member's presence depend on another's.

@@ -1,0 +1,190 @@
+"""What a body must show about dates that no JSON Schema can say: provisions in force, and who was a minor when.
+
+Decides whether an offence code was in force at the time of the offence (`x-valid-on`), and whether a date of birth fits
+what the message says about minority (`x-minor-on`). Pure: it looks at the body and at the days that a code list gives.
+Leaves the form of dates to `formats` and everything else about a body to `schema`, which is asked first.
+
+Both keywords stand at the root of a type. Paths are names joined by `/`, from the root of the body.
+
+`"x-valid-on": {"codes": "offence_codes", "from": "offence_period/from", "to": "offence_period/to"}`
+    A code passes if it was in force on some day of the period. `to` may be left out, of the keyword or of the body: then
+    the period is the date at `from`. A partial date is every day that it can be. Without a date nothing is checked.
+
+`"x-minor-on": {"born": "identity/person/birth_date", "on": "assessed_on", "flag": "is_minor"}`
+    `flag` must be true if the person may be under 18 on that day: in doubt a child. Without `flag`, whoever may be a
+    minor must not stand there at all. `born` may go through arrays with `*`. Without a date nothing is checked.
+"""
+
+from calendar import monthrange
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from gateway.errors import Reason, SchemaInvalidError
+
+VALID_ON: Final = "x-valid-on"
+MINOR_ON: Final = "x-minor-on"
+_MAJORITY: Final = 18  # years: UU 35/2014 Art 1, UU 11/2012 Art 1
+_DATES: Final = frozenset({"date", "partial-date"})
+_LAST_MONTH: Final = 12
+
+Path = tuple[str, ...]
+Days = tuple[date, date]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The codes at `codes` and the period of the offence; `days`: first and last day of each code that is limited."""
+
+    codes: Path
+    first: Path
+    last: Path | None
+    days: Mapping[str, Days]
+
+
+@dataclass(frozen=True, slots=True)
+class Minority:
+    """Dates of birth at `born`, the day that counts, and the member that must say so."""
+
+    born: Path
+    on: Path
+    flag: Path | None
+
+
+Check = InForce | Minority
+
+
+def checks(schema: Mapping[str, Any], days: Mapping[str, Mapping[str, Days]]) -> tuple[Check, ...]:
+    """What a self-contained schema asks for; `days` by code list. SchemaInvalidError if a path leads nowhere."""
+    found: list[Check] = []
+    if VALID_ON in schema:
+        names = _members(schema[VALID_ON], {"codes", "from"}, {"to"})
+        codes = _path(schema, names["codes"])
+        list_ = _declared(schema, (*codes, "*")).get("x-code-list")
+        if not isinstance(list_, str) or list_ not in days:
+            raise SchemaInvalidError(f"{VALID_ON}: {names['codes']} holds no codes of a list")
+        last = _dated(schema, names["to"]) if "to" in names else None
+        found.append(InForce(codes, _dated(schema, names["from"]), last, days[list_]))
+    if MINOR_ON in schema:
+        names = _members(schema[MINOR_ON], {"born", "on"}, {"flag"})
+        flag = _path(schema, names["flag"]) if "flag" in names else None
+        found.append(Minority(_dated(schema, names["born"]), _dated(schema, names["on"]), flag))
+    return tuple(found)
+
+
+def violations(asked: tuple[Check, ...], body: Any) -> tuple[Reason, ...]:
+    """Everything that does not fit, in the order of the checks. The body conforms to its schema."""
+    faults: list[Reason] = []
+    for check in asked:
+        faults.extend(_in_force(check, body) if isinstance(check, InForce) else _minority(check, body))
+    return tuple(faults)
+
+
+def limits(entry: Mapping[str, str]) -> Days:
+    """First and last day of a code, both included, from the members that its list adds."""
+    return (
+        date.fromisoformat(entry.get("valid_from", date.min.isoformat())),
+        date.fromisoformat(entry.get("valid_to", date.max.isoformat())),
+    )
+
+
+def days_of(partial: str) -> Days:
+    """The first and the last day that `YYYY`, `YYYY-MM` or `YYYY-MM-DD` can be."""
+    year, month, day = (int(part) for part in (*partial.split("-"), "0", "0")[:3])
+    last_month = month or _LAST_MONTH
+    return date(year, month or 1, day or 1), date(year, last_month, day or monthrange(year, last_month)[1])
+
+
+def _in_force(check: InForce, body: Any) -> Iterator[Reason]:
+    begun = _text(body, check.first)
+    if begun is None:
+        return
+    ended = _text(body, check.last) if check.last is not None else None
+    first, last = days_of(begun)[0], days_of(ended or begun)[1]
+    if last < first:
+        yield Reason(
+            "schema.violated", pointer=_pointer(check.last or check.first), detail="expected not before its start"
+        )
+        return
+    for pointer, code in _find(body, (*check.codes, "*")):
+        since, until = check.days[code]
+        if last < since or until < first:
+            yield Reason("schema.violated", pointer=pointer, detail="expected a provision in force at that time")
+
+
+def _minority(check: Minority, body: Any) -> Iterator[Reason]:
+    counted = _text(body, check.on)
+    if counted is None:
+        return
+    on = days_of(counted)[0]
+    for pointer, born in _find(body, check.born):
+        if _age(days_of(born)[1], on) >= _MAJORITY:
+            continue
+        if check.flag is None:
+            yield Reason("schema.violated", pointer=pointer, detail="expected nobody here who may be under 18")
+        elif _value(body, check.flag) is not True:
+            yield Reason("schema.violated", pointer=_pointer(check.flag), detail="expected true: may be under 18")
+
+
+def _age(born: date, on: date) -> int:
+    """Completed years."""
+    return on.year - born.year - ((on.month, on.day) < (born.month, born.day))
+
+
+def _find(value: Any, path: Path, at: str = "/body") -> Iterator[tuple[str, Any]]:
+    if not path:
+        yield at, value
+    elif path[0] == "*":
+        for index, item in enumerate(value):
+            yield from _find(item, path[1:], f"{at}/{index}")
+    elif path[0] in value:
+        yield from _find(value[path[0]], path[1:], f"{at}/{path[0]}")
+
+
+def _value(body: Any, path: Path) -> Any:
+    return next((value for _, value in _find(body, path)), None)
+
+
+def _text(body: Any, path: Path) -> str | None:
+    value = _value(body, path)
+    return value if isinstance(value, str) else None
+
+
+def _pointer(path: Path) -> str:
+    return "/".join(("/body", *path))
+
+
+def _members(keyword: Any, required: set[str], optional: set[str]) -> Mapping[str, str]:
+    if not isinstance(keyword, dict) or not required <= keyword.keys() <= required | optional:
+        raise SchemaInvalidError(f"{VALID_ON} and {MINOR_ON} have members of their own, and no others")
+    return keyword
+
+
+def _path(schema: Mapping[str, Any], text: str) -> Path:
+    path = tuple(text.split("/"))
+    _declared(schema, path)
+    return path
+
+
+def _dated(schema: Mapping[str, Any], text: str) -> Path:
+    path = _path(schema, text)
+    if _declared(schema, path).get("format") not in _DATES:
+        raise SchemaInvalidError(f"{text} is no date")
+    return path
+
+
+def _declared(schema: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """What the schema declares at a path, references followed; the nearest word of each keyword counts."""
+    here: dict[str, Any] = {}
+    part: Any = schema
+    while isinstance(part, dict):
+        here = {**part, **here, "properties": {**part.get("properties", {}), **here.get("properties", {})}}
+        reference = part.get("$ref")
+        part = schema["$defs"][reference.removeprefix("#/$defs/")] if reference else None
+    if not path:
+        return here
+    below = here.get("items") if path[0] == "*" else here["properties"].get(path[0])
+    if not isinstance(below, dict):
+        raise SchemaInvalidError(f"nothing is declared at {'/'.join(path)}")
+    return _declared({**below, "$defs": schema["$defs"]}, path[1:])
