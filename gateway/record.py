@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from gateway.agreement import Agreement
 from gateway.catalogue import Catalogue
-from gateway.decide import Decision, RelatedTransfer
+from gateway.decide import Decision
+from gateway.early_warning import follow_up
 from gateway.envelope import VerifiedMessage, release, sd_hash, serialise
 from gateway.errors import Reason
 from gateway.jose import Signer, b64encode
@@ -22,13 +23,16 @@ from gateway.receipt import GatewayReceipt, Release, sign_gateway_receipt, sign_
 from gateway.store.append import Placed
 from gateway.store.configuration import Snapshot
 from gateway.store.identity import new_transfer_id
-from gateway.store.jobs.transfers import CONTENT_PART, RecordTransfer, Reliance, reasons_json
+from gateway.store.jobs.deadlines import Follow
+from gateway.store.jobs.transfers import CONTENT_PART, RecordTransfer, reasons_json
+from gateway.store.past import AMENDS, ENDS
+from gateway.store.reliance import Reliance
 from gateway.store.sealing import Seal, Sealer, SubjectTokens
-from gateway.store.tables import ACCEPTED, REFUSED, WAITING, TransferRow, micros
+from gateway.store.tables import ACCEPTED, REFUSED, URGENT, WAITING, TransferRow, micros
 from gateway.subjects import identifiers
 
 OWN_LEDGER: Final = "gateway"
-PRIORITIES: Final = {"urgent": 0, "normal": 1, "bulk": 2}
+PRIORITIES: Final = {"urgent": URGENT, "normal": 1, "bulk": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Judged:
     reasons: tuple[Reason, ...]
     decision: Decision | None
     known_type: bool
-    related: RelatedTransfer | None
+    relies_on: tuple[Reliance, ...] = ()
 
     @property
     def permitted(self) -> bool:
@@ -81,7 +85,9 @@ class RecordWriter:
     def job(self, judged: Judged) -> RecordTransfer:
         transfer, key = new_transfer_id(judged.received_at), os.urandom(32)
         seal, wrapped = self.sealer.new(transfer)
-        message = judged.message
+        message, decision = judged.message, judged.decision
+        flags = () if decision is None else decision.flags
+        reply_as = decision.reply_as if judged.permitted and decision is not None else None
         return RecordTransfer(
             ledger=judged.ledger,
             entry=self._entry(judged, transfer, key),
@@ -91,12 +97,15 @@ class RecordWriter:
             judged_at_version=judged.snapshot.version,
             # A refused replay has no message id of its own: the first message keeps it.
             claims_message_id=not judged.replayed,
-            codes=sorted({reason.code for reason in judged.reasons}),
+            codes=sorted({reason.code for reason in (*judged.reasons, *flags)}),
             subjects=sorted(
                 (kind, self.tokens.token(kind, value)) for kind, value in identifiers(message.claims, message.body)
             ),
             outbox=self._outbox(judged, transfer),
-            relies_on=_reliance(judged),
+            relies_on=judged.relies_on if judged.permitted else (),
+            ends=message.claims.in_reply_to if reply_as == ENDS else None,
+            amends=message.claims.in_reply_to if reply_as == AMENDS else None,
+            effects=self._effects(judged, transfer),
         )
 
     def _entry(self, judged: Judged, transfer: str, key: bytes) -> Entry:
@@ -122,6 +131,13 @@ class RecordWriter:
                 exp=claims.exp,
                 retain_until=decision.retain_until,
                 withheld=decision.withheld,
+                # Only what was looked up: another id would be a word of the sender's, for ever.
+                in_reply_to=None if decision.reply_as is None else claims.in_reply_to,
+                reply_as=decision.reply_as,
+                acknowledge_by=decision.acknowledge_by,
+                flags=decision.flags,
+                approvals=decision.approved_by,
+                notice=decision.notice,
             )
         agreement = judged.agreement
         known_agency = claims.aud in judged.snapshot.directory.agencies
@@ -166,12 +182,14 @@ class RecordWriter:
                 self.signer,
             )
         acknowledge_by = None if decision is None else decision.acknowledge_by
+        stands_until = None if decision is None else decision.stands_until
         return {
             "id": transfer,
             "ledger": judged.ledger,
             "sender": claims.iss,
             "recipient": claims.aud,
             "jti": claims.jti,
+            "identity": self.tokens.identity(message.jwt),
             "type": claims.type,
             "purpose": claims.purpose,
             "classification": claims.classification,
@@ -182,8 +200,11 @@ class RecordWriter:
             "decision": ACCEPTED if judged.permitted else REFUSED,
             "reasons": reasons_json(judged.reasons),
             "withheld": json.dumps(list(withheld)),
+            "flags": reasons_json(() if decision is None else decision.flags),
             "kid": message.kid,
             "in_reply_to": claims.in_reply_to,
+            "reply_as": None if decision is None else decision.reply_as,
+            "stands_until": None if stands_until is None else micros(stands_until),
             "received_at": micros(judged.received_at),
             "expires_at": claims.exp * 1_000_000,
             "acknowledge_by": None if acknowledge_by is None else micros(acknowledge_by),
@@ -216,6 +237,22 @@ class RecordWriter:
             self.signer,
         )
 
+    def _effects(self, judged: Judged, transfer: str) -> tuple[Follow, ...]:
+        decision = judged.decision
+        if not judged.permitted or decision is None:
+            return ()
+        found = follow_up(
+            transfer=transfer,
+            ledger=judged.ledger,
+            claims=judged.message.claims,
+            body=judged.message.body,
+            withheld=decision.withheld,
+            received_at=judged.received_at,
+            acknowledge_by=decision.acknowledge_by,
+            reply_as=decision.reply_as,
+        )
+        return (Follow(found),)
+
     def _outbox(self, judged: Judged, transfer: str) -> dict[str, Any] | None:
         if not judged.permitted or judged.decision is None:
             return None
@@ -228,14 +265,6 @@ class RecordWriter:
             "attempts": 0,
             "expires_at": judged.message.claims.exp * 1_000_000,
         }
-
-
-def _reliance(judged: Judged) -> Reliance | None:
-    """What a permission takes for granted about the message it answers; looked at again under the lock."""
-    related = judged.related
-    if not judged.permitted or related is None:
-        return None
-    return Reliance(related.transfer, related.recipient, answered=not related.open, ended=not related.live)
 
 
 def kept_mask(message: VerifiedMessage, released: str) -> str:

@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import Final
 
 from gateway.catalogue import Catalogue
-from gateway.decide import Facts, RelatedTransfer, decide
+from gateway.decide import decide
 from gateway.envelope import Claims, Limits, UnverifiedMessage, VerifiedMessage, open_message, parse, staleness, verify
 from gateway.errors import AccessDeniedError, CallerError, MalformedError, Reason, StoreUnavailableError
+from gateway.facts import Needs, needs
+from gateway.lookup import NOTHING, Found, Lookup, asks
 from gateway.record import Judged, RecordWriter, open_content
 from gateway.store import queries
 from gateway.store.configuration import Configuration, Snapshot
@@ -22,7 +24,7 @@ from gateway.store.jobs.transfers import RECEIPT_PART, MessageIdUsedError
 from gateway.store.recorder import DecidedBeforeError, Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
-from gateway.store.tables import ACCEPTED, TransferRow
+from gateway.store.tables import TransferRow
 
 _ATTEMPTS: Final = 5
 
@@ -56,6 +58,7 @@ class Exchange:
     recorder: Recorder
     writer: RecordWriter
     sealer: Sealer
+    lookup: Lookup
     clock: Callable[[], datetime]
 
     async def transfer(self, raw: bytes) -> Outcome:
@@ -97,8 +100,8 @@ class Exchange:
             raise AccessDeniedError("only the sender of a message may ask about it")
         now, snapshot = self.clock(), self.configuration.current()
         verified = verify(message, snapshot.directory.key_for(asker, message.jws.kid, now), self.limits)
-        used = await self._rows(message)
-        return await self.judge(verified, snapshot, now, message_id_used=bool(used))
+        used = await asyncio.to_thread(self._used, message.claims)
+        return await self.judge(verified, snapshot, now, message_id_used=used)
 
     async def judge(
         self, message: VerifiedMessage, snapshot: Snapshot, now: datetime, *, message_id_used: bool
@@ -106,7 +109,7 @@ class Exchange:
         """Steps 5 to 7. Each step reports all its faults together; a faulty step ends the judgement."""
         claims = message.claims
         known = self.catalogue.get(claims.type) is not None
-        judged = Judged(message, snapshot, now, (), None, known, None)
+        judged = Judged(message, snapshot, now, (), None, known)
         reasons = staleness(claims, now, snapshot.directory.agencies.keys(), self.limits)  # 5 fresh
         if message_id_used:
             reasons = (Reason("envelope.replayed", pointer="/jti"), *reasons)
@@ -116,10 +119,14 @@ class Exchange:
             return replace(judged, reasons=(Reason("schema.unknown", pointer="/type"),))
         if violations := self.catalogue.violations(claims.type, message.body):
             return replace(judged, reasons=violations)
-        facts = Facts(in_reply_to=await self._related(claims))
-        judged = replace(judged, related=facts.in_reply_to)
-        decision = decide(judged.agreement, message, facts, now)  # 7 decide
-        return replace(judged, reasons=decision.reasons, decision=decision)
+        found = await self._found(needs(judged.agreement, message, now), message, snapshot, now)
+        decision = decide(judged.agreement, message, found.facts, now)  # 7 decide
+        return replace(judged, reasons=decision.reasons, decision=decision, relies_on=found.relies_on)
+
+    async def _found(self, asked: Needs, message: VerifiedMessage, snapshot: Snapshot, now: datetime) -> Found:
+        if not asks(asked):
+            return NOTHING
+        return await asyncio.to_thread(self.lookup.find, asked, message, snapshot, now)
 
     async def _record(self, judged: Judged) -> Outcome:
         """Steps 8 to 10: what is released is fixed, recorded and answered for."""
@@ -149,26 +156,29 @@ class Exchange:
         An ECDSA signature has a valid twin, which anybody can make from it: once `proven`, what was signed is compared,
         so that a twin is the message again and not a replay in the sender's name.
         """
-        rows = await self._rows(message)
-        for row in rows:
-            content = open_content(self.sealer, row)
-            recorded = str(content["message"]).partition("~")[0]
-            same = recorded == message.jwt
-            if not same and not (proven and recorded.rpartition(".")[0] == message.jwt.rpartition(".")[0]):
-                continue
-            try:
-                open_message(message, self.limits)
-            except MalformedError:
-                return None
-            return await asyncio.to_thread(self._original, row)
-        return None
+        row = await self._recorded(message)
+        if row is None:
+            return None
+        if not proven and not str(open_content(self.sealer, row)["message"]).startswith(f"{message.jwt}~"):
+            return None
+        try:
+            open_message(message, self.limits)
+        except MalformedError:
+            return None
+        return await asyncio.to_thread(self._original, row)
 
-    async def _rows(self, message: UnverifiedMessage) -> list[TransferRow]:
-        def look() -> list[TransferRow]:
+    async def _recorded(self, message: UnverifiedMessage) -> TransferRow | None:
+        identity = self.writer.tokens.identity(message.jwt)
+
+        def look() -> TransferRow | None:
             with self.database.reading() as session:
-                return list(queries.recorded(session, message.claims.iss, message.claims.jti))
+                return queries.recorded(session, message.claims.iss, identity)
 
         return await asyncio.to_thread(look)
+
+    def _used(self, claims: Claims) -> bool:
+        with self.database.reading() as session:
+            return queries.message_id_used(session, claims.iss, claims.jti)
 
     def _original(self, row: TransferRow) -> Outcome:
         seal = self.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
@@ -189,26 +199,3 @@ class Exchange:
             recipient=row.recipient,
             type=row.type,
         )
-
-    async def _related(self, claims: Claims) -> RelatedTransfer | None:
-        transfer = claims.in_reply_to
-        if transfer is None:
-            return None
-
-        def look() -> RelatedTransfer | None:
-            with self.database.reading() as session:
-                reply = queries.replied_to(session, transfer)
-            if reply is None or reply.row.agreement != claims.agreement:
-                return None
-            row = reply.row
-            return RelatedTransfer(
-                transfer=row.id,
-                type=row.type,
-                sender=row.sender,
-                recipient=row.recipient,
-                accepted=row.decision == ACCEPTED,
-                open=not reply.answered,
-                live=not reply.ended,
-            )
-
-        return await asyncio.to_thread(look)

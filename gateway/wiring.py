@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from gateway import catalogue, keyring, resources
 from gateway.catalogue import Catalogue
 from gateway.errors import KeyringError
+from gateway.lookup import Lookup
 from gateway.record import RecordWriter
 from gateway.settings import Settings
 from gateway.store.append import CheckpointKeys
@@ -123,6 +124,7 @@ def open_gateway(settings: Settings, clock: Callable[[], datetime] = now) -> Ite
             recorder=store.recorder,
             writer=RecordWriter(settings.gateway.id, messages, sealer, tokens, store.keys.sign),
             sealer=sealer,
+            lookup=Lookup(store.database, sealer, tokens, settings.limits.limits()),
             clock=clock,
         )
         yield Gateway(store, messages, configuration, exchange, tokens, sealer, clock)

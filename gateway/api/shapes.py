@@ -72,6 +72,11 @@ class Decided(_Shape):
     acknowledge_by: str | None = Field(None, examples=["2026-11-23T09:15:00Z"])
     priority: str | None = Field(None, examples=["urgent"])
     handling: str | None = Field(None, examples=["AMBER"])
+    flags: list[ReasonShape] | None = Field(None, description="What would be recorded without being a reason to refuse")
+    reply_as: Literal["answers", "ends", "amends", "refers"] | None = None
+    stands_until: str | None = Field(None, examples=["2027-05-23T17:00:00Z"])
+    approved_by: list[str] | None = Field(None, description="Key ids of the officers who approved a release")
+    notice: str | None = Field(None, description="The transfer that acknowledged the notice", examples=[TRANSFER])
 
 
 class InboxItem(_Shape):
@@ -115,9 +120,13 @@ class Transfer(_Shape):
     rule: str | None = None
     clause: str | None = None
     decision: Literal["accepted", "refused"]
-    status: Literal["refused", "waiting", "delivered", "processed", "rejected", "expired", "dead"]
+    status: Literal["refused", "waiting", "delivered", "processed", "rejected", "expired", "dead", "withdrawn"]
     reasons: list[ReasonShape]
+    flags: list[ReasonShape] | None = Field(None, description="What was wrong with an accepted message")
     withheld: list[str]
+    in_reply_to: str | None = Field(None, examples=[TRANSFER])
+    reply_as: Literal["answers", "ends", "amends", "refers"] | None = None
+    stands_until: str | None = Field(None, examples=["2027-05-23T17:00:00.000000Z"])
     expires_at: str
     acknowledge_by: str | None = None
     retain_until: str | None = None

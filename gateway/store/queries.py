@@ -17,7 +17,6 @@ from gateway.ledger.proof import format_proof
 from gateway.ledger.tiles import TILE_WIDTH, TileReader
 from gateway.store.identity import first_id
 from gateway.store.tables import (
-    ACCEPTED,
     IS_WAITING,
     AcknowledgementRow,
     AgencyKeyRow,
@@ -35,6 +34,7 @@ from gateway.store.tables import (
     SubjectIndex,
     TransferCode,
     TransferRow,
+    UsedMessageId,
     moment,
 )
 
@@ -45,7 +45,7 @@ def config_version(session: Session) -> int:
 
 def load_directory(session: Session, version: int) -> Directory:
     agencies = [
-        Agency(row.id, row.name, row.status, _endpoint(row))
+        Agency(row.id, row.name, row.status, _endpoint(row), _liaison(row))
         for row in session.exec(select(AgencyRow).order_by(col(AgencyRow.id)))
     ]
     keys = [
@@ -86,6 +86,13 @@ def _endpoint(row: AgencyRow) -> Endpoint | None:
     return parse_endpoint(row.endpoint_url, row.endpoint_networks.split(), row.endpoint_ca_file)
 
 
+def _liaison(row: AgencyRow) -> Endpoint | None:
+    """A pause is of the deliveries alone: notices are few, and give up by themselves."""
+    if row.liaison_url is None:
+        return None
+    return parse_endpoint(row.liaison_url, row.liaison_networks.split(), row.liaison_ca_file)
+
+
 def agencies(session: Session) -> Sequence[AgencyRow]:
     return session.exec(select(AgencyRow).order_by(col(AgencyRow.id))).all()
 
@@ -108,11 +115,15 @@ def gateway_keys(session: Session) -> Sequence[GatewayKeyRow]:
     return session.exec(select(GatewayKeyRow).order_by(col(GatewayKeyRow.not_before))).all()
 
 
-def recorded(session: Session, sender: str, jti: str) -> Sequence[TransferRow]:
-    """Every judged message of this sender under this `jti`; more than one when it was used for other bytes."""
+def recorded(session: Session, sender: str, identity: str) -> TransferRow | None:
+    """The judged message with this keyed digest of what its sender signed."""
     return session.exec(
-        select(TransferRow).where(TransferRow.sender == sender, TransferRow.jti == jti).order_by(col(TransferRow.id))
-    ).all()
+        select(TransferRow).where(TransferRow.sender == sender, TransferRow.identity == identity)
+    ).one_or_none()
+
+
+def message_id_used(session: Session, sender: str, jti: str) -> bool:
+    return session.get(UsedMessageId, (sender, jti)) is not None
 
 
 def transfer(session: Session, transfer_id: str) -> TransferRow:
@@ -152,35 +163,6 @@ def delivery_states(session: Session, ids: Sequence[str]) -> dict[str, tuple[str
         for transfer_id, state in session.exec(waiting):
             states[transfer_id] = (*states.get(transfer_id, ()), state)
     return states
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An accepted message that another one refers to, whether it was answered, and whether it was cancelled or recalled."""
-
-    row: TransferRow
-    answered: bool
-    ended: bool
-
-
-def replied_to(session: Session, transfer_id: str) -> Reply | None:
-    row = session.get(TransferRow, transfer_id)
-    if row is None:
-        return None
-    replies = session.exec(
-        select(TransferRow.sender, TransferRow.type)
-        .where(TransferRow.in_reply_to == transfer_id, TransferRow.decision == ACCEPTED)
-        .distinct()
-    ).all()
-    return Reply(row, *reply_state(row.recipient, replies))
-
-
-def reply_state(recipient: str, replies: Iterable[tuple[str, str]]) -> tuple[bool, bool]:
-    """(answered, ended) of a transfer to `recipient`, from the sender and type of every accepted reply to it."""
-    held = list(replies)
-    answered = any(sender == recipient for sender, _ in held)
-    names = {type_.partition("/")[0] for _, type_ in held}
-    return answered, any(name == "recall" or name.endswith(".cancellation") for name in names)
 
 
 def due_recipients(session: Session, now: int) -> Sequence[str]:

@@ -44,7 +44,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class DecidedBeforeError(GatewayError):
-    """The configuration, or the message that this one answers, changed since it was judged: judge it again."""
+    """The configuration, or what earlier messages leave room for, changed since it was judged: judge it again."""
 
 
 class Transaction:

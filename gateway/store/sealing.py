@@ -69,3 +69,8 @@ class SubjectTokens:
     def token(self, kind: str, value: str) -> str:
         normalised = "".join(value.split()).upper()
         return hmac.new(self.index.value, f"{kind}\n{normalised}".encode(), hashlib.sha256).hexdigest()
+
+    def identity(self, jwt: str) -> str:
+        """Of an issuer-signed JWT: over what was signed, so that both forms of an ECDSA signature are one message."""
+        signed = jwt.rpartition(".")[0]
+        return hmac.new(self.index.value, f"signed\n{signed}".encode("ascii"), hashlib.sha256).hexdigest()

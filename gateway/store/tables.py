@@ -18,6 +18,8 @@ DELIVERED: Final = "delivered"
 EXPIRED: Final = "expired"
 DEAD: Final = "dead"
 WITHDRAWN: Final = "withdrawn"
+# Priorities: the lower goes first.
+URGENT: Final = 0
 # Written out, not bound: a partial index is used only where the planner sees its constant.
 IS_WAITING: Final = text("outbox.state = 'waiting'")
 IS_UNMET: Final = text("deadline.met_at IS NULL")

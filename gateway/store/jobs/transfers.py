@@ -11,14 +11,19 @@ from sqlalchemy import select, update
 from sqlmodel import col
 
 from gateway.errors import GatewayError
-from gateway.ledger.entry import Entry, TransferAcknowledged
-from gateway.store import queries
+from gateway.ledger.entry import Entry, TransferAcknowledged, TransferWithdrawn
 from gateway.store.append import Placed
+from gateway.store.jobs.deadlines import acknowledged
+from gateway.store.past import Past
 from gateway.store.recorder import DecidedBeforeError, Transaction
+from gateway.store.reliance import Reliance
 from gateway.store.sealing import Seal
 from gateway.store.tables import (
-    ACCEPTED,
+    DEAD,
     DELIVERED,
+    URGENT,
+    WAITING,
+    WITHDRAWN,
     AcknowledgementRow,
     OutboxRow,
     SubjectIndex,
@@ -33,7 +38,7 @@ CONTENT_PART: Final = "content"
 
 
 class MessageIdUsedError(GatewayError):
-    """The `jti` was used since the message was looked up: look again."""
+    """The `jti` was used, perhaps for this very message, since it was looked up: look again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +51,12 @@ class RecordedTransfer:
     placed: Placed
 
 
-@dataclass(frozen=True, slots=True)
-class Reliance:
-    """How a transfer stood when an answer to it was permitted. Both are under one agreement, so one lock covers them."""
-
-    transfer: str
-    recipient: str
-    answered: bool
-    ended: bool
-
-    def holds(self, transaction: Transaction) -> bool:
-        replies = transaction.connection.execute(
-            select(col(TransferRow.sender), col(TransferRow.type)).where(
-                col(TransferRow.in_reply_to) == self.transfer, col(TransferRow.decision) == ACCEPTED
-            )
-        )
-        found = [(row.sender, row.type) for row in replies]
-        found += [
-            (row["sender"], row["type"])
-            for row in transaction.rows.get(TransferRow, ())
-            if row["in_reply_to"] == self.transfer and row["decision"] == ACCEPTED
-        ]
-        return queries.reply_state(self.recipient, found) == (self.answered, self.ended)
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordTransfer:
-    """Step 9: message, ledger entry and outbox row, or message and refusal."""
+    """Step 9: message, ledger entry and outbox row, or message and refusal.
+
+    `ends` is the sender's own earlier transfer that this one cancels or recalls, `amends` one that it corrects.
+    """
 
     ledger: str
     entry: Entry
@@ -84,7 +68,11 @@ class RecordTransfer:
     codes: Sequence[str] = ()
     subjects: Sequence[tuple[str, str]] = ()
     outbox: dict[str, Any] | None = None
-    relies_on: Reliance | None = None
+    relies_on: Sequence[Reliance] = ()
+    ends: str | None = None
+    amends: str | None = None
+    # What else is in the same commit; the last step, because what an effect changes is not taken back.
+    effects: Sequence[Callable[[Transaction], None]] = ()
 
     @property
     def ledgers(self) -> Sequence[str]:
@@ -97,14 +85,16 @@ class RecordTransfer:
     def stage(self, transaction: Transaction) -> RecordedTransfer:
         transfer: str = self.row["id"]
         transaction.require_version(self.judged_at_version)
-        if self.relies_on is not None and not self.relies_on.holds(transaction):
-            raise DecidedBeforeError
+        self._require_still_permitted(transaction)
         message_id = self.message_id
         if message_id is not None:
             if message_id in transaction.used_ids:
                 raise MessageIdUsedError
             transaction.used_ids.add(message_id)
             transaction.insert(UsedMessageId, {"sender": message_id[0], "jti": message_id[1], "transfer": transfer})
+        elif _is_recorded(transaction, self.row["sender"], self.row["identity"]):
+            # The same replay twice at once: the second shares the refusal, and the receipt, of the first.
+            raise MessageIdUsedError
         placed = transaction.append(self.ledger, self.entry)
         receipt = self.sign_receipt(placed)
         sealed = self.seal.close(RECEIPT_PART, receipt.encode("ascii"))
@@ -114,8 +104,48 @@ class RecordTransfer:
         for kind, token in self.subjects:
             transaction.insert(SubjectIndex, {"kind": kind, "token": token, "transfer": transfer})
         if self.outbox is not None:
-            transaction.insert(OutboxRow, self.outbox)
+            transaction.insert(OutboxRow, self.outbox | self._before_delivery(transaction))
+        for effect in self.effects:
+            effect(transaction)
         return RecordedTransfer(transfer, self.row["decision"], receipt, placed)
+
+    def _require_still_permitted(self, transaction: Transaction) -> None:
+        if not self.relies_on:
+            return
+        past = Past(
+            transaction.connection, transaction.rows.get(TransferRow, ()), transaction.rows.get(SubjectIndex, ())
+        )
+        if not all(reliance.holds(past) for reliance in self.relies_on):
+            raise DecidedBeforeError
+
+    def _before_delivery(self, transaction: Transaction) -> dict[str, Any]:
+        """Withdraws what this message ends, if it still waits. A change to what is out already is urgent."""
+        changed = self.ends or self.amends
+        if changed is None:
+            return {}
+        earlier = transaction.connection.execute(
+            select(col(OutboxRow.state), col(OutboxRow.recipient), col(OutboxRow.attempts))
+            .where(col(OutboxRow.transfer) == changed)
+            .with_for_update()
+        ).one_or_none()
+        if earlier is None:
+            return {}
+        if self.ends is not None and earlier.state in (WAITING, DEAD):
+            transaction.connection.execute(
+                update(OutboxRow).where(col(OutboxRow.transfer) == changed).values(state=WITHDRAWN, last_error=None)
+            )
+            transaction.append(
+                self.ledger,
+                TransferWithdrawn(
+                    time=self.entry.time,
+                    transfer=changed,
+                    ended_by=self.row["id"],
+                    recipient=earlier.recipient,
+                    attempts=earlier.attempts,
+                ),
+            )
+        # Handed out once is perhaps read, though nobody has signed for it.
+        return {"priority": URGENT} if earlier.state == DELIVERED or earlier.attempts else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +205,18 @@ class RecordAcknowledgement:
         transaction.connection.execute(
             update(OutboxRow).where(col(OutboxRow.transfer) == self.transfer).values(state=DELIVERED, last_error=None)
         )
+        acknowledged(transaction, self.transfer, self.event, self.recipient, self.now)
         return placed
+
+
+def _is_recorded(transaction: Transaction, sender: str, identity: str) -> bool:
+    staged = any(
+        (row["sender"], row["identity"]) == (sender, identity) for row in transaction.rows.get(TransferRow, ())
+    )
+    known = transaction.connection.execute(
+        select(col(TransferRow.id)).where(col(TransferRow.sender) == sender, col(TransferRow.identity) == identity)
+    )
+    return staged or known.first() is not None
 
 
 def reasons_json(reasons: Sequence[Any]) -> str:
