@@ -9,7 +9,7 @@ import re
 from calendar import monthrange
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import MAXYEAR, UTC, datetime, timedelta, tzinfo
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 import jsonschema_rs
@@ -83,6 +83,17 @@ def _below(pointer: str, value: Any, step: str, name: str) -> Iterator[tuple[str
             yield f"{pointer}/{step}", value[name]
     elif isinstance(value, list) and name == "*":
         yield from ((f"{pointer}/{index}", item) for index, item in enumerate(value))
+
+
+def identical(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same value: to Python `true` equals 1, to an agreement it does not."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(identical(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(identical, one, other))
+    return bool(one == other)
 
 
 class _Missing:
@@ -218,6 +229,17 @@ class Duration:
             day = min(moment.day, monthrange(year, month + 1)[1])
             moment = moment.replace(year=year, month=month + 1, day=day)
         return moment + timedelta(days=self.days, seconds=self.seconds)
+
+    def before(self, moment: datetime) -> datetime:
+        """`moment` minus this, months first; the first moment of year 1 where it would be earlier still."""
+        try:
+            if self.months:
+                year, month = divmod(moment.year * 12 + moment.month - 1 - self.months, 12)
+                day = min(moment.day, monthrange(year, month + 1)[1]) if year >= MINYEAR else 1
+                moment = moment.replace(year=year, month=month + 1, day=day)
+            return (moment - timedelta(days=self.days, seconds=self.seconds)).astimezone(UTC).astimezone(moment.tzinfo)
+        except (ValueError, OverflowError):
+            return datetime.min.replace(tzinfo=UTC)
 
 
 _DAY: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")

@@ -6,56 +6,44 @@ permitted the message, with its clause; no reason ever holds a value of the mess
 steps before, withholding and recording to those after.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from gateway.agreement import Agreement
-from gateway.conditions import CLAIMS, MISSING, Span, in_order, lasts_at_most
-from gateway.envelope import Claims, VerifiedMessage
+from gateway.conditions import MISSING, Span
+from gateway.confidentiality import Release, release
+from gateway.consistency import consistent
+from gateway.envelope import VerifiedMessage
 from gateway.errors import Reason
-from gateway.terms import Answers, Ordered, PeriodAtMost, RefersTo, Retention, Rule
-from gateway.vocabulary import Situation
+from gateway.facts import Facts, Needs, RelatedTransfer, needs
+from gateway.reading import Reading, rule_for, rules_in_force, view_of
+from gateway.relations import broken, reply_as
+from gateway.terms import Rule
+from gateway.vocabulary import Otherwise
+
+# What a caller asks and what it passes in come with the decision; they stand in `facts.py`.
+__all__ = ["Decision", "Facts", "Needs", "RelatedTransfer", "decide", "needs"]
 
 REASONS_LIMIT: Final = 64
 EVALUATION_FAILED: Final = "evaluation failed"
+REVEALS: Final = "reveals what is withheld"
 # How far a message may travel (TLP 2.0), the widest first.
 _HANDLINGS: Final = ("CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED")
-
-
-@dataclass(frozen=True, slots=True)
-class RelatedTransfer:
-    """An earlier transfer under the same agreement, as the ledger has it.
-
-    `accepted`: it was permitted and recorded. `open`: no accepted message answers it yet. `live`: it was looked up that
-    it is neither cancelled, recalled nor expired; what was not looked up does not count as live.
-    """
-
-    transfer: str
-    type: str
-    sender: str
-    recipient: str
-    accepted: bool
-    open: bool
-    live: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What `decide` cannot see in the message. `in_reply_to` is None where no such transfer is known."""
-
-    in_reply_to: RelatedTransfer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided, under which rule, and why.
 
-    Permitted: `reasons` is empty, `withheld` names what stays behind (each pointer with everything below it),
-    `retain_until` is the last day on which the message is kept, in the agreement's time zone, `acknowledge_by` is in
-    UTC and None where the rule sets no deadline. Refused: `reasons` is not empty and nothing else is set but what is
-    known of the rule and the agreement.
+    Permitted: `reasons` is empty, `flags` tells what failed without refusing, `withheld` names what stays behind (each
+    pointer with everything below it), `retain_until` is the last day on which the message is kept, in the agreement's time
+    zone, `acknowledge_by` is in UTC and None where the rule sets no deadline. `reply_as` says how the message replies:
+    `answers`, `ends`, `amends` or `refers`. `stands_until` is the first moment, in UTC, at which it stands no longer, None
+    for no end. `approved_by` are the keys of the officers whose approvals carry a release, `notice` is the transfer that
+    acknowledged the confidentiality notice. Refused: `reasons` is not empty and nothing else is set but what is known of
+    the rule and the agreement.
     """
 
     permitted: bool
@@ -69,6 +57,11 @@ class Decision:
     acknowledge_by: datetime | None = None
     priority: str | None = None
     handling: str | None = None
+    flags: tuple[Reason, ...] = ()
+    reply_as: str | None = None
+    stands_until: datetime | None = None
+    approved_by: tuple[str, ...] = ()
+    notice: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for `POST /v1/decisions`: what is not set is left out."""
@@ -78,9 +71,14 @@ class Decision:
             "agreement": self.agreement,
             "agreement_version": self.agreement_version,
             "retain_until": self.retain_until and self.retain_until.isoformat(),
-            "acknowledge_by": self.acknowledge_by and self.acknowledge_by.isoformat().replace("+00:00", "Z"),
+            "acknowledge_by": _moment(self.acknowledge_by),
             "priority": self.priority,
             "handling": self.handling,
+            "flags": [flag.as_json() for flag in self.flags] or None,
+            "reply_as": self.reply_as,
+            "stands_until": _moment(self.stands_until),
+            "approved_by": list(self.approved_by) or None,
+            "notice": self.notice,
         }
         return {
             "permitted": self.permitted,
@@ -88,16 +86,6 @@ class Decision:
             "withheld": list(self.withheld),
             **{name: value for name, value in members.items() if value is not None},
         }
-
-
-def relations_needed(agreement: Agreement | None, message: VerifiedMessage) -> tuple[str, ...]:
-    """The ids of the transfers to look up for `Facts`: the one that the message replies to, where a rule asks about it."""
-    claims = message.claims
-    if agreement is None or claims.in_reply_to is None:
-        return ()
-    rules = agreement.rules_for(claims.type, claims.iss, claims.aud)
-    asked = any(isinstance(relation, Answers | RefersTo) for rule in rules for relation in rule.relations)
-    return (claims.in_reply_to,) if asked else ()
 
 
 def decide(agreement: Agreement | None, message: VerifiedMessage, facts: Facts, now: datetime) -> Decision:
@@ -108,11 +96,10 @@ def decide(agreement: Agreement | None, message: VerifiedMessage, facts: Facts, 
             return _refused(None, None, [Reason("agreement.unknown", pointer="/agreement")])
         if not agreement.in_force(now):
             return _refused(agreement, None, [Reason("agreement.inactive", pointer="/agreement")])
-        rules = _in_force(agreement, message.claims, now)
+        rules = rules_in_force(agreement, message.claims, now)
         if not rules:
             return _refused(agreement, None, [Reason("rule.none", pointer="/type")])
-        # The parser refuses a second rule for the same purpose, so there is one or none.
-        rule = next((rule for rule in rules if message.claims.purpose in rule.purposes), None)
+        rule = rule_for(rules, message.claims.purpose)
         if rule is None:
             return _refused(agreement, rules[0] if len(rules) == 1 else None, _purposes(rules))
         return _Judgement(agreement, rule, message, facts, now).decision()
@@ -121,16 +108,15 @@ def decide(agreement: Agreement | None, message: VerifiedMessage, facts: Facts, 
         return _refused(agreement, rule, [Reason("rule.condition", clause, detail=EVALUATION_FAILED)])
 
 
-def _in_force(agreement: Agreement, claims: Claims, now: datetime) -> list[Rule]:
-    day = agreement.day(now)
-    return [rule for rule in agreement.rules_for(claims.type, claims.iss, claims.aud) if rule.valid_on(day)]
-
-
 def _purposes(rules: Iterable[Rule]) -> list[Reason]:
     return [
         Reason("rule.purpose", rule.clause, "/purpose", f"rule {rule.id} allows {', '.join(rule.purposes)}")
         for rule in rules
     ]
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def _refused(agreement: Agreement | None, rule: Rule | None, reasons: list[Reason]) -> Decision:
@@ -144,6 +130,10 @@ def _refused(agreement: Agreement | None, rule: Rule | None, reasons: list[Reaso
     )
 
 
+# A failure, and whether it refuses or is a flag.
+_Finding = tuple[Otherwise, Reason]
+
+
 class _Judgement:
     """One message before the one rule that could permit it; every condition is looked at, so that all faults are told."""
 
@@ -151,49 +141,57 @@ class _Judgement:
         self.agreement = agreement
         self.rule = rule
         self.claims = message.claims
-        self.view = _view(message)
+        self.reading = Reading(message, rule, agreement.timezone, view_of(message))
+        self.view = self.reading.view
         self.disclosable = message.disclosable
         self.restricted = [
             (withholding, [pointer for pointer, _ in withholding.field.find(self.view)])
             for withholding in rule.withhold
         ]
-        self.related = facts.in_reply_to
+        self.facts = facts
         self.now = now.astimezone(agreement.timezone)
 
     def decision(self) -> Decision:
-        retain_until = self.retain_until(self.rule.retention)
+        retain_until, stands_until = self.retain_until(), self.stands_until()
+        findings = [*self.conditions(), *self.relations(), *self.subject()]
+        gone, carried = self.sorted_out()
+        withheld, revealing = consistent(self.view, self.disclosable, gone)
         reasons = [
             *self.case(),
-            *self.conditions(),
-            *self.relations(),
+            *(reason for otherwise, reason in findings if otherwise == "refuse"),
             *self.territory(),
-            *self.openness(),
+            *self.openness(revealing),
+            *self.approvals(),
+            *self.quota(),
             *(() if retain_until else (self.reason("rule.condition", "/body", "retention"),)),
         ]
+        if self.rule.stands_until is not None and stands_until is None:
+            reasons.append(self.reason("rule.condition", self.rule.stands_until.text, "stands-until"))
         if reasons:
             return _refused(self.agreement, self.rule, reasons)
+        released = [
+            entry for pointer, entry in carried if pointer not in withheld and not _lies_within(pointer, withheld)
+        ]
         return Decision(
             permitted=True,
             rule=self.rule.id,
             clause=self.rule.clause,
-            withheld=self.withheld(),
+            withheld=tuple(sorted(pointer for pointer in withheld if not _lies_within(pointer, withheld))),
             agreement=self.agreement.id,
             agreement_version=self.agreement.version,
             retain_until=retain_until,
             acknowledge_by=self.acknowledge_by(),
             priority=self.rule.priority,
             handling=max(self.rule.handling, self.claims.handling or "CLEAR", key=_HANDLINGS.index),
+            flags=tuple([reason for otherwise, reason in findings if otherwise == "flag"][:REASONS_LIMIT]),
+            reply_as=reply_as(self.reading, self.facts),
+            stands_until=stands_until,
+            approved_by=tuple(sorted({officer for entry in released for officer in entry.officers})),
+            notice=next((entry.notice for entry in released if entry.notice), None),
         )
 
     def reason(self, code: str, pointer: str, detail: str | None = None) -> Reason:
         return Reason(code, self.rule.clause, pointer, detail)
-
-    def holds(self, situation: Situation) -> bool:
-        for pointer, fragment in situation.items():
-            value = pointer.read(self.view)
-            if value is MISSING or not fragment.is_met_by(value):
-                return False
-        return True
 
     def case(self) -> Iterator[Reason]:
         if self.rule.requires is None:
@@ -204,43 +202,40 @@ class _Judgement:
         elif self.claims.case.type not in self.rule.requires.case:
             yield self.reason("rule.case-required", "/case/type", allowed)
 
-    def conditions(self) -> Iterator[Reason]:
+    def conditions(self) -> Iterator[_Finding]:
         for condition in self.rule.where:
+            if condition.when is not None and not self.reading.given(condition.when):
+                continue
             value = condition.field.read(self.view)
             if not (condition.optional if value is MISSING else condition.must.is_met_by(value)):
-                yield self.reason("rule.condition", condition.field.text, condition.name)
+                yield condition.otherwise, self.reason("rule.condition", condition.field.text, condition.name)
 
-    def relations(self) -> Iterator[Reason]:
+    def relations(self) -> Iterator[_Finding]:
         for relation in self.rule.relations:
-            if isinstance(relation, Ordered | PeriodAtMost):
-                if not self.timely(relation):
-                    yield self.reason("rule.condition", relation.last.text, relation.name)
-            elif not self.replies(relation):
-                yield self.reason("rule.condition", "/in_reply_to", relation.name)
+            for pointer in broken(relation, self.reading, self.facts):
+                yield relation.otherwise, self.reason("rule.condition", pointer, relation.name)
 
-    def timely(self, relation: Ordered | PeriodAtMost) -> bool:
-        if isinstance(relation, Ordered) and relation.optional:
-            ends = (relation.first.read(self.view), relation.last.read(self.view))
-            if MISSING in ends:
-                return True
-        first, last = (
-            Span.read(pointer, self.view, self.agreement.timezone) for pointer in (relation.first, relation.last)
-        )
-        if first is None or last is None:
-            return False
-        return in_order(first, last) if isinstance(relation, Ordered) else lasts_at_most(first, last, relation.limit)
+    def subject(self) -> Iterator[_Finding]:
+        """Fishing: one person asked about again and again, with no case in which that person appears."""
+        repeats = self.rule.repeats
+        if repeats is not None and not self.facts.named_by_case and self.facts.repeated >= repeats.at_most:
+            limit = (
+                f"at most {repeats.at_most} about one person in {repeats.within.text}, unless the case names the person"
+            )
+            yield repeats.otherwise, self.reason("rule.repeated-subject", repeats.subject.text, limit)
 
-    def replies(self, relation: Answers | RefersTo) -> bool:
-        """Whether the looked-up transfer is the one that the message names, and fit to be replied to by this sender."""
-        earlier, claims = self.related, self.claims
-        if earlier is None or earlier.transfer != claims.in_reply_to:
-            return False
-        if not earlier.accepted or earlier.type not in relation.types:
-            return False
-        received = (earlier.sender, earlier.recipient) == (claims.aud, claims.iss)
-        if isinstance(relation, Answers):
-            return received and (earlier.open or not relation.open)
-        return (received or (earlier.sender, earlier.recipient) == (claims.iss, claims.aud)) and earlier.live
+    def quota(self) -> Iterator[Reason]:
+        quota = self.rule.quota
+        if quota is None:
+            return
+        if quota.per_hour is not None and self.facts.last_hour >= quota.per_hour:
+            yield self.reason("rule.quota", "/type", f"at most {quota.per_hour} an hour")
+        if quota.per_day is not None and self.facts.last_day >= quota.per_day:
+            yield self.reason("rule.quota", "/type", f"at most {quota.per_day} in 24 hours")
+
+    def approvals(self) -> Iterator[Reason]:
+        """One false signature spoils the message, even where the others would do: somebody tried."""
+        return (replace(fault, clause=self.rule.clause) for fault in self.facts.approval_faults)
 
     def territory(self) -> Iterator[Reason]:
         for within in self.rule.jurisdiction:
@@ -254,29 +249,40 @@ class _Judgement:
                 if not jurisdiction.covers(code):
                     yield self.reason("rule.out-of-jurisdiction", pointer, detail)
 
-    def openness(self) -> Iterator[Reason]:
+    def openness(self, revealing: Iterable[str]) -> Iterator[Reason]:
         """What the rule may withhold must be a disclosure of its own, in this message and whatever its situation.
 
         A disclosable parent is not enough, for then the gateway would have to take more than the rule says; disclosable
-        children are not enough, for then the field itself would stay.
+        children are not enough, for then the field itself would stay. Nor may anything in clear reveal what stays behind.
         """
         for _, pointers in self.restricted:
             for pointer in pointers:
                 if pointer not in self.disclosable:
                     yield self.reason("rule.field-not-disclosable", pointer)
+        for pointer in sorted(revealing):
+            yield self.reason("rule.field-not-disclosable", pointer, REVEALS)
 
-    def withheld(self) -> tuple[str, ...]:
-        gone = {
-            pointer
-            for withholding, pointers in self.restricted
-            if not any(self.holds(situation) for situation in withholding.unless)
-            for pointer in pointers
-        }
-        return tuple(sorted(pointer for pointer in gone if not _lies_within(pointer, gone)))
+    def sorted_out(self) -> tuple[set[str], list[tuple[str, Release]]]:
+        """What the rule withholds, and what it could withhold and releases, with that which carries the release."""
+        gone: set[str] = set()
+        carried: list[tuple[str, Release]] = []
+        for withholding, pointers in self.restricted:
+            given = any(self.reading.given(situation) for situation in withholding.unless)
+            for pointer in pointers:
+                entry = None
+                if given and withholding.confidential is None:
+                    entry = Release()
+                elif given and withholding.confidential is not None:
+                    entry = release(withholding.confidential, pointer, self.reading, self.facts)
+                if entry is None:
+                    gone.add(pointer)
+                else:
+                    carried.append((pointer, entry))
+        return gone, carried
 
-    def retain_until(self, retention: Retention) -> date | None:
+    def retain_until(self) -> date | None:
         """None where the day to count from is not there: without it nobody could say when the message must go."""
-        start = self.now
+        start, retention = self.now, self.rule.retention
         if retention.counted_from is not None:
             span = Span.read(retention.counted_from, self.view, self.agreement.timezone)
             if span is None:
@@ -284,32 +290,25 @@ class _Judgement:
             start = max(start, span.last)
         return retention.keep.after(start).date()
 
+    def stands_until(self) -> datetime | None:
+        """The first moment after the stated day, or the stated moment; None where there is none, or no time at all."""
+        if self.rule.stands_until is None:
+            return None
+        span = Span.read(self.rule.stands_until, self.view, self.agreement.timezone)
+        return None if span is None else span.end.astimezone(UTC)
+
     def acknowledge_by(self) -> datetime | None:
         if self.rule.acknowledge_within is None:
             return None
         deadlines = (
             deadline.within.after(self.now)
             for deadline in self.rule.acknowledge_within.deadlines
-            if deadline.when is None or self.holds(deadline.when)
+            if self.reading.given(deadline.when)
         )
         return min(deadlines).astimezone(UTC)
 
 
-def _view(message: VerifiedMessage) -> dict[str, Any]:
-    """What `message.view()` gives, without copying: the copies cost as much as all conditions together."""
-    claims = message.claims
-    view = {name: value for name in CLAIMS if (value := getattr(claims, name)) not in (None, ())}
-    if claims.case is not None:
-        view["case"] = {"type": claims.case.type, "number": claims.case.number}
-    if claims.officer is not None:
-        view["officer"] = {"id": claims.officer.id, "role": claims.officer.role}
-    if claims.legal_basis:
-        view["legal_basis"] = list(claims.legal_basis)
-    view["body"] = message.body
-    return view
-
-
-def _lies_within(pointer: str, others: set[str]) -> bool:
+def _lies_within(pointer: str, others: Collection[str]) -> bool:
     """Whether an ancestor of `pointer` is among `others`."""
     parent = pointer.rpartition("/")[0]
     while parent:

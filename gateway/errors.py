@@ -59,6 +59,13 @@ CODES: Final = _table(
     Code("rule.out-of-jurisdiction", 403, True, "Outside the jurisdiction", "Di luar wilayah hukum"),
     Code("rule.approval", 403, True, "An approval does not verify", "Persetujuan petugas tidak sah"),
     Code("rule.quota", 429, True, "The quota of the rule is used up", "Kuota aturan telah habis"),
+    Code(
+        "rule.repeated-subject",
+        403,
+        True,
+        "One subject is asked about too often without a case that names it",
+        "Satu subjek terlalu sering ditanyakan tanpa perkara yang menyebutnya",
+    ),
     # Calls of agencies and auditors.
     Code("token.missing", 401, False, "A token is required", "Token diperlukan"),
     Code("token.invalid", 401, False, "The token is not valid", "Token tidak sah"),

@@ -4,7 +4,8 @@ Pure. The values leave this module only to become keyed tokens (`store/sealing.p
 UU 27/2022 Art 32: access includes the trail of processing, so every identifier of a person is found, wherever it stands.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from gateway.envelope import Claims
@@ -15,8 +16,21 @@ NIK: Final = "nik"
 TRAVEL_DOCUMENT: Final = "travel-document"
 PHONE: Final = "phone"
 NIP: Final = "nip"
-SUBJECT_KINDS: Final = frozenset({NIK, TRAVEL_DOCUMENT, PHONE, NIP})
-_BY_NAME: Final = {"nik": NIK, "nip": NIP, "phone": PHONE, "contact": PHONE}
+NRP: Final = "nrp"
+TOKEN: Final = "token"  # noqa: S105 - what stands for a victim or a child, not a secret
+SUBJECT_KINDS: Final = frozenset({NIK, TRAVEL_DOCUMENT, PHONE, NIP, NRP, TOKEN})
+_BY_NAME: Final = {
+    "nik": NIK,
+    "nip": NIP,
+    "nrp": NRP,
+    "phone": PHONE,
+    "contact": PHONE,
+    "victim_token": TOKEN,
+    "victim_refs": TOKEN,
+    "child_suspect_refs": TOKEN,
+    "reference": TOKEN,
+}
+_TOKEN: Final = re.compile(r"(?:KRB|ANK)(?:-[0-9A-Z]{4}){3}")
 
 
 def travel_document_value(issuing_state: str, number: str) -> str:
@@ -25,7 +39,10 @@ def travel_document_value(issuing_state: str, number: str) -> str:
 
 
 def identifiers(claims: Claims, body: dict[str, Any]) -> frozenset[tuple[str, str]]:
-    """Pairs of kind and value: case and officer of the claims, and every NIK, NIP, phone and travel document of the body."""
+    """Pairs of kind and value: case and officer of the claims, and every identifier of a person in the body.
+
+    These are NIK, NIP, NRP, telephone, travel document, and the token that stands for a victim or a child.
+    """
     found = set(_walk(body))
     if claims.case is not None:
         found.add((CASE, claims.case.number))
@@ -34,16 +51,30 @@ def identifiers(claims: Claims, body: dict[str, Any]) -> frozenset[tuple[str, st
     return frozenset(found)
 
 
+def persons_at(found: Iterable[tuple[str, Any]]) -> frozenset[tuple[str, str]]:
+    """The same pairs, of persons alone, in what stands at these JSON Pointers; the last step of each is a member's name."""
+    return frozenset(pair for pointer, value in found for pair in _walk({pointer.rpartition("/")[2]: value}))
+
+
 def _walk(value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         state, number = value.get("issuing_state"), value.get("number")
         if isinstance(state, str) and isinstance(number, str):
             yield TRAVEL_DOCUMENT, travel_document_value(state, number)
         for name, member in value.items():
-            if name in _BY_NAME and isinstance(member, str):
-                yield _BY_NAME[name], member
+            if name in _BY_NAME:
+                yield from _named(_BY_NAME[name], member)
             else:
                 yield from _walk(member)
     elif isinstance(value, list):
         for item in value:
             yield from _walk(item)
+
+
+def _named(kind: str, member: Any) -> Iterator[tuple[str, str]]:
+    """What stands under an identifier's name: one, or a list of them; a reference may also name an application."""
+    for item in member if isinstance(member, list) else (member,):
+        if not isinstance(item, str):
+            yield from _walk(item)
+        elif kind != TOKEN or _TOKEN.fullmatch(item):
+            yield kind, item

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.decide import REASONS_LIMIT, Facts, _view, decide, relations_needed
+from gateway.decide import REASONS_LIMIT, Facts, decide, needs
 from gateway.envelope import Case, Officer
+from gateway.reading import view_of
 from tests.agreement.making import (
     EARLIER,
     IMIGRASI,
@@ -361,9 +362,9 @@ def test_a_reference_needs_a_live_transfer_between_the_two(changes: dict[str, An
 def test_what_to_look_up_is_told_beforehand() -> None:
     """The flow asks the store only where a rule will ask the flow."""
     asking, plain = agreement(rule(**ANSWERS)), agreement()
-    assert relations_needed(asking, message(REPLY)) == (EARLIER,)
+    assert needs(asking, message(REPLY), NOW).related == EARLIER
     for one, draft in ((plain, REPLY), (None, REPLY), (asking, Draft()), (asking, replace(REPLY, type="other/1"))):
-        assert relations_needed(one, message(draft)) == ()
+        assert needs(one, message(draft), NOW).related is None
 
 
 @pytest.mark.parametrize(("severity", "minutes"), [(1, 72 * 60), (3, 240), (4, 15), ("4", 72 * 60)])
@@ -408,7 +409,7 @@ def test_conditions_see_the_message_as_it_is_published() -> None:
     }
     for draft in (Draft(body={"a": [1]}), Draft(body={"a": {"b": None}}, claims=claims)):
         sent = message(draft)
-        assert _view(sent) == sent.view()
+        assert view_of(sent) == sent.view()
 
 
 @pytest.mark.parametrize("error", [ValueError, RecursionError, KeyError, MemoryError, AssertionError])
