@@ -61,7 +61,7 @@ def search(
         typer.Option(
             metavar="FILE",
             help="JSON {kind, value} of a person's identifier, or - for standard input; needs the role dpo."
-            " Kinds: nik, nip, phone, travel-document, case, officer.",
+            " Kinds: nik, nip, nrp, phone, travel-document, person-token, case, officer.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="Transfers on one page.")] = 50,

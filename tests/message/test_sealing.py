@@ -166,7 +166,7 @@ def test_a_token_is_keyed_and_stays_what_it_was() -> None:
 
 
 def test_every_identifier_of_claims_and_body_is_found() -> None:
-    """Case and officer of the claims; NIK, NIP, telephone and travel document wherever they stand in the body."""
+    """Case and officer of the claims; numbers, telephones, documents and tokens of persons wherever they stand in the body."""
     body: dict[str, Any] = {
         "subject": {
             "nik": "3603082904880001",
@@ -175,6 +175,11 @@ def test_every_identifier_of_claims_and_body_is_found() -> None:
         "lists": [[{"phone": "+62811"}, {"officer": {"nip": "198804122012032001"}}]],
         "document": {"issuing_state": "CHN", "number": "E2"},
         "reporter": {"pseudonym": "W-1", "contact": "+62812"},
+        "victim_token": "KRB-K7X2-M4QZ-T9WD",
+        "guardian": {"person": {"nik": "3602215205850002"}, "phone": "+62813"},
+        "case": {"victim_refs": ["KRB-B3NF-R8HC-V6JP"], "child_suspect_refs": ["ANK-D5RK-W2VN-H7LS"]},
+        "acknowledged": [{"reference": "KRB-Z2TC-J9PB-N5GX"}, {"reference": "SRG-2026-000117"}],
+        "signatory": {"nrp": "85031234"},
         "number": "17",
         "note": "nik 3603082904880009",
     }
@@ -188,6 +193,13 @@ def test_every_identifier_of_claims_and_body_is_found() -> None:
         ("phone", "+62811"),
         ("phone", "+62812"),
         ("nip", "198804122012032001"),
+        ("nrp", "85031234"),
+        ("nik", "3602215205850002"),
+        ("phone", "+62813"),
+        ("person-token", "KRB-K7X2-M4QZ-T9WD"),
+        ("person-token", "KRB-B3NF-R8HC-V6JP"),
+        ("person-token", "ANK-D5RK-W2VN-H7LS"),
+        ("person-token", "KRB-Z2TC-J9PB-N5GX"),
     }
     assert {kind for kind, _ in found} - {"case", "officer"} == SUBJECT_KINDS
     assert identifiers(claims(), {}) == frozenset()
