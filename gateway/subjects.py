@@ -17,18 +17,18 @@ TRAVEL_DOCUMENT: Final = "travel-document"
 PHONE: Final = "phone"
 NIP: Final = "nip"
 NRP: Final = "nrp"
-TOKEN: Final = "token"  # noqa: S105 - what stands for a victim or a child, not a secret
-SUBJECT_KINDS: Final = frozenset({NIK, TRAVEL_DOCUMENT, PHONE, NIP, NRP, TOKEN})
+PERSON_TOKEN: Final = "person-token"
+SUBJECT_KINDS: Final = frozenset({NIK, TRAVEL_DOCUMENT, PHONE, NIP, NRP, PERSON_TOKEN})
 _BY_NAME: Final = {
     "nik": NIK,
     "nip": NIP,
     "nrp": NRP,
     "phone": PHONE,
     "contact": PHONE,
-    "victim_token": TOKEN,
-    "victim_refs": TOKEN,
-    "child_suspect_refs": TOKEN,
-    "reference": TOKEN,
+    "victim_token": PERSON_TOKEN,
+    "victim_refs": PERSON_TOKEN,
+    "child_suspect_refs": PERSON_TOKEN,
+    "reference": PERSON_TOKEN,
 }
 _TOKEN: Final = re.compile(r"(?:KRB|ANK)(?:-[0-9A-Z]{4}){3}")
 
@@ -76,5 +76,5 @@ def _named(kind: str, member: Any) -> Iterator[tuple[str, str]]:
     for item in member if isinstance(member, list) else (member,):
         if not isinstance(item, str):
             yield from _walk(item)
-        elif kind != TOKEN or _TOKEN.fullmatch(item):
+        elif kind != PERSON_TOKEN or _TOKEN.fullmatch(item):
             yield kind, item
