@@ -141,12 +141,12 @@ WORDS: Final = {
     "rule.field-not-disclosable": "The rule may withhold this field, so it must be a disclosure of its own: not in clear, not"
     " only its parent or its children.",
     "rule.out-of-jurisdiction": "A region or checkpoint lies outside the territory that the rule names.",
-    "rule.approval": "An approval in `/body/approvals` is not one: of another message, by a key that is no officer's of the sender, too old."
-    " `pointer` says which.",
-    "rule.quota": "So many messages of this sender are accepted under the rule in an hour or in 24 hours, and no more. `detail` says"
-    " how many; the rule counts again from the first one that is an hour or a day old.",
-    "rule.repeated-subject": "This sender asked about the same person as often as the rule allows, and no case that names the person"
-    " comes with the message. `pointer` says where the person stands.",
+    "rule.approval": "An approval in `/body/approvals` is not one: of another message, by a key that is no officer's of the"
+    " sender, too old. `pointer` says which.",
+    "rule.quota": "So many messages of this sender are accepted under the rule in an hour or in 24 hours, and no more. `detail`"
+    " says how many; the rule counts again from the first one that is an hour or a day old.",
+    "rule.repeated-subject": "This sender asked about the same person as often as the rule allows, and no case that names the"
+    " person comes with the message. `pointer` says where the person stands.",
     "token.missing": "No `Authorization: Bearer …`.",
     "token.invalid": "Not a token of the right form, signature, audience or date; or an auditor's token that is unknown or"
     " revoked; or, for `/metrics`, not the token of `server.metrics_token_file`.",
