@@ -26,7 +26,7 @@ from gateway.errors import Reason, SchemaInvalidError
 VALID_ON: Final = "x-valid-on"
 MINOR_ON: Final = "x-minor-on"
 _MAJORITY: Final = 18  # years: UU 35/2014 Art 1, UU 11/2012 Art 1
-_DATES: Final = frozenset({"date", "partial-date"})
+_DATES: Final = frozenset({"date", "date-time", "partial-date"})
 _LAST_MONTH: Final = 12
 
 Path = tuple[str, ...]
@@ -90,8 +90,8 @@ def limits(entry: Mapping[str, str]) -> Days:
 
 
 def days_of(partial: str) -> Days:
-    """The first and the last day that `YYYY`, `YYYY-MM` or `YYYY-MM-DD` can be."""
-    year, month, day = (int(part) for part in (*partial.split("-"), "0", "0")[:3])
+    """The first and the last day that `YYYY`, `YYYY-MM` or `YYYY-MM-DD` can be; of a date-time, its day where it was."""
+    year, month, day = (int(part) for part in (*partial[:10].split("-"), "0", "0")[:3])
     last_month = month or _LAST_MONTH
     return date(year, month or 1, day or 1), date(year, last_month, day or monthrange(year, last_month)[1])
 

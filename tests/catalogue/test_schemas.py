@@ -126,3 +126,24 @@ def test_provisions_of_one_offence_follow_each_other() -> None:
 def test_emergency_travel_documents_are_not_called_splp() -> None:
     """SPLP also names the government API bus, so no code or member uses it."""
     assert not any("SPLP" in entry["code"] for document in CODE_LISTS.values() for entry in document["codes"])
+
+
+@parametrized()
+def test_only_sensitive_fields_protect_someone(path: str) -> None:
+    """`x-protects` names a victim, a child or a reporter, each once, and only where the field can be withheld."""
+    document = SCHEMAS[path]
+    for schema in declared(document):
+        if "x-protects" in schema:
+            assert merged(schema, document["$id"]).get("x-sensitive") is True, schema
+            whom = schema["x-protects"]
+            assert whom
+            assert sorted(set(whom), key=whom.index) == whom
+            assert set(whom) <= {"victim", "child", "reporter"}
+
+
+def test_victims_children_and_reporters_are_protected_somewhere() -> None:
+    """The annotation is in use for each of the three, so that the rules can be held against it."""
+    words = (
+        word for document in SCHEMAS.values() for schema in declared(document) for word in schema.get("x-protects", ())
+    )
+    assert set(words) == {"victim", "child", "reporter"}
