@@ -48,6 +48,7 @@ class Draft:
     recipient: str = POLDA
     purpose: str = "PREVENTION"
     agreement: str = "test"
+    classification: str = "T"
     body: Mapping[str, Any] = field(default_factory=dict)
     disclosable: Iterable[str] = ()
     claims: Mapping[str, Any] = field(default_factory=dict)
@@ -66,7 +67,7 @@ def message(draft: Draft) -> VerifiedMessage:
         type=draft.type,
         agreement=draft.agreement,
         purpose=draft.purpose,
-        classification="T",
+        classification=draft.classification,
         **draft.claims,
     )
     text = issue(claims, draft.body, draft.disclosable, KEY)

@@ -306,7 +306,8 @@ def test_rules_and_catalogue_speak_of_the_same_fields() -> None:
         assert {withholding.field.text for withholding in rule.withhold} <= kind.sensitive
         assert set(rule.purposes) <= MESSAGES.codes("purpose")
         assert rule.requires is None or set(rule.requires.case) <= MESSAGES.codes("case-type")
-    offences = AGREEMENT.rules[-1].where[0].must.schema["contains"]["enum"]
+    wanted = next(rule for rule in AGREEMENT.rules if rule.id == "wanted-person-notice")
+    offences = wanted.where[0].must.schema["contains"]["enum"]
     groups = {entry.code: entry.more["group"] for entry in MESSAGES.code_list("offence").entries.values()}
     assert set(offences) == {code for code, group in groups.items() if group in ("TPPO", "TPPM", "IMMIGRATION")}
 
