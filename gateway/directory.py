@@ -122,6 +122,7 @@ class Agency:
     name: str
     status: str = ACTIVE
     endpoint: Endpoint | None = None
+    liaison: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,12 @@ class Metrics:
         self.recorder_unknown = Gauge(
             "sinergi_recorder_unknown_commits", "Commits whose outcome was unknown", registry=self.registry
         )
+        self.escalations = Counter(
+            "sinergi_escalations", "Deadlines that passed unanswered", ["type"], registry=self.registry
+        )
+        self.overdue = Gauge(
+            "sinergi_deadlines_overdue", "Deadlines that have passed and are still open", registry=self.registry
+        )
         self.ready = Gauge("sinergi_ready", "1 when /readyz answers 200", registry=self.registry)
         # A child kept in a variable costs a third of a look-up; the labels are our own codes.
         self._refusal = {code: self.refusals.labels(code) for code in CODES}

@@ -61,7 +61,7 @@ def create_app(gateway: Gateway) -> FastAPI:
 
 
 def _context(gateway: Gateway) -> Context:
-    settings, store = gateway.settings, gateway.store
+    settings, store, metrics = gateway.settings, gateway.store, Metrics()
     acknowledgements = Acknowledgements(
         gateway_id=settings.gateway.id,
         configuration=gateway.configuration,
@@ -89,8 +89,9 @@ def _context(gateway: Gateway) -> Context:
         checkpoints=store.checkpoints,
         settings=settings.delivery,
         clock=gateway.clock,
+        metrics=metrics,
     )
-    return Context(gateway, acknowledgements, inbox, worker)
+    return Context(gateway, acknowledgements, inbox, worker, metrics)
 
 
 def _gateway_error(request: Request, error: Exception) -> Response:

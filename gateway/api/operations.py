@@ -12,7 +12,8 @@ from starlette.responses import Response
 from gateway.api.context import Context, context, json_response
 from gateway.errors import GatewayError, TokenError
 from gateway.keyring import read_private
-from gateway.store import queries
+from gateway.store import early_warnings, queries
+from gateway.store.tables import micros
 
 router: Final = APIRouter(tags=["operations"])
 # Older than this, the picture of keys and rules is no longer to be trusted with new messages.
@@ -79,6 +80,7 @@ def _collect(here: Context) -> None:
     try:
         with here.gateway.store.database.reading() as session:
             backlog = queries.backlog(session)
+            here.metrics.overdue.set(early_warnings.overdue(session, micros(here.gateway.clock())))
             sizes = {head.ledger: head.size for head in queries.ledgers(session)}
     except GatewayError:
         return

@@ -1,4 +1,4 @@
-"""What a gateway process does besides answering: it pushes, lets messages expire, and keeps its own picture fresh.
+"""What a gateway process does besides answering: it pushes, expires, escalates, and keeps its own picture fresh.
 
 Decides which loops run and how they end. A loop never dies of an exception: it says so in the log and goes on, slower.
 Every node runs all of them; leases and the recorder's locks keep two nodes from doing the same thing twice.
@@ -14,7 +14,9 @@ import structlog
 from gateway.delivery import outbound
 from gateway.delivery.acknowledge import Acknowledgements
 from gateway.delivery.doorbell import Doorbell, rings
+from gateway.delivery.escalation import ESCALATE_SECONDS, Escalations
 from gateway.delivery.lane import Courier, Lane
+from gateway.delivery.liaison import NOTICE_SECONDS, LiaisonNotices
 from gateway.delivery.outbound import Outbound, Resolve
 from gateway.delivery.page import OTHERS, URGENT, Shelf
 from gateway.jose import Signer
@@ -28,6 +30,7 @@ from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
 from gateway.store.tables import micros
+from gateway.telemetry import Metrics
 
 SWEEP_SECONDS: Final = 1.0
 SWEEP_BATCH: Final = 200
@@ -54,6 +57,7 @@ class Worker:
         checkpoints: CheckpointFiles,
         settings: DeliverySettings,
         clock: Callable[[], datetime],
+        metrics: Metrics | None = None,
         resolve: Resolve = outbound.resolve,
     ) -> None:
         self._settings = settings
@@ -78,6 +82,10 @@ class Worker:
             page=settings.page,
             retry_limit=settings.retry_limit,
         )
+        self._escalations = Escalations(database, recorder, clock, metrics)
+        self._gateway_id = gateway_id
+        self._signer = signer
+        self._lease = lease
         self._stopping = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._lanes: dict[tuple[str, tuple[int, int]], asyncio.Task[None]] = {}
@@ -89,8 +97,11 @@ class Worker:
             ("sweep", SWEEP_SECONDS, self.sweep),
             ("forget-tokens", FORGET_SECONDS, self._forget_tokens),
             ("save-checkpoints", SAVE_SECONDS, self._save_checkpoints),
+            ("escalate", ESCALATE_SECONDS, self._escalations.run),
         )
         self._loops = [asyncio.create_task(self._every(*loop), name=loop[0]) for loop in loops]
+        if self._settings.push:
+            self._loops.append(asyncio.create_task(self._tell_liaisons(), name="liaison"))
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Takes no new page, waits `grace` seconds for those under way, then abandons them: their leases end by themselves."""
@@ -147,6 +158,23 @@ class Worker:
     def _expired(self, now: datetime) -> list[tuple[str, str]]:
         with self._database.reading() as session:
             return list(queries.expired(session, micros(now), SWEEP_BATCH))
+
+    async def _tell_liaisons(self) -> None:
+        out = Outbound(timeout=self._settings.timeout, clock=self._clock, resolve=self._resolve)
+        notices = LiaisonNotices(
+            self._gateway_id,
+            self._configuration,
+            self._database,
+            self._recorder,
+            self._signer,
+            self._clock,
+            self._lease,
+            out,
+        )
+        try:
+            await self._every("liaison", NOTICE_SECONDS, notices.run)
+        finally:
+            await out.close()
 
     async def _forget_tokens(self) -> None:
         await asyncio.wrap_future(self._recorder.submit(ForgetTokens(micros(self._clock()))))
