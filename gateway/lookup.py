@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import structlog
 from sqlmodel import Session
 
 from gateway.approval import verify_approvals
 from gateway.envelope import Claims, Limits, VerifiedMessage, open_message, parse
+from gateway.errors import KeyringError
 from gateway.facts import Facts, Needs, RelatedTransfer
 from gateway.record import open_content
 from gateway.store import queries
@@ -29,6 +31,7 @@ from gateway.terms import AtMost, Rule
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
+_log: Final = structlog.get_logger("sinergi.transfer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Lookup:
     limits: Limits
 
     def find(self, needs: Needs, message: VerifiedMessage, snapshot: Snapshot, now: datetime) -> Found:
-        """Blocks. Raises StoreUnavailableError, and KeyringError for an earlier message that was altered."""
+        """Blocks. Raises StoreUnavailableError."""
         approvals, faults = verify_approvals(message, snapshot.directory, now) if needs.approvals else ((), ())
         rule = _rule(needs, message.claims, snapshot)
         if rule is None or not _asks_the_store(needs):
@@ -62,9 +65,14 @@ class Lookup:
             found = search.found()
         return replace(found, facts=replace(found.facts, approvals=approvals, approval_faults=faults))
 
-    def view(self, row: TransferRow) -> dict[str, Any]:
-        """The stored message as its sender sent it: claims and `body`, with what was withheld from its recipient."""
-        message = parse(str(open_content(self.sealer, row)["message"]).encode("ascii"), self.limits)
+    def view(self, row: TransferRow) -> dict[str, Any] | None:
+        """The stored message as its sender sent it, with what was withheld; None if it does not open any more."""
+        try:
+            content = open_content(self.sealer, row)
+        except KeyringError as error:
+            _log.error("message_does_not_open", transfer=row.id, detail=error.detail)
+            return None
+        message = parse(str(content["message"]).encode("ascii"), self.limits)
         return {**message.claims.as_json(), "body": open_message(message, self.limits).payload}
 
 
