@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import __version__
-from gateway.api import audit, ledger, mailbox, messages, operations, registry, shapes
+from gateway.api import audit, early_warnings, ledger, mailbox, messages, operations, registry, shapes
 from gateway.api.context import Context
 from gateway.api.problems import problem
 from gateway.delivery.acknowledge import Acknowledgements
@@ -50,7 +50,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         responses={},
     )
     app.state.context = context
-    for router in (messages, mailbox, registry, audit, ledger, operations):
+    for router in (messages, mailbox, registry, audit, early_warnings, ledger, operations):
         app.include_router(router.router)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -20,15 +20,16 @@ from gateway.record import OWN_LEDGER, open_content
 from gateway.store import queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import RECEIPT_PART
-from gateway.store.tables import ACCEPTED, WAITING, TransferRow, moment
+from gateway.store.tables import ACCEPTED, WAITING, TransferRow, micros, moment
 from gateway.subjects import CASE, OFFICER, SUBJECT_KINDS
 
 router: Final = APIRouter(tags=["audit"])
 PAGE_LIMIT: Final = 200
 _FILTERS: Final = (
-    "from", "to", "type", "sender", "recipient", "decision", "code", "clause", "case", "limit", "cursor"
+    "from", "to", "type", "sender", "recipient", "decision", "code", "clause", "case", "overdue", "limit",
+    "cursor",
 )  # fmt: skip
-_TEXT_LIMIT: Final = 280
+TEXT_LIMIT: Final = 280
 _SUBJECT_LIMIT: Final = 128
 _EVENTS: Final = ("rejected", "processed", "delivered")
 
@@ -49,6 +50,9 @@ async def search(  # noqa: PLR0917 - one parameter a filter, in the order of the
     code: str | None = None,
     clause: str | None = None,
     case: Annotated[str | None, Query(description="Case number")] = None,
+    overdue: Annotated[
+        str | None, Query(description="`true`: only those whose `acknowledge_by` has passed without an answer")
+    ] = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Response:
@@ -57,7 +61,7 @@ async def search(  # noqa: PLR0917 - one parameter a filter, in the order of the
     who = await auth.auditor(request, here.gateway)
     given = {
         "from": from_, "to": to, "type": type_, "sender": sender, "recipient": recipient, "decision": decision,
-        "code": code, "clause": clause, "case": case, "limit": limit, "cursor": cursor,
+        "code": code, "clause": clause, "case": case, "overdue": overdue, "limit": limit, "cursor": cursor,
     }  # fmt: skip
     if unknown := set(request.query_params) - set(_FILTERS):
         raise CallerError(f"{len(unknown)} unknown parameters")
@@ -114,7 +118,7 @@ async def _search(
     filters = {name: _recorded(here, name, value) for name, value in given.items() if name != "cursor"}
     if subject is not None:
         filters["subject"] = subject[0]
-    await _record_read(here, who, "transfers.search", filters, len(page))
+    await record_read(here, who, "transfers.search", filters, len(page))
     return json_response({"items": page, "next": page[-1]["transfer"] if more else None})
 
 
@@ -131,7 +135,7 @@ def _recorded(here: Context, name: str, value: Any) -> str | None:
     return recordable(str(value))
 
 
-async def _record_read(
+async def record_read(
     here: Context, who: auth.Auditor, what: str, filters: Mapping[str, str | None], results: int
 ) -> None:
     """Before the answer goes out: a read that cannot be recorded does not happen."""
@@ -145,8 +149,8 @@ def _question(here: Context, given: Mapping[str, Any], subject: tuple[str, str] 
     texts = {name: value for name, value in given.items() if name != "limit"}
     for name, value in texts.items():
         # PostgreSQL's text holds no NUL, and none of what is searched for has a control character.
-        if not isinstance(value, str) or not 1 <= len(value) <= _TEXT_LIMIT or not value.isprintable():
-            raise CallerError(f"{name} must be 1 to {_TEXT_LIMIT} printable characters", pointer=f"/{name}")
+        if not isinstance(value, str) or not 1 <= len(value) <= TEXT_LIMIT or not value.isprintable():
+            raise CallerError(f"{name} must be 1 to {TEXT_LIMIT} printable characters", pointer=f"/{name}")
     limit = given.get("limit", 50)
     if type(limit) is not int or not 1 <= limit <= PAGE_LIMIT:
         raise CallerError(f"limit must be 1 to {PAGE_LIMIT}", pointer="/limit")
@@ -154,11 +158,13 @@ def _question(here: Context, given: Mapping[str, Any], subject: tuple[str, str] 
         raise CallerError("decision must be accepted or refused", pointer="/decision")
     if "cursor" in texts and not TRANSFER_ID.fullmatch(texts["cursor"]):
         raise CallerError("cursor must be the next of an earlier page", pointer="/cursor")
+    if texts.get("overdue", "true") != "true":
+        raise CallerError("overdue must be true, or left out", pointer="/overdue")
     wanted = [(CASE, texts["case"])] if "case" in texts else []
     wanted += [subject] if subject is not None else []
     return queries.Search(
-        since=_moment(texts, "from"),
-        until=_moment(texts, "to"),
+        since=read_moment(texts, "from"),
+        until=read_moment(texts, "to"),
         type=texts.get("type"),
         sender=texts.get("sender"),
         recipient=texts.get("recipient"),
@@ -166,12 +172,13 @@ def _question(here: Context, given: Mapping[str, Any], subject: tuple[str, str] 
         code=texts.get("code"),
         clause=texts.get("clause"),
         tokens=tuple((kind, here.gateway.tokens.token(kind, value)) for kind, value in wanted),
+        overdue_at=micros(here.gateway.clock()) if "overdue" in texts else None,
         before=texts.get("cursor"),
         limit=limit,
     )
 
 
-def _moment(texts: Mapping[str, str], name: str) -> datetime | None:
+def read_moment(texts: Mapping[str, str], name: str) -> datetime | None:
     if name not in texts:
         return None
     try:
@@ -237,7 +244,7 @@ async def transfer(request: Request, transfer: str) -> Response:
     who = await auth.agency_or_auditor(request, here.gateway)
     found = await asyncio.to_thread(_one, here, transfer, who)
     if isinstance(who, auth.Auditor):
-        await _record_read(here, who, "transfers.show", {"transfer": transfer}, 1)
+        await record_read(here, who, "transfers.show", {"transfer": transfer}, 1)
     return json_response(found)
 
 

@@ -138,6 +138,42 @@ class TransferPage(_Shape):
     next: str | None = Field(description="Cursor of the next page; null ends")
 
 
+class ResponseSeconds(_Shape):
+    average: float = Field(examples=[512.4])
+    median: float = Field(examples=[300.0])
+    max: float = Field(examples=[1820.7])
+
+
+class EarlyWarningFigures(_Shape):
+    count: int
+    by_severity: dict[str, int] = Field(examples=[{"2": 5, "4": 1}])
+    by_outcome: dict[str, int] = Field(description="The latest triage", examples=[{"ACCEPTED": 4, "DUPLICATE": 1}])
+    acknowledged_in_time: int
+    acknowledged_late: int
+    open_past_deadline: int
+    without_outcome: int = Field(description="No triage was reported yet")
+    duplicates: int
+    response_seconds: ResponseSeconds | None = Field(description="From acceptance to the first answer; null: none yet")
+
+
+class VillageFigures(EarlyWarningFigures):
+    region_code: str | None = Field(examples=["36.04.08.2009"])
+
+
+class UnitFigures(EarlyWarningFigures):
+    assigned_unit: str | None = Field(description="As the recipient named it; null: none yet")
+
+
+class EarlyWarningSummary(_Shape):
+    """`from` and `to` are what was asked for, or the last 90 days."""
+
+    from_: str = Field(alias="from", examples=["2026-11-01T00:00:00.000000Z"])
+    to: str = Field(examples=["2026-12-01T00:00:00.000000Z"])
+    total: EarlyWarningFigures
+    villages: list[VillageFigures]
+    units: list[UnitFigures]
+
+
 class JsonWebKeySet(_Shape):
     keys: list[dict[str, Any]]
 

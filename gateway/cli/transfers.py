@@ -7,7 +7,7 @@ import typer
 
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_moment, read_object
-from gateway.cli.output import as_json, line, message, raw, reason_line, table
+from gateway.cli.output import NO, as_json, line, message, raw, reason_line, table
 from gateway.errors import OperatorError, Reason
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = group(
     "transfers",
-    "What crossed the gateway: search, show, redeliver.",
+    "What crossed the gateway: search, overdue, show, redeliver.",
     commands="sinergi transfers search --gateway https://sinergi.example.id --token-file bpk-01.token"
     " --decision refused --from 2026-11-01",
 )
@@ -30,6 +30,7 @@ AuthorityOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="PEM authorities of the gateway's certificate.")
 ]
 _COLUMNS: Final = ("received_at", "transfer", "sender", "recipient", "type", "decision", "status", "clause", "codes")
+_OVERDUE: Final = ("acknowledge_by", "transfer", "sender", "recipient", "type", "status", "received_at")
 
 
 @command(
@@ -137,6 +138,43 @@ def _cell(item: dict[str, Any], column: str) -> str:
         return " ".join(dict.fromkeys(str(reason.get("code")) for reason in item.get("reasons", [])))
     value = item.get(column)
     return "" if value is None else str(value)
+
+
+@command(
+    app,
+    "overdue",
+    example="sinergi transfers overdue --gateway https://sinergi.example.id --token-file bpk-01.token\n"
+    "sinergi transfers overdue --gateway https://sinergi.example.id --token-file bpk-01.token"
+    " --type early-warning.report/1 --json || page-the-officer-on-duty",
+)
+def overdue(
+    context: typer.Context,
+    *,
+    gateway: GatewayOption,
+    token_file: TokenOption,
+    type_: Annotated[str | None, typer.Option("--type", help="early-warning.report/1")] = None,
+    recipient: Annotated[str | None, typer.Option(help="An agency's id.")] = None,
+    ca_file: AuthorityOption = None,
+) -> None:
+    """What should have been answered by now and was not, the newest first. Ends with 1 when there is anything.
+
+    A transfer is open until its recipient has answered it or signed that it was processed or rejected.
+    """
+    question: dict[str, Any] = {"overdue": "true", "limit": 200}
+    question |= {name: value for name, value in {"type": type_, "recipient": recipient}.items() if value is not None}
+    from gateway.cli.remote import Auditor
+
+    with Auditor(gateway, token_file, ca_file) as auditor:
+        items = [item for page in _pages(auditor, question, every=True) for item in page["items"]]
+    if invocation(context).json:
+        as_json({"items": items})
+    elif items:
+        table(_OVERDUE, [[_cell(item, column) for column in _OVERDUE] for item in items])
+        message(f"{len(items)} transfers are overdue.")
+    else:
+        message("Nothing is overdue.")
+    if items:
+        raise typer.Exit(NO)
 
 
 @command(

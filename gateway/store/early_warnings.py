@@ -71,8 +71,8 @@ def counted(session: Session, question: Question) -> Iterator[Counted]:
                 col(EarlyWarningRow.recipient) == question.party,
             )
         )
-    for row in session.connection().execute(statement.execution_options(yield_per=_CHUNK)):
-        yield Counted(**row._mapping)
+    for row in session.connection().execute(statement.execution_options(yield_per=_CHUNK)).mappings():
+        yield Counted(**row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from gateway.ledger.proof import format_proof
 from gateway.ledger.tiles import TILE_WIDTH, TileReader
 from gateway.store.identity import first_id
 from gateway.store.tables import (
+    IS_UNMET,
     IS_WAITING,
     AcknowledgementRow,
     AgencyKeyRow,
@@ -24,6 +25,7 @@ from gateway.store.tables import (
     AgreementRow,
     AuditorRow,
     ConfigVersion,
+    DeadlineRow,
     GatewayKeyRow,
     LedgerCheckpoint,
     LedgerEntry,
@@ -220,6 +222,7 @@ class Search:
     code: str | None = None
     clause: str | None = None
     tokens: tuple[tuple[str, str], ...] = ()
+    overdue_at: int | None = None
     before: str | None = None
     limit: int = 50
 
@@ -246,6 +249,9 @@ def search(session: Session, question: Search) -> Sequence[TransferRow]:
     if question.code is not None:
         coded = select(TransferCode.transfer).where(TransferCode.code == question.code)
         statement = statement.where(col(TransferRow.id).in_(coded))
+    if question.overdue_at is not None:
+        passed = select(DeadlineRow.transfer).where(IS_UNMET, DeadlineRow.due_at < question.overdue_at)
+        statement = statement.where(col(TransferRow.id).in_(passed))
     for kind, token in question.tokens:
         found = select(SubjectIndex.transfer).where(SubjectIndex.kind == kind, SubjectIndex.token == token)
         statement = statement.where(col(TransferRow.id).in_(found))
