@@ -36,10 +36,20 @@ from gateway.store import queries
 from gateway.store.configuration import Configuration
 from gateway.store.jobs.events import CreateLedger, RecordEvent
 from gateway.store.recorder import Job, Transaction
-from gateway.store.tables import AgencyKeyRow, AgencyRow, AgreementRow, AuditorRow, GatewayKeyRow, micros, moment
+from gateway.store.tables import (
+    AgencyKeyRow,
+    AgencyRow,
+    AgreementRow,
+    AuditorRow,
+    GatewayKeyRow,
+    OfficerRow,
+    micros,
+    moment,
+)
 from gateway.wiring import Store, now
 
 __all__ = [
+    "ConflictError",
     "RefusedError",
     "activate_agreement",
     "add_agency",
@@ -63,15 +73,15 @@ KEY_LIFETIME: Final = timedelta(days=365)
 _WAIT_SECONDS: Final = 60
 
 
-class _ConflictError(GatewayError):
-    """A RefusedError, found under the recorder's lock: only this job is left out of its batch."""
+class ConflictError(GatewayError):
+    """For a job's `apply`: a RefusedError, found under the recorder's lock: only this job is left out of its batch."""
 
 
 def record(store: Store, job: Job[Any]) -> Any:
     """Commits one job. Raises RefusedError for a conflict, StoreUnavailableError, or LedgerForkedError."""
     try:
         return store.recorder.submit(job).result(_WAIT_SECONDS).result
-    except _ConflictError as error:
+    except ConflictError as error:
         raise RefusedError(error.detail) from error
     except TimeoutError as error:
         raise StoreUnavailableError("the recorder did not answer: look before you try again") from error
@@ -95,7 +105,15 @@ def _act(
 # Agencies.
 
 
-def add_agency(store: Store, agency: str, name: str, *, endpoint: Endpoint | None = None, who: str) -> None:
+def add_agency(
+    store: Store,
+    agency: str,
+    name: str,
+    *,
+    endpoint: Endpoint | None = None,
+    liaison: Endpoint | None = None,
+    who: str,
+) -> None:
     """A new agency, active at once. Raises RefusedError when there is one of this id."""
     require_agency_id(agency)
     if agency == store.settings.gateway.id:
@@ -103,10 +121,11 @@ def add_agency(store: Store, agency: str, name: str, *, endpoint: Endpoint | Non
     time = now()
     row = AgencyRow(id=agency, name=name, status=ACTIVE)
     _place_endpoint(row, endpoint)
+    _place_liaison(row, liaison)
 
     def unknown(transaction: Transaction) -> None:
         if _agency_row(transaction, agency) is not None:
-            raise _ConflictError(f"there is an agency {agency} already")
+            raise ConflictError(f"there is an agency {agency} already")
 
     entries = (
         AgencyAdded(time=time, agency=agency, status=ACTIVE, digest=_description(row)),
@@ -125,11 +144,13 @@ def change_agency(
     endpoint: Endpoint | None = None,
     remove_endpoint: bool = False,
     resume: bool = False,
+    liaison: Endpoint | None = None,
+    remove_liaison: bool = False,
 ) -> None:
     """Changes what is given. `resume` lifts the pause that delivery put on an endpoint, and so does a new endpoint."""
     if status not in (None, ACTIVE, SUSPENDED):
         raise OperatorError(f"an agency's status is {ACTIVE} or {SUSPENDED}")
-    if endpoint is not None and remove_endpoint:
+    if (endpoint is not None and remove_endpoint) or (liaison is not None and remove_liaison):
         raise OperatorError("an endpoint cannot be set and removed at once")
     time = now()
     with store.database.reading() as session:
@@ -140,6 +161,8 @@ def change_agency(
     row.name, row.status = name or row.name, status or row.status
     if endpoint is not None or remove_endpoint:
         _place_endpoint(row, endpoint)
+    if liaison is not None or remove_liaison:
+        _place_liaison(row, liaison)
     if resume:
         row.paused_reason = None
     after = row.model_dump()
@@ -149,7 +172,7 @@ def change_agency(
     def unchanged(transaction: Transaction) -> None:
         held = _agency_row(transaction, agency)
         if held is None or dict(held) != before:
-            raise _ConflictError(f"{agency} was changed by somebody else: look again")
+            raise ConflictError(f"{agency} was changed by somebody else: look again")
         transaction.connection.execute(update(AgencyRow).where(col(AgencyRow.id) == agency).values(**after))
 
     changed = "+".join(sorted(member for member in after if after[member] != before[member]))
@@ -175,11 +198,19 @@ def _place_endpoint(row: AgencyRow, endpoint: Endpoint | None) -> None:
     row.paused_reason = None
 
 
+def _place_liaison(row: AgencyRow, liaison: Endpoint | None) -> None:
+    row.liaison_url = None if liaison is None else liaison.url
+    row.liaison_networks = "" if liaison is None else " ".join(map(str, liaison.networks))
+    row.liaison_ca_file = None if liaison is None else liaison.ca_file
+
+
 def _description(row: AgencyRow) -> str:
-    """Digest of what the other agencies may know: RFC 8785 of id, name and endpoint."""
+    """Digest of what the other agencies may know: RFC 8785 of id, name and endpoints."""
     members: dict[str, Any] = {"id": row.id, "name": row.name}
     if row.endpoint_url is not None:
         members["endpoint"] = {"url": row.endpoint_url, "networks": row.endpoint_networks.split()}
+    if row.liaison_url is not None:
+        members["liaison_endpoint"] = {"url": row.liaison_url, "networks": row.liaison_networks.split()}
     return hashlib.sha256(rfc8785.dumps(members)).hexdigest()
 
 
@@ -209,12 +240,15 @@ def import_key(
 
     def unknown(transaction: Transaction) -> None:
         if _agency_row(transaction, agency) is None:
-            raise _ConflictError(f"there is no agency {agency}")
+            raise ConflictError(f"there is no agency {agency}")
         holders = select(col(AgencyKeyRow.agency)).where(col(AgencyKeyRow.kid) == key.kid)
         own = select(col(GatewayKeyRow.kid)).where(col(GatewayKeyRow.kid) == key.kid)
         holder = transaction.connection.execute(holders).scalar()
+        officers = select(col(OfficerRow.kid)).where(col(OfficerRow.kid) == key.kid)
+        if transaction.connection.execute(officers).first() is not None:
+            raise ConflictError(f"the key {key.kid} is an officer's: it cannot speak for an agency")
         if holder is not None or transaction.connection.execute(own).first() is not None:
-            raise _ConflictError(f"the key {key.kid} is {holder or 'the gateway'}'s already")
+            raise ConflictError(f"the key {key.kid} is {holder or 'the gateway'}'s already")
 
     entries = (
         KeyAdded(time=time, agency=agency, key=key.kid, use=SIGN, not_before=first, not_after=last),
@@ -264,7 +298,7 @@ def _end_key(store: Store, agency: str, kid: str, status: str, *, who: str, why:
             .values(status=status, changed_at=micros(time))
         )
         if ended.rowcount != 1:
-            raise _ConflictError(f"the key is {find_key(store, agency, kid).status} already")
+            raise ConflictError(f"the key is {find_key(store, agency, kid).status} already")
 
     entry: Entry
     if status == REVOKED:
@@ -322,7 +356,7 @@ def activate_agreement(store: Store, agreement: Agreement, signatures: Iterable[
     def replace(transaction: Transaction) -> None:
         # Keys and versions were judged at this configuration; another one is judged again.
         if transaction.config_version != activation.config_version:
-            raise _ConflictError("agencies, keys or agreements were changed meanwhile: try again")
+            raise ConflictError("agencies, keys or agreements were changed meanwhile: try again")
         transaction.connection.execute(
             update(AgreementRow).where(col(AgreementRow.id) == agreement.id).values(active=False)
         )
@@ -388,7 +422,7 @@ def issue_auditor(store: Store, auditor: str, name: str, role: str, days: int, *
             transaction.insert(AuditorRow, row)
             return
         if held.revoked_at is None and moment(held.expires_at) > time:
-            raise _ConflictError(f"{auditor} has a valid token: revoke it first")
+            raise ConflictError(f"{auditor} has a valid token: revoke it first")
         transaction.connection.execute(update(AuditorRow).where(col(AuditorRow.id) == auditor).values(**row))
 
     act = OperatorAct(
@@ -411,7 +445,7 @@ def revoke_auditor(store: Store, auditor: str, *, why: str, who: str) -> None:
             .values(revoked_at=micros(time))
         )
         if ended.rowcount != 1:
-            raise _ConflictError(f"there is no auditor {auditor} with a token to revoke")
+            raise ConflictError(f"there is no auditor {auditor} with a token to revoke")
 
     act = OperatorAct(
         time=time,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli import officers
 from gateway.cli.context import command, group, invocation
 from gateway.cli.output import as_json, line, message, table
 from gateway.errors import OperatorError
@@ -18,6 +19,8 @@ app = group(
     commands="sinergi agencies add polda-banten --name 'Polda Banten'\nsinergi agencies list",
 )
 
+app.add_typer(officers.app)
+
 EndpointOption = Annotated[
     str | None, typer.Option("--endpoint", metavar="URL", help="Where it takes pushes; without one it pulls.")
 ]
@@ -29,6 +32,17 @@ NetworkOption = Annotated[
 ]
 AuthorityOption = Annotated[
     Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM authorities of the endpoint's certificate.")
+]
+LiaisonOption = Annotated[
+    str | None,
+    typer.Option("--liaison-endpoint", metavar="URL", help="Where notices of overdue messages go; optional."),
+]
+LiaisonNetworkOption = Annotated[
+    list[str] | None,
+    typer.Option("--liaison-allow-network", metavar="CIDR", help="As --allow-network, of the liaison endpoint."),
+]
+LiaisonAuthorityOption = Annotated[
+    Path | None, typer.Option("--liaison-ca-file", metavar="FILE", help="As --ca-file, of the liaison endpoint.")
 ]
 
 
@@ -46,13 +60,17 @@ def add(
     endpoint: EndpointOption = None,
     allow_network: NetworkOption = None,
     ca_file: AuthorityOption = None,
+    liaison_endpoint: LiaisonOption = None,
+    liaison_allow_network: LiaisonNetworkOption = None,
+    liaison_ca_file: LiaisonAuthorityOption = None,
 ) -> None:
     """Admit an agency. Its keys come next: sinergi keys import."""
     place = _endpoint(endpoint, allow_network or [], ca_file)
+    liaison = _endpoint(liaison_endpoint, liaison_allow_network or [], liaison_ca_file, "liaison-")
     from gateway.operations import add_agency
 
     with invocation(context).store() as store:
-        add_agency(store, agency, name, endpoint=place, who=invocation(context).who)
+        add_agency(store, agency, name, endpoint=place, liaison=liaison, who=invocation(context).who)
     _told(context, agency, "added")
     message(f"Next: sinergi keys import {agency} KEY.jwk")
 
@@ -75,6 +93,9 @@ def list_(context: typer.Context) -> None:
                     "networks": row["endpoint_networks"].split(),
                     "ca_file": row["endpoint_ca_file"],
                     "paused": row["paused_reason"],
+                    "liaison_endpoint": row["liaison_url"],
+                    "liaison_networks": row["liaison_networks"].split(),
+                    "liaison_ca_file": row["liaison_ca_file"],
                 }
                 for row in rows
             ]
@@ -87,7 +108,9 @@ def list_(context: typer.Context) -> None:
 @command(
     app,
     "set",
-    example="sinergi agencies set imigrasi-banten --status suspended\nsinergi agencies set imigrasi-banten --resume",
+    example="sinergi agencies set imigrasi-banten --status suspended\nsinergi agencies set imigrasi-banten --resume\n"
+    "sinergi agencies set imigrasi-banten --liaison-endpoint https://piket.imigrasi.example.id/notices"
+    " --liaison-allow-network 203.0.113.0/28",
 )
 def set_(
     context: typer.Context,
@@ -102,11 +125,16 @@ def set_(
     ca_file: AuthorityOption = None,
     no_endpoint: Annotated[bool, typer.Option("--no-endpoint", help="Push no more; the agency pulls.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Push again to an endpoint that was paused.")] = False,
+    liaison_endpoint: LiaisonOption = None,
+    liaison_allow_network: LiaisonNetworkOption = None,
+    liaison_ca_file: LiaisonAuthorityOption = None,
+    no_liaison_endpoint: Annotated[
+        bool, typer.Option("--no-liaison-endpoint", help="Send it no more notices of overdue messages.")
+    ] = False,
 ) -> None:
-    """Change an agency: its name, its status, its endpoint; or resume a paused endpoint."""
-    if endpoint is None and (allow_network or ca_file):
-        raise OperatorError("--allow-network and --ca-file go with --endpoint")
+    """Change an agency: its name, its status, its endpoints; or resume a paused endpoint."""
     place = _endpoint(endpoint, allow_network or [], ca_file)
+    liaison = _endpoint(liaison_endpoint, liaison_allow_network or [], liaison_ca_file, "liaison-")
     from gateway.operations import change_agency
 
     with invocation(context).store() as store:
@@ -119,17 +147,20 @@ def set_(
             endpoint=place,
             remove_endpoint=no_endpoint,
             resume=resume,
+            liaison=liaison,
+            remove_liaison=no_liaison_endpoint,
         )
     _told(context, agency, "changed")
 
 
-def _endpoint(url: str | None, networks: list[str], ca_file: Path | None) -> "Endpoint | None":
+def _endpoint(url: str | None, networks: list[str], ca_file: Path | None, which: str = "") -> "Endpoint | None":
+    """`which` is empty, or the prefix of the options of the liaison endpoint."""
     if url is None:
         if networks or ca_file is not None:
-            raise OperatorError("--allow-network and --ca-file go with --endpoint")
+            raise OperatorError(f"--{which}allow-network and --{which}ca-file go with --{which}endpoint")
         return None
     if not networks:
-        raise OperatorError("an endpoint needs --allow-network: without one no address may be called")
+        raise OperatorError(f"an endpoint needs --{which}allow-network: without one no address may be called")
     if ca_file is not None and not ca_file.is_file():
         raise OperatorError(f"{ca_file} is not there")
     from gateway.directory import parse_endpoint
