@@ -14,6 +14,9 @@ from gateway.delivery.retry import bounded
 THRESHOLD: Final = 3
 FIRST_PAUSE: Final = timedelta(seconds=10)
 LONGEST_PAUSE: Final = timedelta(minutes=5)
+# Shorter than an urgent message's next attempt: one that always fails is not due when the next probe is, and so never
+# stands in front of the others for ever.
+URGENT_PAUSE: Final = timedelta(seconds=15)
 _DOUBLINGS: Final = 16
 
 
@@ -25,11 +28,12 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """`failures` in a row; `[opened_at, open_until)` is the pause they led to, if any."""
+    """`failures` in a row; `[opened_at, open_until)` is the pause they led to, if any; `longest` that it can become."""
 
     failures: int = 0
     opened_at: datetime | None = None
     open_until: datetime | None = None
+    longest: timedelta = LONGEST_PAUSE
 
     def state(self, now: datetime) -> State:
         if self.opened_at is None or self.open_until is None:
@@ -42,14 +46,14 @@ class Breaker:
         return self.state(now) is not State.OPEN
 
     def succeeded(self) -> "Breaker":
-        return Breaker()
+        return Breaker(longest=self.longest)
 
     def failed(self, now: datetime, retry_after: float | None = None) -> "Breaker":
         """One failure more. `retry_after` (seconds, bounded) opens at once: the endpoint asked to be left alone."""
         failures = self.failures + 1
         pause = bounded(retry_after)
         if failures >= THRESHOLD:
-            pause = max(pause, min(FIRST_PAUSE * 2 ** min(failures - THRESHOLD, _DOUBLINGS), LONGEST_PAUSE))
+            pause = max(pause, min(FIRST_PAUSE * 2 ** min(failures - THRESHOLD, _DOUBLINGS), self.longest))
         if not pause:
-            return Breaker(failures)
-        return Breaker(failures, now, now + pause)
+            return Breaker(failures, longest=self.longest)
+        return Breaker(failures, now, now + pause, self.longest)

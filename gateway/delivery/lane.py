@@ -22,7 +22,7 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from gateway.delivery.acknowledge import REFUSED, Acknowledgements
-from gateway.delivery.breaker import Breaker, State
+from gateway.delivery.breaker import LONGEST_PAUSE, URGENT_PAUSE, Breaker, State
 from gateway.delivery.doorbell import Doorbell, rings
 from gateway.delivery.outbound import Answer, DeliveryFailed, Outbound
 from gateway.delivery.page import URGENT, Page, Shelf
@@ -83,7 +83,8 @@ class Lane:
         self._courier = courier
         self._outbound = outbound
         self._endpoint: Endpoint | None = None
-        self._breaker = Breaker()
+        self._closed = Breaker(longest=URGENT_PAUSE if priorities == URGENT else LONGEST_PAUSE)
+        self._breaker = self._closed
         self._limit = courier.page
         self._log = _log.bind(agency=agency, lane="urgent" if priorities == URGENT else "others")
 
@@ -140,7 +141,7 @@ class Lane:
             if self._endpoint is not None:
                 await self._outbound.forget(self._endpoint)
             # Another endpoint starts with a clean slate.
-            self._endpoint, self._breaker, self._limit = endpoint, Breaker(), self._courier.page
+            self._endpoint, self._breaker, self._limit = endpoint, self._closed, self._courier.page
         state = self._breaker.state(self._courier.clock())
         if state is State.OPEN:
             return None
@@ -204,8 +205,14 @@ class Lane:
         for item in page.leased:
             if item.transfer not in errors:
                 continue
+            since = moment(page.rows[item.transfer].received_at) if self.priorities == URGENT else None
             due_at = next_attempt(
-                item.attempt, now, retry_after=retry_after, limit=courier.retry_limit, jitter=jitter
+                item.attempt,
+                now,
+                retry_after=retry_after,
+                limit=courier.retry_limit,
+                jitter=jitter,
+                urgent_since=since,
             ).due_at
             if gone:
                 # The endpoint is paused; a recipient that pulls may have it at once.

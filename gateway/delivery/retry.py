@@ -23,30 +23,58 @@ SCHEDULE: Final = (
 # A recipient that needs longer says so again; one wrong header must not hold back warnings for a day.
 RETRY_AFTER_LIMIT: Final = timedelta(hours=1)
 SPREAD: Final = 0.25
+# An urgent message is with a recipient that is back within a minute: this, its jitter and the breaker's pause.
+URGENT_STEP: Final = timedelta(seconds=30)
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """`due_at` None: no more attempts. `reason` is `schedule`, `retry-after` or `exhausted`."""
+    """`due_at` None: no more attempts. `reason` is `schedule`, `urgent`, `retry-after` or `exhausted`."""
 
     due_at: datetime | None
     reason: str
 
 
-def next_attempt(attempt: int, now: datetime, *, retry_after: float | None, limit: int, jitter: float) -> RetryDecision:
+def next_attempt(
+    attempt: int,
+    now: datetime,
+    *,
+    retry_after: float | None,
+    limit: int,
+    jitter: float,
+    urgent_since: datetime | None = None,
+) -> RetryDecision:
     """What follows failed attempt number `attempt` (from 1) of at most `limit`.
 
     Never earlier than the schedule or the recipient (`retry_after`, in seconds, bounded) says; `jitter` in [0, 1)
-    delays by up to a quarter more, so that recipients which failed together are not called together.
+    delays by up to a quarter more, so that recipients which failed together are not called together. With
+    `urgent_since`, the moment of its acceptance, a message is tried at least every URGENT_STEP, `limit` times and for as
+    long as `limit` attempts of any other would take.
     """
-    if attempt >= limit:
+    delay, reason = _step(attempt), "schedule"
+    if urgent_since is None:
+        exhausted = attempt >= limit
+    else:
+        # Both: one that an operator starts again late in its life still gets its attempts.
+        exhausted = attempt >= limit and now >= urgent_since + span(limit)
+        delay, reason = min(delay, URGENT_STEP), "urgent"
+    if exhausted:
         return RetryDecision(None, "exhausted")
-    delay, reason = SCHEDULE[min(max(attempt, 1), len(SCHEDULE)) - 1], "schedule"
     wished = bounded(retry_after)
     if wished > delay:
         delay, reason = wished, "retry-after"
     return RetryDecision(now + delay * (1 + SPREAD * jitter), reason)
+
+
+def span(limit: int) -> timedelta:
+    """How long `limit` attempts on the schedule take, without jitter."""
+    steps = min(limit - 1, len(SCHEDULE))
+    return sum(SCHEDULE[:steps], timedelta(0)) + SCHEDULE[-1] * max(0, limit - 1 - len(SCHEDULE))
+
+
+def _step(attempt: int) -> timedelta:
+    return SCHEDULE[min(max(attempt, 1), len(SCHEDULE)) - 1]
 
 
 def bounded(retry_after: float | None) -> timedelta:

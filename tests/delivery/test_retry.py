@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.retry import RETRY_AFTER_LIMIT, SCHEDULE, SPREAD, next_attempt, parse_retry_after
+from gateway.delivery.breaker import URGENT_PAUSE
+from gateway.delivery.retry import (
+    RETRY_AFTER_LIMIT,
+    SCHEDULE,
+    SPREAD,
+    URGENT_STEP,
+    next_attempt,
+    parse_retry_after,
+    span,
+)
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 jitters = st.floats(0, 1, exclude_max=True)
@@ -45,6 +54,32 @@ def test_sixteen_attempts_take_days_and_less_than_a_message_may_live() -> None:
         timedelta(0),
     )
     assert timedelta(days=4) < total < timedelta(days=7)
+
+
+@given(st.integers(1, 100_000), st.integers(0, 3600), jitters)
+def test_an_urgent_message_is_tried_often_and_for_as_long_as_any_other(attempt: int, age: int, jitter: float) -> None:
+    """Whatever the number of attempts: within the span of the schedule the next one comes in less than a minute."""
+    since = NOW - timedelta(seconds=age)
+    decision = next_attempt(attempt, NOW, retry_after=None, limit=16, jitter=jitter, urgent_since=since)
+    assert decision.due_at is not None
+    assert decision.due_at - NOW + URGENT_PAUSE < timedelta(minutes=1)
+    old = NOW - span(16)
+    assert next_attempt(16, NOW, retry_after=None, limit=16, jitter=jitter, urgent_since=old).due_at is None
+    assert next_attempt(15, NOW, retry_after=None, limit=16, jitter=jitter, urgent_since=old).due_at is not None
+
+
+def test_an_urgent_message_that_always_fails_is_not_due_when_the_next_probe_is() -> None:
+    """Else it would be every probe, and no other warning would ever pass."""
+    later = next_attempt(9, NOW, retry_after=None, limit=16, jitter=0, urgent_since=NOW).due_at
+    assert later is not None
+    assert later > NOW + URGENT_PAUSE
+    assert later == NOW + URGENT_STEP
+
+
+def test_an_urgent_message_honours_what_the_recipient_asks_for() -> None:
+    """A recipient that names a time is not called before it, not even with a warning."""
+    decision = next_attempt(1, NOW, retry_after=600, limit=16, jitter=0, urgent_since=NOW)
+    assert decision.due_at == NOW + timedelta(seconds=600)
 
 
 def test_a_refusal_of_the_last_attempt_is_the_end() -> None:

@@ -106,6 +106,9 @@ class World:
             endpoint_ca_file=None if ca_file is None else str(ca_file),
         )
 
+    def set_liaison(self, agency: str, url: str | None, networks: str = "127.0.0.1/32") -> None:
+        self.change_agency(agency, liaison_url=url, liaison_networks=networks)
+
     def change_agency(self, agency: str, **values: Any) -> None:
         with self.database.write.begin() as connection:
             connection.execute(update(AgencyRow).where(col(AgencyRow.id) == agency).values(**values))
