@@ -12,13 +12,17 @@ from typing import Any, TypeVar
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, update
+from sqlmodel import col
 
 from gateway.agreement import agreement_from_json
+from gateway.approval import ApprovalRequest, sign_approval
 from gateway.catalogue import Catalogue
 from gateway.delivery.page import Page, Shelf
 from gateway.directory import ACTIVE
-from gateway.envelope import DEFAULT_LIMITS, Case, Claims, issue
+from gateway.disclosure import close_payload, digest_of
+from gateway.envelope import DEFAULT_LIMITS, MESSAGE_TYP, Case, Claims, issue, parse, serialise
+from gateway.jose import Signer, sign_jws
 from gateway.keyring import KeyringSigner, Secret, signer_for
 from gateway.ledger.entry import decode
 from gateway.lookup import Lookup
@@ -29,12 +33,22 @@ from gateway.store.configuration import Configuration
 from gateway.store.recorder import Recorder, Transaction
 from gateway.store.sealing import Sealer, SubjectTokens
 from gateway.store.session import Database
-from gateway.store.tables import AgencyKeyRow, AgencyRow, AgreementRow, OutboxRow, TransferRow, micros
+from gateway.store.tables import (
+    AgencyKeyRow,
+    AgencyRow,
+    AgreementRow,
+    ConfigVersion,
+    OfficerRow,
+    OutboxRow,
+    TransferRow,
+    micros,
+)
 from gateway.transfer import Exchange, Outcome
 from tests.agreement.making import document, rule, source
 
 IMIGRASI, POLDA = "imigrasi-banten", "polda-banten"
-TYPES = ("notice", "hit", "cancel", "extend", "query", "answer", "count", "asked", "case", "report", "plain")
+TYPES = ("notice", "hit", "cancel", "extend", "query", "answer", "count", "asked", "case", "report", "plain", "secret")
+OFFICER = "VICTIM_PROTECTION_OFFICER"
 T = TypeVar("T")
 
 
@@ -73,6 +87,8 @@ def _to_imigrasi(name: str, *relations: Mapping[str, Any], **changes: Any) -> di
 
 def rules() -> list[dict[str, Any]]:
     fishing = {"subject": "/body/subject", "at_most": 2, "within": "P30D", "named_by": ["case/1"], **source()}
+    always = {"/purpose": {"const": "PREVENTION"}}
+    two = {"approvals": 2, "roles": [OFFICER], "notice": ["hit/1"], "matching": {"/body/name": "/body/about"}}
     return [
         _to_polda("notice", stands_until="/body/until", priority="bulk"),
         _to_imigrasi("hit", {"kind": "refers_to", "name": "of-a-notice", "types": ["notice/1"]}),
@@ -91,6 +107,7 @@ def rules() -> list[dict[str, Any]]:
         _to_imigrasi("case"),
         _to_polda("report", {"kind": "links", "name": "double", "field": "/body/duplicate_of", "types": ["report/1"]}),
         _to_polda("plain"),
+        _to_polda("secret", withhold=[{"field": "/body/name", "unless": [always], "confidential": two, **source()}]),
     ]
 
 
@@ -126,7 +143,7 @@ class Flow:
         case: Case | None = None,
         **changes: Any,
     ) -> bytes:
-        sender = IMIGRASI if name in ("notice", "cancel", "extend", "answer", "report", "plain") else POLDA
+        sender = IMIGRASI if name in ("notice", "cancel", "extend", "answer", "report", "plain", "secret") else POLDA
         now = int(self.clock().timestamp())
         members: dict[str, Any] = {
             "iss": sender,
@@ -146,6 +163,39 @@ class Flow:
     def notice(self, **changes: Any) -> Outcome:
         until = (self.clock() + timedelta(days=90)).date().isoformat()
         return self.accepted("notice", {"until": until, "extendable": True, "name": "X", **changes})
+
+    def approved(self, name: str, body: Mapping[str, Any], officers: Sequence[Signer], in_reply_to: str) -> bytes:
+        """A message with everything behind one digest a field, approved by these officers before it is signed."""
+        claims = parse(self.message(name, in_reply_to=in_reply_to)).claims
+        closed, disclosures = close_payload(body, [f"/{field}" for field in body])
+        request = ApprovalRequest(
+            claims.iss, claims.aud, claims.jti, claims.type, claims.purpose, tuple(map(digest_of, disclosures))
+        )
+        closed = {**closed, "approvals": [sign_approval(request, officer, self.clock()) for officer in officers]}
+        payload = claims.as_json() | {"_sd_alg": "sha-256", "body": closed}
+        return serialise(sign_jws(payload, MESSAGE_TYP, self.keys[claims.iss]), disclosures).encode()
+
+    def add_officer(self, agency: str, signer: KeyringSigner) -> None:
+        now = self.clock()
+        row = OfficerRow(
+            kid=signer.kid,
+            agency=agency,
+            person=signer.kid,
+            role=OFFICER,
+            unit="PPA",
+            jwk=json.dumps(dict(signer.public.jwk)),
+            not_before=micros(now - timedelta(days=1)),
+            not_after=micros(now + timedelta(days=365)),
+            status=ACTIVE,
+            changed_at=micros(now),
+            storage_key="none",
+            wrapped_key=b"",
+            sealed_identity=b"",
+        )
+        with self.database.write.begin() as connection:
+            connection.execute(insert(OfficerRow), [row.model_dump()])
+            connection.execute(update(ConfigVersion).values(version=col(ConfigVersion.version) + 1))
+        self.exchange.configuration.reload()
 
     def send(self, *messages: bytes) -> list[Outcome]:
         """All at once; their outcomes in order."""

@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.envelope import Case
 from gateway.errors import Reason
-from gateway.keyring import KeyringSigner, Secret
+from gateway.keyring import KeyringSigner, Secret, signer_for
 from gateway.store import queries
 from gateway.store.append import CheckpointKeys
 from gateway.store.queries import Search
@@ -185,6 +186,26 @@ def test_a_flag_is_recorded_and_found(flow: Flow) -> None:
     with flow.database.reading() as session:
         found = queries.search(session, Search(code="rule.repeated-subject"))
     assert [row.id for row in found] == [flagged.transfer]
+
+
+def test_two_officers_and_an_acknowledged_notice_release_a_field(flow: Flow) -> None:
+    """Approvals are verified against the officers' keys; row and ledger name the keys and the notice, and no person."""
+    notice = flow.accepted("hit", {"about": "X"}, in_reply_to=flow.notice().transfer).transfer
+    officers = [signer_for(Ed25519PrivateKey.generate()) for _ in range(2)]
+    flow.add_officer(IMIGRASI, officers[0])
+    stranger = flow.send(flow.approved("secret", {"name": "X"}, officers, notice))[0]
+    assert [(reason.code, reason.pointer) for reason in stranger.reasons] == [("rule.approval", "/body/approvals/1")]
+    flow.add_officer(IMIGRASI, officers[1])
+    (alone,) = flow.send(flow.approved("secret", {"name": "X"}, officers[:1], notice))
+    (other,) = flow.send(flow.approved("secret", {"name": "Y"}, officers, notice))
+    (both,) = flow.send(flow.approved("secret", {"name": "X"}, officers, notice))
+    entries = flow.entries()
+    for withheld in (alone, other):
+        assert entries[withheld.index]["withheld"] == ["/body/name"]
+        assert not {"approvals", "notice"} & entries[withheld.index].keys()
+    assert "withheld" not in entries[both.index]
+    assert entries[both.index]["approvals"] == sorted(officer.kid for officer in officers)
+    assert entries[both.index]["notice"] == notice
 
 
 def test_of_two_messages_for_the_last_place_one_passes(flow: Flow) -> None:
