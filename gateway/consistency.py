@@ -7,24 +7,27 @@ first place. What is neither a text nor made from one (a count, a code, a date, 
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from unicodedata import normalize
 
-from gateway.conditions import MISSING
-from gateway.disclosure import escape
+from gateway.disclosure import escape, unescape
 
-# What each identity number is made from. A machine-readable zone repeats birth date and sex of its page (ICAO 9303-4).
-_MADE_FROM: Final = {
-    "nik": frozenset({"birth_date", "sex"}),
-    "nip": frozenset({"birth_date", "sex"}),
+_BIRTH: Final = frozenset({"birth_date", "sex"})
+_MACHINE_READABLE: Final = frozenset({*_BIRTH, "number", "full_name", "family_name", "given_names"})
+# What each of these is made from, by the names of the fields. A machine-readable zone repeats its page (ICAO 9303-4), and
+# its number has one digit more than the page's.
+_MADE_FROM: Final[Mapping[str, frozenset[str]]] = {
+    "nik": _BIRTH,
+    "nip": _BIRTH,
     "nrp": frozenset({"birth_date"}),
-    "mrz": frozenset({"birth_date", "sex"}),
-    "mrz_line_2": frozenset({"birth_date", "sex"}),
-    "mrz_lines": frozenset({"birth_date", "sex"}),
+    "mrz": _MACHINE_READABLE,
+    "mrz_lines": _MACHINE_READABLE,
+    "mrz_number": frozenset({"number"}),
+    "number": frozenset({"mrz_number"}),
 }
-_MADE: Final = frozenset({"birth_date", "sex"})
+_SOURCES: Final = frozenset[str]().union(*_MADE_FROM.values())
 # Claims that a sender writes itself; the others are words of the agreement, or times.
 _WRITTEN: Final = ("jti", "case", "officer", "legal_basis", "in_reply_to", "correlation_id")
 # Names of fields whose texts name a person or a thing of a person even where they look like a code: SUKARNO, X1234567.
@@ -46,7 +49,9 @@ _DESCRIBING: Final = frozenset(
 _SHORTEST: Final = 4
 # So many digits are a number of their own, however they are grouped; +62 and the leading 0 say the same.
 _LONG_NUMBER: Final = 8
-_GROUPING: Final = dict.fromkeys(map(ord, " +-./()"))
+_LONGEST_NUMBER: Final = 40
+_BEGINNING: Final = 64
+_GROUPING: Final = b" +-./()"
 # Marks without a width: they part a word for a program and for no reader.
 _INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 # Codes, dates and times, regions, and numbers of cases: what many messages share.
@@ -54,45 +59,56 @@ _COMMON: Final = re.compile(
     r"[A-Z][A-Z0-9_+-]*|[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9:.]+(?:Z|[+-][0-9:]+))?)?)?"
     r"|[0-9]{2}(?:\.[0-9]{2}(?:\.[0-9]{2}(?:\.[0-9]{4})?)?)?|(?:LP|LK|LI|SPDP|SPRINDIK|DPO)/.*"
 )
-_BIRTH: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _IDENTITY_NUMBERS: Final = re.compile(r"(?<![0-9])(?:[0-9]{18}|[0-9]{16})(?![0-9])")
-_BREAK: Final = "\n\x00\n"
+_BREAK: Final = " | "
+
+# The withheld pointers as a tree of their steps; None is what is withheld whole.
+_Tree = dict[str, "_Tree | None"]
 
 
 @dataclass(slots=True)
 class _Scene:
-    """One look at a message: what stays behind in it, and the texts that would go out."""
+    """One look at a message: what stays behind in it, and what would go out.
 
-    gone: set[str]
+    What goes out is kept as it stands, with the pointer and name of what holds it: its texts get their pointers only where
+    something was found in them, for this runs for every message that is thinned out.
+    """
+
+    outgoing: list[tuple[str, str, Any]] = field(default_factory=list)
     lost_texts: set[str] = field(default_factory=set)
     lost_dates: set[str] = field(default_factory=set)
-    # The objects of which a birth date or a sex stays behind, by pointer.
+    # What other fields are made from and stays behind: the object's pointer, the names.
     lost_members: dict[str, set[str]] = field(default_factory=dict)
-    kept: list[tuple[str, str]] = field(default_factory=list)
 
-    def walk(self, value: Any, pointer: str, name: str, *, lost: bool) -> None:
-        lost = lost or pointer in self.gone
-        if isinstance(value, dict):
-            for key, member in value.items():
-                self.walk(member, f"{pointer}/{escape(key)}", key, lost=lost)
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                self.walk(item, f"{pointer}/{index}", name, lost=lost)
-        elif isinstance(value, str):
-            if lost:
-                self.lose(value, pointer, name)
+    def divide(self, value: Any, tree: _Tree, pointer: str) -> None:
+        steps = value.items() if isinstance(value, dict) else ((str(index), item) for index, item in enumerate(value))
+        for name, member in steps:
+            if name not in tree:
+                self.outgoing.append((pointer, name, member))
+            elif (below := tree[name]) is not None:
+                self.divide(member, below, f"{pointer}/{escape(name)}")
+            elif isinstance(member, str):
+                self.lose(member, f"{pointer}/{escape(name)}")
             else:
-                self.kept.append((pointer, value))
+                for place, text in _texts_at(f"{pointer}/{escape(name)}", member):
+                    self.lose(text, place)
 
-    def lose(self, text: str, pointer: str, name: str) -> None:
-        if name in _MADE:
-            self.lost_members.setdefault(pointer.rpartition("/")[0], set()).add(name)
-            if name == "birth_date":
-                self.lost_dates.add(text)
-        elif name in _NAMING or not (name in _DESCRIBING or _COMMON.fullmatch(text)):
-            folded = _folded(text)
-            if len(folded) >= _SHORTEST:
-                self.lost_texts.add(folded)
+    def lose(self, text: str, pointer: str) -> None:
+        holder, _, name = pointer.rpartition("/")
+        if name.isdigit():
+            name = holder.rpartition("/")[2]
+        if name in _SOURCES:
+            self.lost_members.setdefault(holder, set()).add(name)
+        if name == "birth_date":
+            self.lost_dates.add(text)
+        elif len(text) >= _SHORTEST and (name in _NAMING or not (name in _DESCRIBING or _COMMON.fullmatch(text))):
+            self.lost_texts.add(text)
+
+    def kept(self) -> Iterator[tuple[str, str]]:
+        """Every text that goes out, with its pointer."""
+        for holder, name, member in self.outgoing:
+            yield from _texts_at(f"{holder}/{escape(name)}", member)
 
 
 def consistent(
@@ -107,20 +123,51 @@ def consistent(
     if not gone:
         return frozenset(), frozenset()
     while True:
-        scene = _Scene(gone)
-        scene.walk(view["body"], "/body", "body", lost=False)
-        if not (scene.lost_texts or scene.lost_members):
-            return frozenset(gone), frozenset()
-        in_clear, further = set(), set()
-        for pointer in (*_made(scene, view), *_repeated(scene, view)):
+        scene = _Scene([("", name, view[name]) for name in _WRITTEN if name in view])
+        scene.divide({"body": view["body"]}, _tree(gone), "")
+        further: set[str] = set()
+        in_clear: set[str] = set()
+        for pointer in (*_made(scene), *_repeated(scene)):
             cover = _cover(pointer, disclosable)
-            if cover is None:
-                in_clear.add(pointer)
-            else:
-                further.add(cover)
+            (in_clear if cover is None else further).add(cover or pointer)
         if further <= gone:
             return frozenset(gone), frozenset(in_clear)
         gone |= further
+
+
+def _tree(pointers: Iterable[str]) -> _Tree:
+    root: _Tree = {}
+    # The shorter ones first: what lies below them is withheld with them.
+    for pointer in sorted(pointers, key=len):
+        _, *steps, last = pointer.split("/")
+        tree = root
+        for step in steps:
+            below = tree.setdefault(unescape(step), {})
+            if below is None:
+                break
+            tree = below
+        else:
+            tree[unescape(last)] = None
+    return root
+
+
+def _texts_at(pointer: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield pointer, value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from _texts_at(f"{pointer}/{escape(name)}", member)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts_at(f"{pointer}/{index}", item)
+
+
+def _texts(value: Any, texts: list[str]) -> None:
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            _texts(member, texts)
 
 
 def _cover(pointer: str, disclosable: Collection[str]) -> str | None:
@@ -129,13 +176,14 @@ def _cover(pointer: str, disclosable: Collection[str]) -> str | None:
     return pointer or None
 
 
-def _made(scene: _Scene, view: dict[str, Any]) -> Iterator[str]:
+def _made(scene: _Scene) -> Iterator[str]:
     """Numbers made from what stays behind: in the same object, below it, directly above it, and by their digits anywhere."""
     if not scene.lost_members:
         return
+    kept = list(scene.kept())
     for place, lost in scene.lost_members.items():
         above = place.rpartition("/")[0]
-        for pointer, _ in scene.kept:
+        for pointer, _ in kept:
             parent, _, name = pointer.rpartition("/")
             if name.isdigit():  # one of several machine-readable lines
                 parent, _, name = parent.rpartition("/")
@@ -143,45 +191,62 @@ def _made(scene: _Scene, view: dict[str, Any]) -> Iterator[str]:
             if about and not lost.isdisjoint(_MADE_FROM.get(name, ())):
                 yield pointer
     if ends := {end for text in scene.lost_dates for end in _digits(text)}:
-        for pointer, text in (*scene.kept, *_claims(view)):
+        for pointer, text in kept:
             if any(number[6:12] in ends or number[:8] in ends for number in _IDENTITY_NUMBERS.findall(text)):
                 yield pointer
 
 
 def _digits(birth_date: str) -> Iterator[str]:
     """How a whole date stands in a NIK (a woman's day is 40 higher) and in a NIP."""
-    if match := _BIRTH.fullmatch(birth_date):
+    if match := _DAY.fullmatch(birth_date):
         year, month, day = match.groups()
         yield f"{day}{month}{year[2:]}"
         yield f"{int(day) + 40}{month}{year[2:]}"
         yield f"{year}{month}{day}"
 
 
-def _repeated(scene: _Scene, view: dict[str, Any]) -> Iterator[str]:
+def _repeated(scene: _Scene) -> Iterator[str]:
     if not scene.lost_texts:
         return
-    kept = [*scene.kept, *_claims(view)]
-    numbers = {bare for text in scene.lost_texts if (bare := _bare_number(text))}
+    texts: list[str] = []
+    for _, _, member in scene.outgoing:
+        _texts(member, texts)
     # One search through everything that goes out: only where it finds something is each text looked at.
-    folded = _folded(_BREAK.join(text for _, text in kept))
-    ungrouped = folded.translate(_GROUPING) if numbers else ""
-    words = [text for text in scene.lost_texts if text in folded]
-    numbers = {number for number in numbers if number in ungrouped}
+    folded = _folded(_BREAK.join(texts))
+    words = [word for text in scene.lost_texts if (word := _found(text, folded))]
+    numbers = {bare for text in scene.lost_texts if (bare := _bare_number(text))}
+    if numbers:
+        ungrouped = _ungrouped(folded)
+        numbers = {number for number in numbers if number in ungrouped}
     if not words and not numbers:
         return
-    for pointer, text in kept:
+    for pointer, text in scene.kept():
         here = _folded(text)
-        bare = here.translate(_GROUPING) if numbers else ""
+        bare = _ungrouped(here) if numbers else b""
         if any(_stands_in(needle, here) for needle in words) or any(number in bare for number in numbers):
             yield pointer
 
 
-def _bare_number(text: str) -> str | None:
-    bare = text.translate(_GROUPING)
-    if not (bare.isascii() and bare.isdigit()):
+def _found(text: str, folded: str) -> str | None:
+    """The text, folded, if it may stand in `folded`. A long one is folded whole only if its beginning stands there."""
+    if len(text) > _BEGINNING and text.isascii() and _folded(text[:_BEGINNING]) not in folded:
         return None
-    bare = bare.removeprefix("62") if text.startswith("+") else bare.removeprefix("0")
+    word = _folded(text)
+    return word if len(word) >= _SHORTEST and word in folded else None
+
+
+def _bare_number(text: str) -> bytes | None:
+    if not (_LONG_NUMBER <= len(text) <= _LONGEST_NUMBER and text[-1].isdigit()):
+        return None
+    bare = _ungrouped(text)
+    if not bare.isdigit():
+        return None
+    bare = bare.removeprefix(b"62") if text.startswith("+") else bare.removeprefix(b"0")
     return bare if len(bare) >= _LONG_NUMBER else None
+
+
+def _ungrouped(text: str) -> bytes:
+    return text.encode("ascii", "ignore").translate(None, _GROUPING)
 
 
 def _stands_in(needle: str, text: str) -> bool:
@@ -195,19 +260,9 @@ def _stands_in(needle: str, text: str) -> bool:
     return False
 
 
-def _claims(view: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in _WRITTEN:
-        value = view.get(name, MISSING)
-        if isinstance(value, str):
-            yield f"/{name}", value
-        elif isinstance(value, dict):
-            yield from ((f"/{name}/{key}", text) for key, text in value.items())
-        elif isinstance(value, list):
-            yield from ((f"/{name}/{index}", text) for index, text in enumerate(value))
-
-
 def _folded(text: str) -> str:
     """Without case, width and layout: what a reader takes for the same words."""
     if not text.isascii():
         text = _INVISIBLE.sub("", normalize("NFKC", text))
-    return " ".join(text.casefold().split())
+    text = text.casefold().strip()
+    return " ".join(text.split()) if "  " in text or not text.isprintable() else text

@@ -94,9 +94,9 @@ def decide(agreement: Agreement | None, message: VerifiedMessage, facts: Facts, 
     try:
         if agreement is None or agreement.id != message.claims.agreement:
             return _refused(None, None, [Reason("agreement.unknown", pointer="/agreement")])
-        if not agreement.in_force(now):
-            return _refused(agreement, None, [Reason("agreement.inactive", pointer="/agreement")])
         rules = rules_in_force(agreement, message.claims, now)
+        if rules is None:
+            return _refused(agreement, None, [Reason("agreement.inactive", pointer="/agreement")])
         if not rules:
             return _refused(agreement, None, [Reason("rule.none", pointer="/type")])
         rule = rule_for(rules, message.claims.purpose)
@@ -176,7 +176,7 @@ class _Judgement:
             permitted=True,
             rule=self.rule.id,
             clause=self.rule.clause,
-            withheld=tuple(sorted(pointer for pointer in withheld if not _lies_within(pointer, withheld))),
+            withheld=tuple(sorted([pointer for pointer in withheld if not _lies_within(pointer, withheld)])),
             agreement=self.agreement.id,
             agreement_version=self.agreement.version,
             retain_until=retain_until,

@@ -4,12 +4,13 @@ Decides which rule that is, and whether a situation is given in a message. Leave
 modules that it asks.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
 from gateway.agreement import Agreement
-from gateway.conditions import CLAIMS, MISSING
+from gateway.conditions import MISSING
 from gateway.envelope import Claims, VerifiedMessage
 from gateway.errors import Reason
 from gateway.terms import Rule
@@ -43,13 +44,15 @@ class Reading:
         return Reason(code, self.rule.clause, pointer, detail)
 
 
-def rules_in_force(agreement: Agreement, claims: Claims, now: datetime) -> list[Rule]:
-    """The rules for this type and these parties on this day, whatever their purposes."""
+def rules_in_force(agreement: Agreement, claims: Claims, now: datetime) -> list[Rule] | None:
+    """The rules for this type and these parties, whatever their purposes; None on a day when the agreement is not in force."""
     day = agreement.day(now)
+    if not agreement.valid_from <= day <= agreement.valid_until:
+        return None
     return [rule for rule in agreement.rules_for(claims.type, claims.iss, claims.aud) if rule.valid_on(day)]
 
 
-def rule_for(rules: list[Rule], purpose: str) -> Rule | None:
+def rule_for(rules: Iterable[Rule], purpose: str) -> Rule | None:
     """The parser refuses a second rule for the same purpose, so there is one or none."""
     return next((rule for rule in rules if purpose in rule.purposes), None)
 
@@ -57,12 +60,28 @@ def rule_for(rules: list[Rule], purpose: str) -> Rule | None:
 def view_of(message: VerifiedMessage) -> dict[str, Any]:
     """What `message.view()` gives, without copying: the copies cost as much as all conditions together."""
     claims = message.claims
-    view = {name: value for name in CLAIMS if (value := getattr(claims, name)) not in (None, ())}
+    view: dict[str, Any] = {
+        "iss": claims.iss,
+        "aud": claims.aud,
+        "iat": claims.iat,
+        "exp": claims.exp,
+        "jti": claims.jti,
+        "type": claims.type,
+        "agreement": claims.agreement,
+        "purpose": claims.purpose,
+        "classification": claims.classification,
+        "body": message.body,
+    }
     if claims.case is not None:
         view["case"] = {"type": claims.case.type, "number": claims.case.number}
     if claims.officer is not None:
         view["officer"] = {"id": claims.officer.id, "role": claims.officer.role}
     if claims.legal_basis:
         view["legal_basis"] = list(claims.legal_basis)
-    view["body"] = message.body
+    if claims.in_reply_to is not None:
+        view["in_reply_to"] = claims.in_reply_to
+    if claims.correlation_id is not None:
+        view["correlation_id"] = claims.correlation_id
+    if claims.handling is not None:
+        view["handling"] = claims.handling
     return view

@@ -42,6 +42,8 @@ def broken(relation: Relation, reading: Reading, facts: Facts) -> Iterator[str]:
 
 def reply_as(reading: Reading, facts: Facts) -> str | None:
     """How the message replies, by the relations that apply and hold: `answers`, `ends`, `amends`, `refers` or None."""
+    if reading.claims.in_reply_to is None:
+        return None
     ways = set()
     for relation in reading.rule.relations:
         if isinstance(relation, Answers | RefersTo | Amends) and reading.given(relation.when):
