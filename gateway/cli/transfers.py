@@ -135,7 +135,8 @@ def _print_lines(items: list[dict[str, Any]]) -> None:
 
 def _cell(item: dict[str, Any], column: str) -> str:
     if column == "codes":
-        return " ".join(dict.fromkeys(str(reason.get("code")) for reason in item.get("reasons", [])))
+        found = (*item.get("reasons", []), *item.get("flags", []))
+        return " ".join(dict.fromkeys(str(reason.get("code")) for reason in found))
     value = item.get(column)
     return "" if value is None else str(value)
 
@@ -205,6 +206,8 @@ def show(
             line(f"{name}: {value}")
     for reason in found.get("reasons", []):
         line(f"reason: {reason_line(Reason(**reason))}")
+    for flag in found.get("flags", []):
+        line(f"flag: {reason_line(Reason(**flag))}")
     if found.get("withheld"):
         line(f"withheld: {' '.join(found['withheld'])}")
     ledger = found.get("ledger", {})
