@@ -1,6 +1,6 @@
-"""Writes the reference pages that follow from the code: errors, settings, commands.
+"""Writes the reference pages that follow from the code: errors, settings, commands, message types.
 
-    python scripts/make_docs.py            rewrite docs/reference/{errors,settings,cli}.md
+    python scripts/make_docs.py            rewrite docs/reference/{errors,settings,cli}.md and docs/reference/catalogue/
     python scripts/make_docs.py --check    change nothing; exit 1 if a page is not what the code says
 
 The words about each code are here, because a reader of `gateway/errors.py` does not need them; a code without words, and
@@ -8,26 +8,25 @@ words without a code, end the program.
 """  # noqa: INP001 - a program, not a package
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from gateway.cli.main import app  # noqa: E402
 from gateway.cli.output import EXIT_CODES  # noqa: E402
 from gateway.errors import CODES  # noqa: E402
 from gateway.settings import CONFIG_VARIABLE, Settings  # noqa: E402
+from scripts.docs.catalogue import FOLDER, Reference  # noqa: E402
+from scripts.docs.commands import cli_page  # noqa: E402
+from scripts.docs.markdown import MADE, table  # noqa: E402
 from tests.functional.bad_messages import BAD_MESSAGES  # noqa: E402
 
-COMMON: Final = frozenset({"config", "operator", "json", "debug"})
 REFERENCE: Final = ROOT / "docs" / "reference"
-MADE: Final = "<!-- Made by scripts/make_docs.py. Change the code, then run it; never edit this page. -->"
 
 GROUPS: Final[Sequence[tuple[str, str, Sequence[str]]]] = (
     (
@@ -214,17 +213,6 @@ ATTEMPTS: Final[Sequence[tuple[str, str]]] = (
 )
 
 
-def cell(text: object) -> str:
-    return str(text).replace("|", "\\|").replace("\n", " ")
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    yield f"| {' | '.join(columns)} |"
-    yield f"|{'---|' * len(columns)}"
-    for row in rows:
-        yield f"| {' | '.join(map(cell, row))} |"
-
-
 def errors_page() -> Iterator[str]:
     yield "# Errors"
     yield ""
@@ -345,61 +333,14 @@ def described(field: FieldInfo) -> str:
     return f"{field.description} ({limits})" if limits else field.description
 
 
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with the words that call it, groups before their commands."""
-    for name, command in group.commands.items():
-        yield (*path, name), command
-        if hasattr(command, "commands"):
-            yield from commands(command, (*path, name))
-
-
-def is_common(parameter: Any) -> bool:
-    return parameter.param_type_name == "option" and parameter.name in COMMON
-
-
-def help_of(path: tuple[str, ...], command: Any) -> str:
-    """As a terminal of 100 columns shows it, without the common options, which the page tells once."""
-    kept = command.params
-    command.params = [one for one in kept if not is_common(one)]
-    try:
-        context = command.context_class(
-            command, info_name=" ".join(("sinergi", *path)), terminal_width=100, max_content_width=100
-        )
-        text: str = command.get_help(context)
-    finally:
-        command.params = kept
-    return text
-
-
-def cli_page() -> Iterator[str]:
-    root: Any = typer.main.get_command(app)
-    yield "# Commands"
-    yield ""
-    yield MADE
-    yield ""
-    yield (
-        "Data goes to standard output, messages for people to standard error. No command asks a question. None prints a"
-        " private value, but for `sinergi auditors issue`, which prints a token once."
-    )
-    yield ""
-    yield "These options may stand before or after any command's name:"
-    yield ""
-    shared = [one for one in root.params if is_common(one)]
-    yield from table(("option", "meaning"), [(f"`{one.opts[0]}`", one.help) for one in shared])
-    yield ""
-    yield "A command ends with one of these:"
-    yield ""
-    yield from table(("exit code", "meaning"), list(EXIT_CODES.items()))
-    for path, command in commands(root):
-        yield ""
-        yield f"{'#' * (len(path) + 1)} sinergi {' '.join(path)}"
-        yield ""
-        yield "```text"
-        yield help_of(path, command).rstrip()
-        yield "```"
-
-
 PAGES: Final = {"errors.md": errors_page, "settings.md": settings_page, "cli.md": cli_page}
+
+
+def leftovers(made: Iterable[str]) -> Iterator[Path]:
+    """Pages of message types that are no longer there."""
+    for file in sorted((REFERENCE / FOLDER).glob("*.md")):
+        if f"{FOLDER}/{file.name}" not in made:
+            yield file
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -407,14 +348,19 @@ def main(arguments: Sequence[str]) -> int:
     if arguments and not check:
         sys.stderr.write("usage: python scripts/make_docs.py [--check]\n")
         return 2
-    stale = []
-    for name, page in PAGES.items():
+    made = {**PAGES, **Reference(ROOT).pages()}
+    stale = [f"{FOLDER}/{file.name}" for file in leftovers(made)]
+    for name, page in made.items():
         text = "\n".join(line.rstrip() for part in page() for line in part.split("\n")) + "\n"
         file = REFERENCE / name
         if not file.is_file() or file.read_text(encoding="utf-8") != text:
             stale.append(name)
             if not check:
+                file.parent.mkdir(exist_ok=True)
                 file.write_text(text, encoding="utf-8")
+    if not check:
+        for file in leftovers(made):
+            file.unlink()
     if check and stale:
         sys.stderr.write(f"not what the code says: {', '.join(stale)}; run scripts/make_docs.py\n")
         return 1
