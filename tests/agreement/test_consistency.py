@@ -1,0 +1,260 @@
+"""Attacks on what is withheld: the same thing said by another field, in other words, or by a number made from it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.consistency import consistent
+from gateway.envelope import Case, Officer
+from tests.agreement.making import Draft, agreement, judged, rule, source
+
+NIK = "3604084508900001"  # 5 August 1990, a woman
+NIP = "199008052015032001"
+
+
+def held_back(*fields: str) -> Any:
+    return agreement(rule(withhold=[{"field": field, **source()} for field in fields]))
+
+
+def withheld(body: dict[str, Any], field: str, *disclosable: str, **claims: Any) -> tuple[str, ...]:
+    """What stays behind of a permitted message."""
+    decision = judged(held_back(field), Draft(body=body, disclosable=[field, *disclosable], claims=claims))
+    assert decision.permitted, decision.reasons
+    return decision.withheld
+
+
+def revealing(body: dict[str, Any], field: str, *disclosable: str, **claims: Any) -> list[str | None]:
+    """Where a refused message reveals in clear what is withheld."""
+    decision = judged(held_back(field), Draft(body=body, disclosable=[field, *disclosable], claims=claims))
+    assert {(reason.code, reason.detail) for reason in decision.reasons} == {
+        ("rule.field-not-disclosable", "reveals what is withheld")
+    }
+    return [reason.pointer for reason in decision.reasons]
+
+
+# Numbers made from what is withheld
+
+
+@pytest.mark.parametrize(
+    ("field", "number"),
+    [
+        ("birth_date", "nik"),
+        ("sex", "nik"),
+        ("birth_date", "nip"),
+        ("sex", "nip"),
+        ("birth_date", "nrp"),
+        ("birth_date", "mrz"),
+        ("number", "mrz_number"),
+        ("mrz_number", "number"),
+    ],
+)
+def test_a_number_goes_with_what_it_is_made_from(field: str, number: str) -> None:
+    """NIK, NIP, NRP and machine-readable zones say the birth date or sex again; so does one document number the other."""
+    person = {field: "M", number: "90081234", "nationality": "IDN"}
+    one, other = f"/body/person/{field}", f"/body/person/{number}"
+    assert withheld({"person": person}, one, other) == tuple(sorted((one, other)))
+    assert revealing({"person": person}, one) == [other]
+
+
+def test_a_police_number_says_nothing_of_the_sex() -> None:
+    """An NRP begins with year and month of birth: it goes with the date and stays with the sex."""
+    body = {"person": {"sex": "F", "nrp": "90081234"}}
+    assert withheld(body, "/body/person/sex", "/body/person/nrp") == ("/body/person/sex",)
+
+
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [
+        ({"person": {"birth_date": "1990", "papers": {"nik": "1"}}}, "/body/person/papers/nik"),
+        ({"person": {"birth_date": "1990"}, "nik": "1"}, "/body/nik"),
+        ({"person": {"birth_date": "1990", "papers": [{"mrz": ["1", "2"]}]}}, "/body/person/papers/0/mrz"),
+    ],
+)
+def test_a_number_is_found_below_and_directly_above(body: dict[str, Any], number: str) -> None:
+    """The same person is often described by an object inside another."""
+    assert withheld(body, "/body/person/birth_date", number) == tuple(sorted(("/body/person/birth_date", number)))
+
+
+def test_another_persons_number_stays() -> None:
+    """What is said of one person of a list says nothing of the next."""
+    people = [{"birth_date": "1990-08-05", "nik": NIK}, {"nik": "3604081203850002"}]
+    fields = ["/body/people/0/nik", "/body/people/1/nik"]
+    gone, clear = consistent({"body": {"people": people}}, set(fields), {"/body/people/0/birth_date"})
+    assert (gone, clear) == ({"/body/people/0/birth_date", fields[0]}, set())
+
+
+@pytest.mark.parametrize("number", [NIK, NIP])
+def test_a_withheld_birth_date_is_read_from_a_number_anywhere(number: str) -> None:
+    """Under another name or in the middle of a text: the digits of the date are in it."""
+    body = {"person": {"birth_date": "1990-08-05"}, "remark": f"Nomor {number}."}
+    assert revealing(body, "/body/person/birth_date") == ["/body/remark"]
+    assert withheld(body, "/body/person/birth_date", "/body/remark") == ("/body/person/birth_date", "/body/remark")
+
+
+def test_a_number_of_another_day_is_left_alone() -> None:
+    """Sixteen digits that say another date reveal nothing."""
+    body = {"person": {"birth_date": "1990-08-06"}, "remark": f"Nomor {NIK}."}
+    assert withheld(body, "/body/person/birth_date") == ("/body/person/birth_date",)
+
+
+def test_what_follows_from_what_follows_is_withheld_too() -> None:
+    """The date takes the number with it, and the number takes the text that repeats it."""
+    body = {"person": {"birth_date": "1990", "nik": NIK}, "remark": f"KTP {NIK}"}
+    fields = ("/body/person/birth_date", "/body/person/nik", "/body/remark")
+    assert withheld(body, fields[0], *fields[1:]) == fields
+    assert revealing(body, fields[0], fields[1]) == ["/body/remark"]
+
+
+# The same words elsewhere
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Siti Aminah",
+        "Dijemput oleh Siti Aminah, malam hari",
+        "SITI AMINAH",
+        "siti  aminah",
+        "(Siti\nAminah)",
+        "Siti\u00a0Aminah",
+        "Siti\u200b Aminah",
+        "\uff33\uff49\uff54\uff49 Aminah",  # full-width letters
+    ],
+)
+def test_a_name_in_clear_elsewhere_is_refused(text: str) -> None:
+    """Whatever its case, spacing and letters' width: a reader reads the name."""
+    body = {"person": {"full_name": "Siti Aminah"}, "narrative": text}
+    assert revealing(body, "/body/person") == ["/body/narrative"]
+
+
+def test_a_name_in_a_disclosable_text_takes_the_text_with_it() -> None:
+    """Nothing is refused where the sender let the gateway withhold."""
+    body = {"person": {"full_name": "Siti Aminah"}, "narrative": "Siti Aminah dijemput"}
+    assert withheld(body, "/body/person", "/body/narrative") == ("/body/narrative", "/body/person")
+
+
+def test_the_nearest_disclosure_around_the_text_goes() -> None:
+    """Its list goes where the element itself cannot; what is disclosable further out stays."""
+    body = {"person": {"full_name": "Siti Aminah"}, "more": {"names": ["x", "Siti Aminah"], "kept": "y"}}
+    assert withheld(body, "/body/person", "/body/more", "/body/more/names") == ("/body/more/names", "/body/person")
+
+
+@pytest.mark.parametrize("text", ["Sarinah", "Rosari", "Sari2", "Sar i"])
+def test_a_part_of_another_word_is_not_the_name(text: str) -> None:
+    """Sari is not told by Sarinah."""
+    body = {"person": {"full_name": "Sari"}, "narrative": f"Toko {text} di pasar"}
+    assert withheld(body, "/body/person") == ("/body/person",)
+
+
+@pytest.mark.parametrize("text", ["Sari", "Toko-Sari.", "Sarinah dan Sari"])
+def test_the_name_as_a_word_of_its_own_is(text: str) -> None:
+    """Punctuation parts words, and a longer word before does not hide the name after it."""
+    body = {"person": {"full_name": "Sari"}, "narrative": text}
+    assert revealing(body, "/body/person") == ["/body/narrative"]
+
+
+@pytest.mark.parametrize("text", ["+6281234567890", "0812-3456-7890", "+62 812 3456 7890", "hub. 081234567890 malam"])
+def test_a_phone_number_is_the_same_however_it_is_grouped(text: str) -> None:
+    """With +62 or 0, with hyphens, spaces or none."""
+    body = {"person": {"phone": "+6281234567890"}, "narrative": text}
+    assert revealing(body, "/body/person") == ["/body/narrative"]
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("offence", "TPPO"),
+        ("purpose", "VICTIM_PROTECTION"),
+        ("region_code", "36.04.08.2009"),
+        ("birth_date", "1990-08-05"),
+        ("at", "2026-03-01T10:00:00+07:00"),
+        ("full_name", "Ani"),
+        ("police_report_no", "LP/A/12/III/2026/SPKT"),
+        ("rank", "Komisaris Besar"),
+    ],
+)
+def test_what_many_messages_share_reveals_nobody(member: str, value: str) -> None:
+    """Codes, regions, dates, case numbers, ranks and texts under four characters may stand elsewhere."""
+    body = {"person": {member: value}, "narrative": f"Tercatat {value} di sini"}
+    assert withheld(body, "/body/person") == ("/body/person",)
+
+
+@pytest.mark.parametrize(("member", "value"), [("full_name", "SUKARNO"), ("number", "X1234567")])
+def test_a_name_that_looks_like_a_code_is_a_name(member: str, value: str) -> None:
+    """A passport writes names in capitals."""
+    body = {"person": {member: value}, "narrative": f"Tercatat {value} di sini"}
+    assert revealing(body, "/body/person") == ["/body/narrative"]
+
+
+def test_a_claim_may_not_say_it_either() -> None:
+    """The message's own claims are in clear for everyone who handles it."""
+    body = {"person": {"full_name": "Siti Aminah", "nip": NIP}}
+    said = {
+        "legal_basis": ("UU 21/2007", "about Siti Aminah"),
+        "officer": Officer(NIP, "INVESTIGATOR"),
+        "correlation_id": f"thread-{NIP}",
+    }
+    assert revealing(body, "/body/person", **said) == ["/correlation_id", "/legal_basis/1", "/officer/id"]
+
+
+def test_the_case_is_named_openly() -> None:
+    """A withheld block may repeat the case that the claims name: a case number is no person's."""
+    number = "LP/A/12/III/2026/SPKT"
+    body = {"person": {"remark": number}}
+    assert withheld(body, "/body/person", case=Case("LP", number)) == ("/body/person",)
+
+
+def test_a_released_field_reveals_nothing() -> None:
+    """Where nothing stays behind, everything may repeat everything."""
+    body = {"person": {"full_name": "Siti Aminah", "birth_date": "1990", "nik": NIK}, "narrative": "Siti Aminah"}
+    assert judged(agreement(), Draft(body=body)).withheld == ()
+
+
+def test_every_place_that_reveals_is_told_without_the_words() -> None:
+    """All places together; the reasons repeat nothing of the message."""
+    body = {"person": {"full_name": "Siti Aminah"}, "a": "Siti Aminah", "b": [{"c": "oleh Siti Aminah"}]}
+    decision = judged(held_back("/body/person"), Draft(body=body, disclosable=["/body/person"]))
+    assert [reason.pointer for reason in decision.reasons] == ["/body/a", "/body/b/0/c"]
+    assert "Siti" not in repr(decision)
+
+
+words = st.sampled_from(["Siti Aminah", "Budi", "x", "SUKARNO", "+6281234567890", NIK, "TPPO", "1990-08-05"])
+texts = st.lists(words, min_size=1, max_size=3).map(" ".join)
+names = st.sampled_from(["full_name", "nik", "birth_date", "sex", "remark", "number"])
+bodies = st.recursive(
+    texts | st.integers(), lambda inner: st.dictionaries(names, inner, max_size=3) | st.lists(inner, max_size=3)
+)
+
+
+def places(value: Any, pointer: str) -> list[str]:
+    inner: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        inner = [(f"{pointer}/{name}", member) for name, member in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{pointer}/{index}", item) for index, item in enumerate(value)]
+    return [pointer, *(place for below, member in inner for place in places(member, below))]
+
+
+def under(place: str, others: frozenset[str]) -> bool:
+    return any(place == other or place.startswith(f"{other}/") for other in others)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(names, bodies, min_size=1, max_size=4), st.data())
+def test_withholding_more_never_releases_or_permits_more(body: dict[str, Any], data: st.DataObject) -> None:
+    """Monotone: with one more field withheld no other comes back, and no place in clear stops revealing but by going."""
+    everywhere = places(body, "/body")[1:]
+    disclosable = data.draw(st.sets(st.sampled_from(everywhere)))
+    if not disclosable:
+        return
+    less = data.draw(st.sets(st.sampled_from(sorted(disclosable)), min_size=1))
+    more = less | data.draw(st.sets(st.sampled_from(sorted(disclosable))))
+    (gone, clear), (gone_more, clear_more) = (consistent({"body": body}, disclosable, one) for one in (less, more))
+    assert less <= gone
+    assert gone <= disclosable
+    assert all(under(place, gone_more) for place in gone)
+    assert all(place in clear_more or under(place, gone_more) for place in clear)
+    assert not any(under(place, frozenset(disclosable)) for place in clear)
+    assert consistent({"body": body}, disclosable, gone) == (gone, clear)
