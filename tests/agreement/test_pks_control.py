@@ -1,53 +1,20 @@
 """What corrects, recalls, erases or warns of a breach: whoever sent a message, to whom it was sent, and nobody else."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from gateway.decide import Decision, Facts, decide
-from gateway.envelope import VerifiedMessage, parse, release, verify
+from gateway.decide import Facts, decide
+from gateway.envelope import parse, release, verify
 from gateway.terms import Links
-from tests.agreement.making import EARLIER, IMIGRASI, KEY, POLDA, Draft, earlier, message
-from tests.agreement.test_pks_victims import AGREEMENT, MESSAGES, carried, example
+from tests.agreement.making import EARLIER, IMIGRASI, KEY, POLDA, earlier
+from tests.agreement.sending import AGREEMENT, MESSAGES, NOW, REPLY, Sent, carried, example
 
-NOW = datetime(2026, 11, 4, 0, 0, tzinfo=UTC)  # 07:00 in Banten
 CONTROL = {"correction/1", "recall/1", "erasure.request/1", "erasure.confirmation/1", "breach.notice/1"}
 OTHER = "019a3b7c-2d10-7c44-9b1e-5f0a6c7d8e90"  # the transfer that the examples name
-REPLY = {"in_reply_to": EARLIER}
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A message of immigration to the police."""
-
-    type: str
-    body: Mapping[str, Any]
-    claims: Mapping[str, Any] = field(default_factory=dict)
-    facts: Facts = field(default_factory=Facts)
-    purpose: str = "INVESTIGATION"
-    at: datetime = NOW
-
-    def message(self) -> VerifiedMessage:
-        return message(
-            Draft(
-                type=self.type,
-                purpose=self.purpose,
-                agreement="pks-banten-2025",
-                body=self.body,
-                claims=self.claims,
-                at=self.at,
-            )
-        )
-
-    def decided(self, **changes: Any) -> Decision:
-        """With fields of the body changed; None takes one away."""
-        body = {name: value for name, value in {**self.body, **changes}.items() if value is not None}
-        verified = replace(self, body=body).message()
-        assert MESSAGES.violations(self.type, verified.body) == ()
-        return decide(AGREEMENT, verified, self.facts, self.at)
 
 
 def own(type_: str = "overstay.notice/1", **changes: Any) -> Facts:
@@ -65,16 +32,29 @@ def linked(type_: str) -> Facts:
     return Facts(linked=own(type_).linked)
 
 
-REPLACED = Sent("correction/1", example("correction/1", "replaced"), REPLY, own())
-RECALLED = Sent("recall/1", example("recall/1", "wrong-person"), REPLY, own())
-ERASE = Sent("erasure.request/1", example("erasure.request/1", "subject"), {}, linked("victim.referral/1"))
+REPLACED = Sent("correction/1", example("correction/1", "replaced"), purpose="INVESTIGATION", claims=REPLY, facts=own())
+RECALLED = Sent("recall/1", example("recall/1", "wrong-person"), purpose="INVESTIGATION", claims=REPLY, facts=own())
+ERASE = Sent(
+    "erasure.request/1",
+    example("erasure.request/1", "subject"),
+    purpose="INVESTIGATION",
+    claims={},
+    facts=linked("victim.referral/1"),
+)
 ERASED = Sent(
     "erasure.confirmation/1",
     example("erasure.confirmation/1", "done"),
-    REPLY,
-    theirs("erasure.request/1", view=carried(example("erasure.request/1", "subject"))),
+    purpose="INVESTIGATION",
+    claims=REPLY,
+    facts=theirs("erasure.request/1", view=carried(example("erasure.request/1", "subject"))),
 )
-BREACH = Sent("breach.notice/1", example("breach.notice/1", "lost-device"), {}, linked("border-crossing.response/1"))
+BREACH = Sent(
+    "breach.notice/1",
+    example("breach.notice/1", "lost-device"),
+    purpose="INVESTIGATION",
+    claims={},
+    facts=linked("border-crossing.response/1"),
+)
 ON_HOLD = replace(ERASED, body=example("erasure.confirmation/1", "on-hold"))
 PERMITTED: dict[str, Sent] = {
     "correction/1 replaced": REPLACED,
