@@ -5,9 +5,6 @@ or published keys before a caller sees them. What must be true of a received ite
 a script calls `asyncio.run`.
 """
 
-import asyncio
-import email.utils
-import hmac
 import json
 import ssl
 import time
@@ -15,8 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import SystemRandom
-from typing import Any, Final, Self
+from typing import Any, Final, Required, Self, TypedDict, Unpack
 
 import httpx
 
@@ -25,22 +21,20 @@ from gateway.answers import (
     AnswerError,
     ClientError,
     Composed,
-    HttpAnswer,
     Page,
     ProblemError,
     RefusedError,
     Sent,
     UnreachableError,
 )
-from gateway.envelope import AGENCY_ID, DEFAULT_LIMITS, MEDIA_TYPE, Case, Claims, Limits, Officer, issue, parse, sd_hash
+from gateway.calling import Calls, Patience
+from gateway.draft import Draft
+from gateway.envelope import AGENCY_ID, DEFAULT_LIMITS, MEDIA_TYPE, Case, Claims, Limits, Officer, parse, sd_hash
 from gateway.errors import CODES, GatewayError, KeyRefusedError, MalformedError, ReceiptError
-from gateway.jose import PublicKey, Signer, b64decode, b64encode, parse_jws
-from gateway.ledger import entry as ledger_entry
-from gateway.ledger import tiles
-from gateway.ledger.checkpoint import open_checkpoint
-from gateway.ledger.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from gateway.jose import PublicKey, Signer, b64decode, parse_jws
 from gateway.ledger.note import NoteVerifier
 from gateway.ledger.proof import verify_proof
+from gateway.public_ledger import open_commitment, read_entry
 from gateway.receipt import RECEIPT_TYP, GatewayReceipt, read_gateway_receipt
 from gateway.reception import PAGE_LIMIT, Event, KeySet, Received, Recipient, new_jti
 from gateway.request_token import sign_request_token
@@ -50,7 +44,9 @@ __all__ = [
     "AnswerError",
     "ClientError",
     "Composed",
+    "Draft",
     "GatewayClient",
+    "MessageOptions",
     "Page",
     "ProblemError",
     "Received",
@@ -61,11 +57,29 @@ __all__ = [
     "tls_context",
 ]
 
-ANSWER_LIMIT: Final = 160 * 1024 * 1024
 KEYS_SECONDS: Final = 60.0
-_WAIT_LIMIT: Final = 60.0
-_AGAIN: Final = frozenset({500, 502, 503, 504})
-_random: Final = SystemRandom()
+VALID_FOR: Final = timedelta(days=1)
+
+
+class MessageOptions(TypedDict, total=False):
+    """What a message may be given besides recipient, type and body; the claims' own names.
+
+    `disclosable` are patterns such as `/body/reporter`. `jti` is made where it is not given. `valid_for` is a day, and
+    for a draft 7: officers need time.
+    """
+
+    agreement: Required[str]
+    purpose: Required[str]
+    classification: Required[str]
+    disclosable: Iterable[str]
+    case: Case | None
+    officer: Officer | None
+    legal_basis: Iterable[str]
+    in_reply_to: str | None
+    correlation_id: str | None
+    handling: str | None
+    valid_for: timedelta
+    jti: str | None
 
 
 def tls_context(
@@ -76,19 +90,6 @@ def tls_context(
     if certificate is not None:
         context.load_cert_chain(certificate, key, password)
     return context
-
-
-def open_commitment(entry: Mapping[str, Any], commitment_key: str, message: str) -> None:
-    """That a ledger entry is about this message: its commitment opens with the key of a receipt or release.
-
-    Raises AnswerError. `message` may be the sent or the released one: both begin with the same issuer-signed JWT.
-    """
-    try:
-        expected = ledger_entry.commitment(bytes.fromhex(commitment_key), message.partition("~")[0])
-    except (ValueError, TypeError, GatewayError) as error:
-        raise AnswerError("the commitment key is not 64 hex digits") from error
-    if not hmac.compare_digest(expected.encode(), str(entry.get("commitment", "")).encode()):
-        raise AnswerError("the entry is about another message")
 
 
 class GatewayClient:
@@ -129,9 +130,9 @@ class GatewayClient:
         self._ledgers = dict(self._pinned_ledgers)
         self._fetched: dict[str, tuple[KeySet, float]] = {}
         self._gateway_id: str | None = None
-        self._timeout, self._retries, self._patience = timeout, retries, patience
         self._limits, self._clock = limits, clock
-        self._http = httpx.AsyncClient(base_url=gateway_url.rstrip("/"), verify=tls or True, transport=transport)
+        waits = Patience(timeout, retries, patience)
+        self._calls = Calls(gateway_url, self._token, patience=waits, clock=clock, tls=tls, transport=transport)
 
     async def __aenter__(self) -> Self:
         try:
@@ -145,7 +146,7 @@ class GatewayClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._calls.aclose()
 
     @property
     def gateway_id(self) -> str:
@@ -156,7 +157,7 @@ class GatewayClient:
 
     async def connect(self) -> None:
         """Learns what the gateway publishes, and holds it against what is pinned and what was learnt before."""
-        about = (await self._call("GET", "/.well-known/sinergi-gateway", token=False)).json()
+        about = (await self._calls.call("GET", "/.well-known/sinergi-gateway", token=False)).json()
         gateway, ledgers = about.get("gateway"), about.get("ledgers")
         if not isinstance(gateway, str) or gateway != (self._gateway_id or self._pinned_id or gateway):
             raise AnswerError("this is another gateway than the pinned one")
@@ -189,43 +190,50 @@ class GatewayClient:
         to: str,
         type: str,  # noqa: A002 - the claim's own name
         body: Mapping[str, Any],
-        *,
-        agreement: str,
-        purpose: str,
-        classification: str,
-        disclosable: Iterable[str] = (),
-        case: Case | None = None,
-        officer: Officer | None = None,
-        legal_basis: Iterable[str] = (),
-        in_reply_to: str | None = None,
-        correlation_id: str | None = None,
-        handling: str | None = None,
-        valid_for: timedelta = timedelta(days=1),
-        jti: str | None = None,
+        **options: Unpack[MessageOptions],
     ) -> Composed:
-        """A signed message, not sent yet. `disclosable` are patterns such as `/body/reporter`; `jti` is made here.
+        """A signed message, not sent yet.
 
         Raises MalformedError or TooLargeError for what the gateway would answer with 400 or 413.
         """
-        now = self._clock()
+        return self.compose_draft(self.draft(to, type, body, **({"valid_for": VALID_FOR} | options)))
+
+    def draft(
+        self,
+        to: str,
+        type: str,  # noqa: A002 - the claim's own name
+        body: Mapping[str, Any],
+        **options: Unpack[MessageOptions],
+    ) -> Draft:
+        """The same, fixed to the last salt and not signed: for officers to approve (`Draft.approval_request`).
+
+        Raises MalformedError.
+        """
+        now, jti = self._clock(), options.get("jti")
         claims = Claims(
             iss=self.agency_id,
             aud=to,
             iat=int(now.timestamp()),
-            exp=int((now + valid_for).timestamp()),
+            exp=int((now + options.get("valid_for", self._limits.validity)).timestamp()),
             jti=new_jti() if jti is None else jti,
             type=type,
-            agreement=agreement,
-            purpose=purpose,
-            classification=classification,
-            case=case,
-            officer=officer,
-            legal_basis=tuple(legal_basis),
-            in_reply_to=in_reply_to,
-            correlation_id=correlation_id,
-            handling=handling,
+            agreement=options["agreement"],
+            purpose=options["purpose"],
+            classification=options["classification"],
+            case=options.get("case"),
+            officer=options.get("officer"),
+            legal_basis=tuple(options.get("legal_basis", ())),
+            in_reply_to=options.get("in_reply_to"),
+            correlation_id=options.get("correlation_id"),
+            handling=options.get("handling"),
         )
-        text = issue(claims, body, disclosable, self._signer)
+        return Draft.make(claims, body, options.get("disclosable", ()))
+
+    def compose_draft(self, draft: Draft, approvals: Iterable[str] = ()) -> Composed:
+        """Signs a draft with the approvals that officers gave for it. Raises MalformedError for any other approval."""
+        if draft.claims.iss != self.agency_id:
+            raise MalformedError("the draft is another agency's", pointer="/iss")
+        text = draft.sign(self._signer, approvals)
         return Composed(text, parse(text.encode(), self._limits).claims)
 
     async def send(self, message: Composed) -> Sent:
@@ -236,7 +244,9 @@ class GatewayClient:
         """
         content = message.text.encode()
         try:
-            answer = await self._call("POST", "/v1/messages", content, MEDIA_TYPE, token=False, expected=(200, 202))
+            answer = await self._calls.call(
+                "POST", "/v1/messages", content, MEDIA_TYPE, token=False, expected=(200, 202)
+            )
         except ProblemError as problem:
             if "receipt" in problem.members:
                 raise RefusedError(await self._evidence(message, problem.members, "refused"), problem) from None
@@ -288,7 +298,7 @@ class GatewayClient:
 
         Raises ProblemError for what cannot be decided about, for instance a bad signature.
         """
-        return (await self._call("POST", "/v1/decisions", message.text.encode(), MEDIA_TYPE)).json()
+        return (await self._calls.call("POST", "/v1/decisions", message.text.encode(), MEDIA_TYPE)).json()
 
     async def receive(self, limit: int = PAGE_LIMIT, wait: int = 0) -> Page:
         """Takes up to `limit` waiting messages, waiting `wait` seconds for the first. Each is leased for 60 s.
@@ -296,7 +306,7 @@ class GatewayClient:
         An item that does not verify is in `faults`, and hinders no other. Acknowledge what you have stored.
         """
         query = {"limit": str(limit), "wait": str(wait)}
-        page = (await self._call("GET", "/v1/inbox", query=query, seconds=wait)).json()
+        page = (await self._calls.call("GET", "/v1/inbox", query=query, seconds=wait)).json()
         recipient = Recipient(self.agency_id, self.gateway_id, self.find_key, self._limits)
         try:
             received, faults = await recipient.open_page(page, self._clock())
@@ -315,7 +325,7 @@ class GatewayClient:
             page = items[start : start + PAGE_LIMIT]
             signed = [item.acknowledgement(self._signer, new_jti(), self._clock(), event, codes) for item in page]
             content = json.dumps({"acknowledgements": signed}).encode()
-            answer = await self._call("POST", "/v1/acknowledgements", content, "application/json")
+            answer = await self._calls.call("POST", "/v1/acknowledgements", content, "application/json")
             listed = answer.json().get("results")
             given = [_acknowledged(result) for result in (listed if isinstance(listed, list) else ())]
             if [result.transfer for result in given] != [item.transfer for item in page]:
@@ -325,55 +335,14 @@ class GatewayClient:
 
     async def transfer(self, transfer: str) -> dict[str, Any]:
         """`GET /v1/transfers/{id}`: what became of a transfer of this agency. Its receipts are not verified here."""
-        return (await self._call("GET", f"/v1/transfers/{transfer}")).json()
+        return (await self._calls.call("GET", f"/v1/transfers/{transfer}")).json()
 
     async def entry(self, receipt: GatewayReceipt, message: str) -> dict[str, Any]:
         """The ledger entry that a receipt names, read from the public ledger.
 
-        Its inclusion is proved under the newest checkpoint, its leaf hash is the receipt's, and its commitment opens to
-        `message`. Raises AnswerError; UnreachableError when the ledger cannot be read.
+        Proved as `public_ledger.read_entry` says. Raises AnswerError; UnreachableError when it cannot be read.
         """
-        prefix = f"/ledger/{receipt.origin.rpartition('/ledger/')[2]}/"
-        tile_of, place = divmod(receipt.index, tiles.TILE_WIDTH)
-        try:
-            verifiers = [await self._verifier(receipt.origin)]
-            checkpoint = open_checkpoint(await self._bytes(prefix + tiles.CHECKPOINT_PATH), receipt.origin, verifiers)
-            if checkpoint.size <= receipt.index:
-                raise AnswerError("the ledger's checkpoint does not reach the entry", code="ledger.invalid")
-            width = tiles.tile_width(checkpoint.size, 0, tile_of)
-            leaf = tiles.split_bundle(await self._bytes(prefix + tiles.entries_path(tile_of, width)), width)[place]
-            held = leaf_hash(leaf)
-            path = await self._inclusion(prefix, receipt.index, checkpoint.size)
-            verify_inclusion(receipt.index, checkpoint.size, held, path, checkpoint.root)
-            if b64encode(held) != receipt.leaf_hash:
-                raise AnswerError("the entry is not the one that the receipt names", code="ledger.invalid")
-            entry = ledger_entry.decode(leaf)
-        except ClientError:
-            raise
-        except GatewayError as error:
-            raise AnswerError(f"the ledger does not verify: {error.detail}", code=error.code) from error
-        if entry.get("transfer") != receipt.transfer:
-            raise AnswerError("the entry is about another transfer")
-        open_commitment(entry, receipt.commitment_key, message)
-        return entry
-
-    async def _inclusion(self, prefix: str, index: int, size: int) -> list[bytes]:
-        """The proof from hash tiles. The proof says which tiles it needs; they are fetched until it wants no more."""
-        held: dict[str, bytes] = {}
-        missing: list[str] = []
-
-        def read(level: int, tile: int, width: int) -> bytes:
-            path = tiles.tile_path(level, tile, width)
-            if path not in held:
-                missing.append(path)
-                raise LookupError(path)
-            return held[path]
-
-        while True:
-            try:
-                return inclusion_proof(index, size, tiles.TileReader(size, read).node)
-            except LookupError:
-                held[missing[-1]] = await self._bytes(prefix + missing[-1])
+        return await read_entry(self._calls.read, await self._verifier(receipt.origin), receipt, message)
 
     async def find_key(self, agency: str, kid: str, at: int) -> PublicKey:
         """The key that could sign for an agency, or for the gateway, at that moment. An endpoint may use this as well.
@@ -397,7 +366,7 @@ class GatewayClient:
             raise KeyRefusedError("no such agency")
         path = "/.well-known/jwks.json" if own else f"/v1/agencies/{agency}/jwks.json"
         try:
-            keys = KeySet.read((await self._call("GET", path, token=False)).json())
+            keys = KeySet.read((await self._calls.call("GET", path, token=False)).json())
         except (MalformedError, ProblemError) as error:
             raise KeyRefusedError("no keys of this agency are published") from error
         self._fetched[agency] = (keys, time.monotonic() + KEYS_SECONDS)
@@ -411,81 +380,9 @@ class GatewayClient:
             raise AnswerError("the ledger is not a trusted one", code="ledger.invalid")
         return verifier
 
-    async def _bytes(self, path: str) -> bytes:
-        return (await self._call("GET", path, token=False)).body
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        content: bytes | None = None,
-        media_type: str | None = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        token: bool = True,
-        seconds: float = 0,
-        expected: tuple[int, ...] = (200,),
-    ) -> HttpAnswer:
-        """One call with its retries: the same bytes each time, a fresh token each time.
-
-        `seconds` come on top of the time limit. Raises ProblemError for any status but the `expected` ones.
-        """
-        waited, detail = 0.0, ""
-        for attempt in range(self._retries + 1):
-            # No encoding: a kilobyte of gzip can be a gigabyte.
-            headers = {"Accept-Encoding": "identity"} | ({} if media_type is None else {"Content-Type": media_type})
-            if token:
-                url = self._public_url + path
-                now = self._clock()
-                signed = sign_request_token(self._signer, self.agency_id, self.gateway_id, method, url, now, content)
-                headers["Authorization"] = f"Bearer {signed}"
-            hint: str | None = None
-            timeout = self._timeout + seconds
-            request = self._http.build_request(
-                method, path, params=query, content=content, headers=headers, timeout=timeout
-            )
-            try:
-                answer, hint = await self._once(request)
-                if answer.status in expected:
-                    return answer
-                if answer.status not in _AGAIN:
-                    raise answer.problem()
-                detail = f"the gateway answered with status {answer.status}"
-            except httpx.HTTPError as error:
-                detail = f"the gateway cannot be reached: {type(error).__name__}"
-            delay = _delay(attempt, hint, self._clock())
-            if attempt == self._retries or waited + delay > self._patience:
-                break
-            waited += delay
-            await asyncio.sleep(delay)
-        raise UnreachableError(detail)
-
-    async def _once(self, request: httpx.Request) -> tuple[HttpAnswer, str | None]:
-        response = await self._http.send(request, stream=True, follow_redirects=False)
-        try:
-            parts, size = [], 0
-            async for part in response.aiter_raw():
-                size += len(part)
-                if size > ANSWER_LIMIT:
-                    raise AnswerError("the answer is larger than anything a gateway answers")
-                parts.append(part)
-        finally:
-            await response.aclose()
-        return HttpAnswer(response.status_code, b"".join(parts)), response.headers.get("retry-after")
-
-
-def _delay(attempt: int, hint: str | None, now: datetime) -> float:
-    """Seconds to wait: what `Retry-After` says (RFC 9110 §10.2.3), or ever longer with jitter; a minute at most."""
-    if hint is not None and hint.strip().isdigit():
-        return min(float(hint), _WAIT_LIMIT)
-    if hint is not None:
-        try:
-            until = email.utils.parsedate_to_datetime(hint)
-            return min(max((until - now).total_seconds(), 0.0), _WAIT_LIMIT)
-        except (ValueError, TypeError):
-            pass
-    longest = min(_WAIT_LIMIT, 0.5 * float(1 << attempt))
-    return longest * _random.uniform(0.5, 1.0)
+    def _token(self, method: str, path: str, content: bytes | None) -> str:
+        url, now = self._public_url + path, self._clock()
+        return sign_request_token(self._signer, self.agency_id, self.gateway_id, method, url, now, content)
 
 
 def _acknowledged(result: Any) -> Acknowledged:

@@ -182,7 +182,7 @@ def parse(raw: bytes, limits: Limits = DEFAULT_LIMITS) -> UnverifiedMessage:
     # `body` stands one level below the claims.
     jws = parse_jws(jwt, MESSAGE_TYP, limits.depth + 1)
     disclosures = tuple(parse_disclosure(encoded, limits.depth) for encoded in rest[:-1])
-    claims, body = _claims(jws.payload, closed=bool(disclosures))
+    claims, body = read_payload(jws.payload, closed=bool(disclosures))
     return UnverifiedMessage(jws, claims, body, disclosures)
 
 
@@ -244,8 +244,12 @@ def close_body(body: Mapping[str, Any], disclosable: Iterable[str]) -> tuple[dic
 def issue_closed(claims: Claims, closed: Mapping[str, Any], disclosures: Iterable[str], signer: Signer) -> str:
     """Signs what `close_body` gave, salts and digests as they are."""
     kept = tuple(disclosures)
-    payload = claims.as_json() | ({"_sd_alg": "sha-256"} if kept else {}) | {"body": closed}
-    return serialise(sign_jws(payload, MESSAGE_TYP, signer), kept)
+    return serialise(sign_jws(payload_of(claims, closed, disclosed=bool(kept)), MESSAGE_TYP, signer), kept)
+
+
+def payload_of(claims: Claims, closed: Mapping[str, Any], *, disclosed: bool) -> dict[str, Any]:
+    """What is signed: the claims, the digests' algorithm where there are any, the body. Its inverse is `read_payload`."""
+    return claims.as_json() | ({"_sd_alg": "sha-256"} if disclosed else {}) | {"body": closed}
 
 
 def _below_body(pattern: str) -> str:
@@ -263,7 +267,8 @@ _LATEST: Final = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a
 _LEGAL_BASES: Final = 16
 
 
-def _claims(payload: Mapping[str, Any], *, closed: bool) -> tuple[Claims, Mapping[str, Any]]:
+def read_payload(payload: Mapping[str, Any], *, closed: bool) -> tuple[Claims, Mapping[str, Any]]:
+    """The claims and the body of a payload, exactly; `closed` when it has disclosures. Raises MalformedError."""
     if missing := _REQUIRED - payload.keys():
         raise MalformedError(f"claims are missing: {', '.join(sorted(missing))}")
     if payload.keys() - _REQUIRED - _OPTIONAL:
