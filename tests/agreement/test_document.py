@@ -162,6 +162,21 @@ def broken(**changes: Any) -> dict[str, Any]:
     return document(rule(**changes))
 
 
+ANSWER = {"kind": "answers", "name": "a", "types": ["q/1"]}
+SAME = {"kind": "same", "here": "/body/a", "there": "/body/b"}
+EARLIER_SAYS = {"kind": "earlier", "field": "/body/a", "must": {"const": 1}}
+PERIOD = {"kind": "period_at_most", "name": "a", "first": "/body/a", "last": "/body/b", "limit": "P1M"}
+LINKS = {"kind": "links", "name": "a", "field": "/body/a", "types": ["q/1"]}
+ASKING = {"subject": "/body/nik", "at_most": 1, "within": "P1M"}
+SITUATION = {"/purpose": {"const": "PREVENTION"}}
+
+
+def secret(unless: list[Any] | None = None, **changes: Any) -> dict[str, Any]:
+    confidential = {"approvals": 2, "roles": ["HEAD"], "notice": ["ack/1"], **changes}
+    given = [SITUATION] if unless is None else unless
+    return {"field": "/body/a", "unless": given, "confidential": confidential, **source()}
+
+
 OVERLAP = document(rule(), rule(id="again", clause="2"))
 APART = document(rule(valid_until="2026-06-30"), rule(id="again", valid_from="2026-07-01"))
 
@@ -193,11 +208,36 @@ APART = document(rule(valid_until="2026-06-30"), rule(id="again", valid_from="20
             "/rules/0/relations/1",
             "twice",
         ),
+        (broken(relations=[{**ANSWER, "name": "b", "when": SITUATION}, ANSWER]), "/rules/0/relations", "each has a when"),
+        (broken(relations=[ANSWER, {"kind": "amends", "name": "b"}]), "/rules/0/relations", "stands once"),
+        (broken(relations=[{"kind": "at_most", "name": "b", "count": 1}]), "/rules/0/relations/0", "needs answers"),
+        (broken(relations=[{**SAME, "name": "b"}]), "/rules/0/relations/0", "needs answers"),
+        (broken(relations=[{**EARLIER_SAYS, "name": "b"}]), "/rules/0/relations/0", "needs answers"),
+        (broken(relations=[ANSWER, {"kind": "at_most", "name": "b", "count": 0}]), "/rules/0/relations/1/count", "greater"),
+        (broken(relations=[{**LINKS, "field": "/in_reply_to"}]), "/rules/0/relations/0/field", "payload"),
+        (broken(relations=[{**ANSWER, "otherwise": "ignore"}]), "/rules/0/relations/0/otherwise", "flag"),
+        (broken(relations=[{**ANSWER, "when": {}}]), "/rules/0/relations/0/when", "at least one"),
+        (broken(relations=[{**ANSWER, "when": {"/body/*": {"const": 1}}}]), "/rules/0/relations/0/when/~1body~1*", "one place"),
+        (broken(relations=[PERIOD]), "/rules/0/relations/0/provenance", "required"),
+        (broken(stands_until="/exp"), "/rules/0/stands_until", "payload"),
+        (broken(stands_until="/body/list/*"), "/rules/0/stands_until", "without *"),
+        (broken(withhold=[secret(unless=[])]), "/rules/0/withhold/0", "say in unless"),
+        (broken(withhold=[secret(approvals=1)]), "/rules/0/withhold/0/confidential/approvals", "greater"),
+        (broken(withhold=[secret(approvals=5)]), "/rules/0/withhold/0/confidential/approvals", "less"),
+        (broken(withhold=[secret(roles=[])]), "/rules/0/withhold/0/confidential/roles", "at least one"),
+        (broken(withhold=[secret(notice=[])]), "/rules/0/withhold/0/confidential/notice", "at least one"),
+        (broken(withhold=[secret(matching={"/iss": "nik"})]), "/rules/0/withhold/0/confidential/matching/~1iss", "Pointer"),
+        (broken(withhold=[secret()], relations=[ANSWER]), "/rules/0/withhold/0/confidential/notice", "relation a lets"),
         (
-            broken(relations=[{"kind": kind, "name": kind[:3], "types": ["q/1"]} for kind in ("answers", "refers_to")]),
-            "/rules/0/relations",
-            "once",
+            broken(withhold=[secret()], relations=[{"kind": "amends", "name": "mine"}]),
+            "/rules/0/withhold/0/confidential/notice",
+            "sender sent itself",
         ),
+        (broken(quota=source()), "/rules/0/quota", "per_hour, per_day or both"),
+        (broken(quota={"per_hour": 1}), "/rules/0/quota/provenance", "required"),
+        (broken(quota={"per_hour": 5, "per_day": 4, **source()}), "/rules/0/quota/per_day", "busiest hour"),
+        (broken(repeats={**ASKING, "at_most": 0, **source()}), "/rules/0/repeats/at_most", "greater"),
+        (broken(repeats=ASKING), "/rules/0/repeats/citation", "required"),
         (
             broken(acknowledge_within={"deadlines": [{"within": "P1D", "when": {"/purpose": {"const": "X"}}}], **source()}),
             "/rules/0/acknowledge_within",
@@ -214,6 +254,22 @@ def test_a_document_that_contradicts_itself_is_refused(spoilt: dict[str, Any], p
     found = faults(yaml(spoilt))
     assert pointer in found
     assert what in found[pointer]
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        broken(relations=[{**ANSWER, "when": SITUATION}, {"kind": "amends", "name": "b", "when": SITUATION}]),
+        broken(relations=[ANSWER, {**SAME, "name": "b"}, {**EARLIER_SAYS, "name": "c"}]),
+        broken(withhold=[secret()], relations=[{**ANSWER, "types": ["ack/1"]}]),
+        broken(withhold=[secret()], relations=[{**ANSWER, "when": SITUATION}]),
+        broken(withhold=[secret()], relations=[{**ANSWER, "otherwise": "flag"}]),
+        broken(quota={"per_day": 1, **source()}, repeats={"subject": "/body/a", "at_most": 1, "within": "P1M", **source()}),
+    ],
+)  # fmt: skip
+def test_a_document_without_a_contradiction_is_read(sound: dict[str, Any]) -> None:
+    """The checks refuse what cannot hold, and nothing beside it."""
+    assert parse_agreement(yaml(sound)).rules
 
 
 def test_one_rule_may_follow_another_in_time() -> None:

@@ -1,6 +1,7 @@
 """What holds for every agreement and every message: narrowing never permits and never releases more."""
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.agreement import Agreement, agreement_from_json
-from gateway.decide import Decision, Facts, decide
+from gateway.approval import Approval
+from gateway.decide import Decision, Facts, decide, needs
 from gateway.envelope import Case, VerifiedMessage
-from gateway.errors import AgreementInvalidError
+from gateway.errors import AgreementInvalidError, Reason
 from tests.agreement.making import (
     EARLIER,
     IMIGRASI,
@@ -46,25 +48,65 @@ schemas = st.sampled_from(
     ]
 ).map(lambda schema: {**schema, "pattern": "^36.*$"} if "pattern" in schema else schema)
 situations = st.dictionaries(st.sampled_from(PLACES), schemas, min_size=1, max_size=2)
+confidentials = st.fixed_dictionaries(
+    {"approvals": st.integers(2, 3), "roles": st.just(["HEAD"]), "notice": st.just(["query/1"])},
+    optional={"when": situations, "matching": st.just({"/body/a": "/body/a"})},
+)
 withholdings = st.builds(
-    lambda field, unless: {"field": field, "unless": unless, **source()},
+    lambda field, unless, confidential: {
+        "field": field,
+        "unless": unless,
+        **({"confidential": confidential} if confidential and unless else {}),
+        **source(),
+    },
     st.sampled_from(FIELDS),
     st.lists(situations, max_size=2),
+    st.none() | confidentials,
 )
+modes = st.fixed_dictionaries({}, optional={"when": situations, "otherwise": st.sampled_from(["refuse", "flag"])})
 conditions = st.builds(
-    lambda name, field, must, optional: {"name": name, "field": field, "must": must, "optional": optional},
+    lambda name, field, must, optional, mode: {
+        "name": name,
+        "field": field,
+        "must": must,
+        "optional": optional,
+        **mode,
+    },
     st.sampled_from(["one", "two", "three"]),
     st.sampled_from(PLACES),
     schemas,
     st.booleans(),
+    modes,
 )
-relations = st.sampled_from(
-    [
-        {"kind": "ordered", "name": "ordered", "first": "/body/from", "last": "/body/to", "optional": True},
-        {"kind": "period_at_most", "name": "period", "first": "/body/from", "last": "/body/to", "limit": "P1M", **source()},
-        {"kind": "answers", "name": "answers", "types": ["query/1"]},
-    ]
+relations = st.builds(
+    lambda relation, mode: {**relation, **mode},
+    st.sampled_from(
+        [
+            {"kind": "ordered", "name": "ordered", "first": "/body/from", "last": "/body/to", "optional": True},
+            {"kind": "period_at_most", "name": "period", "first": "/body/from", "last": "/body/to", "limit": "P1M", **source()},
+            {"kind": "answers", "name": "answers", "types": ["query/1"]},
+            {"kind": "refers_to", "name": "refers", "types": ["query/1"]},
+            {"kind": "amends", "name": "amends", "ends": True},
+            {"kind": "links", "name": "links", "field": "/body/a", "types": ["query/1"]},
+            {"kind": "earlier", "name": "earlier", "field": "/body/a", "must": {"const": 1}},
+            {"kind": "same", "name": "same", "here": "/body/a", "there": "/body/a", "optional": True},
+            {"kind": "at_most", "name": "once", "count": 1},
+        ]
+    ),
+    modes,
 )  # fmt: skip
+quotas = st.sampled_from([{"per_hour": 1, **source()}, {"per_day": 2, **source()}])
+repeats = st.builds(
+    lambda at_most, otherwise: {
+        "subject": "/body/person",
+        "at_most": at_most,
+        "within": "P30D",
+        "otherwise": otherwise,
+        **source(),
+    },
+    st.integers(1, 2),
+    st.sampled_from(["refuse", "flag"]),
+)
 territories = st.sampled_from(
     [{"field": "/body/at", "of": POLDA}, {"field": "/body/at", "of": POLDA, "optional": True}]
 )
@@ -81,9 +123,12 @@ def rules(draw: st.DrawFn, number: int = 0) -> dict[str, Any]:
         valid_until=draw(st.sampled_from([None, None, None, None, "2026-02-01"])),
         requires=draw(st.sampled_from([None, None, None, None, {"case": ["LP"]}])),
         where=draw(st.just([]) | st.lists(conditions, max_size=2, unique_by=lambda entry: entry["name"])),
-        relations=draw(st.just([]) | st.lists(relations, max_size=1)),
+        relations=draw(st.just([]) | st.lists(relations, max_size=2, unique_by=lambda entry: entry["name"])),
         jurisdiction=draw(st.just([]) | st.lists(territories, max_size=1)),
         withhold=draw(st.lists(withholdings, max_size=3, unique_by=lambda entry: entry["field"])),
+        quota=draw(st.none() | st.none() | quotas),
+        repeats=draw(st.none() | st.none() | repeats),
+        stands_until=draw(st.sampled_from([None, None, None, "/body/to"])),
     )
 
 
@@ -106,7 +151,7 @@ def read(value: dict[str, Any]) -> Agreement | None:
         return None
 
 
-scalars = st.sampled_from([1, 3, "x", "36.01", "PREVENTION", None])
+scalars = st.sampled_from([1, 3, "x", "36.01", "PREVENTION", None, SECRET, "Siti Aminah", EARLIER])
 bodies = st.fixed_dictionaries(
     {},
     optional={
@@ -115,7 +160,9 @@ bodies = st.fixed_dictionaries(
         "at": st.sampled_from(["36.01.01.2001", "36.71", "MERAK"]),
         "from": st.sampled_from(["2026-01-01", "2026-01"]),
         "to": st.sampled_from(["2026-02-01", "2026-01-15", "2027"]),
-        "person": st.fixed_dictionaries({"sex": scalars}, optional={"nik": scalars}),
+        "person": st.fixed_dictionaries(
+            {"sex": scalars}, optional={"nik": scalars, "birth_date": st.just("1990-08-05")}
+        ),
         "list": st.lists(st.fixed_dictionaries({}, optional={"document": scalars}), max_size=3),
     },
 )
@@ -141,9 +188,42 @@ messages = st.builds(
     replies,
     st.one_of(st.just(FIELDS), st.just(FIELDS), st.lists(st.sampled_from(FIELDS), unique=True)),
 )
-facts = st.sampled_from(
-    [Facts(), Facts(earlier()), Facts(earlier(sender=IMIGRASI, recipient=POLDA)), Facts(earlier(open=False))]
+related = st.sampled_from(
+    [
+        None,
+        earlier(view={"body": {"a": 1}}),
+        earlier(view={"body": {}}),
+        earlier(sender=IMIGRASI, recipient=POLDA),
+        earlier(open=False, live=False),
+    ]
 )
+officers = st.sampled_from(["key-1", "key-2", "key-3"])
+
+
+@st.composite
+def situated(draw: st.DrawFn) -> tuple[VerifiedMessage, Facts]:
+    """A message and what the flow knows: officers may have approved just what it discloses."""
+    sent = draw(messages)
+    digests = [disclosure.digest for disclosure in sent.disclosures]
+    approvals = st.builds(
+        Approval,
+        officers,
+        st.sampled_from(["HEAD", "HEAD", "CLERK"]),
+        st.just(frozenset(digests)) | st.sets(st.sampled_from(digests)).map(frozenset)
+        if digests
+        else st.just(frozenset()),
+    )
+    return sent, Facts(
+        in_reply_to=draw(related),
+        linked=draw(st.sampled_from([{}, {EARLIER: earlier()}])),
+        replies=draw(st.integers(0, 1)),
+        last_hour=draw(st.integers(0, 1)),
+        last_day=draw(st.integers(0, 2)),
+        repeated=draw(st.integers(0, 2)),
+        named_by_case=draw(st.booleans()),
+        approvals=tuple(draw(st.lists(approvals, max_size=3))),
+        approval_faults=draw(st.sampled_from([(), (), (), (Reason("rule.approval", pointer="/body/approvals/0"),)])),
+    )
 
 
 def hidden(pointer: str, withheld: tuple[str, ...]) -> bool:
@@ -158,11 +238,12 @@ def no_more(narrow: Decision, wide: Decision) -> bool:
 
 
 @some
-@given(documents(), messages, facts)
+@given(documents(), situated())
 def test_nothing_is_permitted_without_a_rule_that_names_it(
-    value: dict[str, Any], sent: VerifiedMessage, known: Facts
+    value: dict[str, Any], situation: tuple[VerifiedMessage, Facts]
 ) -> None:
     """A permission's rule is in the agreement and names this type, these parties and this purpose."""
+    sent, known = situation
     one = agreement_from_json(rfc8785.dumps(value))
     decision = decide(one, sent, known, NOW)
     assert decision.permitted is (not decision.reasons)
@@ -176,11 +257,12 @@ def test_nothing_is_permitted_without_a_rule_that_names_it(
 
 
 @some
-@given(documents(), messages, facts, st.data())
+@given(documents(), situated(), st.data())
 def test_a_rule_taken_away_never_permits_or_releases_more(
-    value: dict[str, Any], sent: VerifiedMessage, known: Facts, data: st.DataObject
+    value: dict[str, Any], situation: tuple[VerifiedMessage, Facts], data: st.DataObject
 ) -> None:
     """No rule holds another one back."""
+    sent, known = situation
     narrower = deepcopy(value)
     del narrower["rules"][data.draw(st.integers(0, len(value["rules"]) - 1))]
     wide = agreement_from_json(rfc8785.dumps(value))
@@ -200,22 +282,43 @@ def narrowings(draw: st.DrawFn) -> tuple[str, Any]:
             st.tuples(st.just("requires"), st.just({"case": ["LP"]})),
             st.tuples(st.just("valid_until"), st.just("2026-03-09")),
             st.tuples(st.just("unless"), st.none()),
+            st.tuples(st.just("confidential"), confidentials),
+            st.tuples(st.just("quota"), quotas),
+            st.tuples(st.just("repeats"), repeats),
+            st.tuples(st.just("stands_until"), st.just("/body/to")),
+            st.tuples(st.just("when"), st.none()),
+            st.tuples(st.just("otherwise"), st.none()),
         )
     )
 
 
 @some
-@given(documents(), messages, facts, narrowings(), st.data())
+@given(documents(), situated(), narrowings(), st.data())
 def test_a_narrowed_rule_never_permits_or_releases_more(
-    value: dict[str, Any], sent: VerifiedMessage, known: Facts, narrowing: tuple[str, Any], data: st.DataObject
+    value: dict[str, Any], situation: tuple[VerifiedMessage, Facts], narrowing: tuple[str, Any], data: st.DataObject
 ) -> None:
-    """One more condition, withholding, relation, territory, case or earlier end; one alternative of release less."""
+    """One more condition, withholding, relation, territory, case, quota, limit or earlier end; one release less.
+
+    A release that becomes confidential, and a condition that counts always or refuses instead of flagging, are narrower.
+    """
+    sent, known = situation
     narrower = deepcopy(value)
     target = data.draw(st.sampled_from(narrower["rules"]))
     key, addition = narrowing
     if key == "unless":
         for withholding in target["withhold"]:
             withholding["unless"] = withholding["unless"][1:]
+            if not withholding["unless"]:
+                withholding.pop("confidential", None)
+    elif key == "confidential":
+        for withholding in target["withhold"]:
+            if withholding["unless"]:
+                withholding.setdefault("confidential", addition)
+    elif key in ("when", "otherwise"):
+        for entry in (*target["where"], *target["relations"]):
+            entry.pop(key, None)
+    elif key in ("quota", "repeats", "stands_until"):
+        target.setdefault(key, addition)
     elif key in ("requires", "valid_until"):
         target[key] = addition
     else:
@@ -227,20 +330,24 @@ def test_a_narrowed_rule_never_permits_or_releases_more(
 
 
 @some
-@given(documents(), messages, facts, st.timedeltas(timedelta(0), timedelta(days=2000)))
+@given(documents(), situated(), st.timedeltas(timedelta(0), timedelta(days=2000)))
 def test_after_its_last_day_an_agreement_permits_nothing(
-    value: dict[str, Any], sent: VerifiedMessage, known: Facts, later: timedelta
+    value: dict[str, Any], situation: tuple[VerifiedMessage, Facts], later: timedelta
 ) -> None:
     """Expiry refuses, whatever the rules say."""
+    sent, known = situation
     one = agreement_from_json(rfc8785.dumps(value))
     decision = decide(one, sent, known, datetime(2026, 12, 31, 17, tzinfo=UTC) + later)
     assert [reason.code for reason in decision.reasons] == ["agreement.inactive"]
 
 
 @some
-@given(documents(), messages, facts, st.sampled_from([RuntimeError, ValueError, KeyError, RecursionError]))
-def test_any_error_denies(value: dict[str, Any], sent: VerifiedMessage, known: Facts, error: type[Exception]) -> None:
+@given(documents(), situated(), st.sampled_from([RuntimeError, ValueError, KeyError, RecursionError]))
+def test_any_error_denies(
+    value: dict[str, Any], situation: tuple[VerifiedMessage, Facts], error: type[Exception]
+) -> None:
     """With every condition broken, what is still permitted is what looks at none."""
+    sent, known = situation
 
     def explode(_: object) -> bool:
         raise error
@@ -257,9 +364,10 @@ def test_any_error_denies(value: dict[str, Any], sent: VerifiedMessage, known: F
 
 
 @some
-@given(documents(), messages, facts)
-def test_no_value_of_a_message_is_ever_told(value: dict[str, Any], sent: VerifiedMessage, known: Facts) -> None:
+@given(documents(), situated())
+def test_no_value_of_a_message_is_ever_told(value: dict[str, Any], situation: tuple[VerifiedMessage, Facts]) -> None:
     """A payload full of one value; the decision, printed whole, does not hold it."""
+    sent, known = situation
 
     def fill(held: Any) -> Any:
         if isinstance(held, dict):
@@ -286,9 +394,10 @@ def test_no_value_of_a_message_is_ever_told(value: dict[str, Any], sent: Verifie
 
 
 @some
-@given(documents(), messages, facts)
-def test_the_explanation_is_the_decision(value: dict[str, Any], sent: VerifiedMessage, known: Facts) -> None:
+@given(documents(), situated())
+def test_the_explanation_is_the_decision(value: dict[str, Any], situation: tuple[VerifiedMessage, Facts]) -> None:
     """What `POST /v1/decisions` shows is the value that the flow acts on, and a second look gives the same."""
+    sent, known = situation
     one = agreement_from_json(rfc8785.dumps(value))
     decision = decide(one, sent, known, NOW)
     shown = decision.as_json()
@@ -297,6 +406,59 @@ def test_the_explanation_is_the_decision(value: dict[str, Any], sent: VerifiedMe
     assert shown["reasons"] == [reason.as_json() for reason in decision.reasons]
     assert tuple(shown["withheld"]) == decision.withheld
     assert rfc8785.dumps(shown)
+
+
+@some
+@given(documents(), situated(), st.data())
+def test_knowing_less_never_permits_or_releases_more(
+    value: dict[str, Any], situation: tuple[VerifiedMessage, Facts], data: st.DataObject
+) -> None:
+    """A transfer not found, one less sure of, an approval less, one thing more counted: never to the sender's gain."""
+    sent, known = situation
+    less: dict[str, Any] = data.draw(
+        st.sampled_from(
+            [
+                {"in_reply_to": None},
+                {"in_reply_to": known.in_reply_to and replace(known.in_reply_to, view=None)},
+                {"in_reply_to": known.in_reply_to and replace(known.in_reply_to, live=False)},
+                {"in_reply_to": known.in_reply_to and replace(known.in_reply_to, open=False)},
+                {"in_reply_to": known.in_reply_to and replace(known.in_reply_to, accepted=False)},
+                {"linked": {}},
+                {"approvals": known.approvals[1:]},
+                {"approvals": ()},
+                {"named_by_case": False},
+                {"replies": known.replies + 1},
+                {"last_hour": known.last_hour + 1},
+                {"last_day": known.last_day + 1},
+                {"repeated": known.repeated + 1},
+            ]
+        )
+    )
+    one = agreement_from_json(rfc8785.dumps(value))
+    assert no_more(decide(one, sent, replace(known, **less), NOW), decide(one, sent, known, NOW))
+
+
+@some
+@given(documents(), situated())
+def test_what_is_needed_is_all_that_counts(value: dict[str, Any], situation: tuple[VerifiedMessage, Facts]) -> None:
+    """Facts that `needs` does not ask for change nothing: the flow may leave them out."""
+    sent, known = situation
+    one = agreement_from_json(rfc8785.dumps(value))
+    asked = needs(one, sent, NOW)
+    earlier_one = known.in_reply_to if asked.related else None
+    looked_up = Facts(
+        in_reply_to=earlier_one and (earlier_one if asked.earlier_view else replace(earlier_one, view=None)),
+        linked={name: known.linked[name] for name in asked.linked if name in known.linked},
+        replies=known.replies if asked.replies else 0,
+        last_hour=known.last_hour if asked.quota else 0,
+        last_day=known.last_day if asked.quota else 0,
+        repeated=known.repeated if asked.since else 0,
+        named_by_case=known.named_by_case if asked.since else False,
+        # These are verified from the message itself, so that a false one is never passed over.
+        approvals=known.approvals,
+        approval_faults=known.approval_faults,
+    )
+    assert decide(one, sent, looked_up, NOW) == decide(one, sent, known, NOW)
 
 
 def test_order_of_rules_is_immaterial() -> None:
