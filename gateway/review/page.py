@@ -1,0 +1,390 @@
+"""The page that a legal officer reads and signs: the whole agreement in plain words, in one self-contained HTML file.
+
+Decides order and layout: parties and validity, clause by clause every rule, then what awaits confirmation and the
+signatures. Leaves the sentences to `wording`. Every text is escaped where it enters the page; the page loads nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import Any, Final
+
+from gateway.agreement import Agreement
+from gateway.catalogue import Catalogue
+from gateway.review.findings import unconfirmed
+from gateway.review.matrix import matrix
+from gateway.review.wording import Language, Speech
+from gateway.terms import Confidential, Rule, Withholding
+
+_STYLE: Final = """
+body{font:11pt/1.5 Georgia,'Times New Roman',serif;color:#111;background:#fff;max-width:52rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.25rem;margin-top:2.5rem;border-bottom:2px solid #111}
+h3{font-size:1.05rem;margin-top:1.75rem}dl{display:grid;grid-template-columns:minmax(9rem,14rem) 1fr;gap:.35rem 1rem}
+dt{font-weight:bold}dd{margin:0}dd ul{margin:0;padding-left:1.2rem}code{font-size:.85em;overflow-wrap:anywhere}
+table{border-collapse:collapse;width:100%;font-size:.9em}th,td{border:1px solid #555;padding:.3rem .5rem;text-align:left;
+vertical-align:top}.source{font-size:.85em;color:#333}.open{font-weight:bold}.rule{break-inside:avoid}
+.sign td{height:6rem;width:50%}.digest{overflow-wrap:anywhere}
+@media print{body{margin:0;max-width:none;font-size:10pt}h2{break-after:avoid}}
+"""
+
+
+class Html(str):
+    """Text that is markup already; any other text is escaped when it enters an element."""
+
+    __slots__ = ()
+
+
+def element(name: str, *content: object, **attributes: str) -> Html:
+    """One element. Content that is not `Html` is escaped; `class_` stands for `class`."""
+    given = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items())
+    inner = "".join(part if isinstance(part, Html) else escape(str(part)) for part in content)
+    return Html(f"<{name}{given}>{inner}</{name}>")
+
+
+def render(agreement: Agreement, catalogue: Catalogue, language: Language) -> str:
+    """The page in one language. It says everything that the document says about who may do what."""
+    page = _Page(agreement, catalogue, language)
+    head = element(
+        "head",
+        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+        element("title", page.speech.pick(agreement.title)),
+        element("style", Html(_STYLE)),
+    )
+    body = element("body", element("main", *page.parts()))
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang=language)}\n"
+
+
+class _Page:
+    def __init__(self, agreement: Agreement, catalogue: Catalogue, language: Language) -> None:
+        self.agreement = agreement
+        self.catalogue = catalogue
+        self.speech = Speech(language, catalogue)
+
+    def say(self, en: str, id_: str) -> str:
+        return self.speech.say(en, id_)
+
+    def party(self, agency: str) -> str:
+        return f"{self.speech.pick(self.agreement.parties[agency].name)} ({agency})"
+
+    def parts(self) -> Iterator[Html]:
+        yield from self.head()
+        yield from self.parties()
+        yield from self.territories()
+        yield self.overview()
+        for number in self.agreement.clauses:
+            yield from self.clause(number)
+        yield from self.open_points()
+        yield from self.signatures()
+
+    def head(self) -> Iterator[Html]:
+        agreement = self.agreement
+        yield element("h1", self.speech.pick(agreement.title))
+        yield element("p", self.speech.pick(agreement.description))
+        days = " – ".join(f"{day.isoformat()}" for day in (agreement.valid_from, agreement.valid_until))
+        onward = (
+            self.say("permitted", "diizinkan")
+            if agreement.onward_transfer
+            else self.say(
+                "forbidden: what is received goes to nobody else",
+                "dilarang: yang diterima tidak diteruskan kepada siapa pun",
+            )
+        )
+        yield self.list(
+            (self.say("Agreement", "Perjanjian"), agreement.id),
+            (self.say("Version", "Versi"), agreement.version),
+            (self.say("In force, first and last day included", "Berlaku, termasuk hari pertama dan terakhir"), days),
+            (self.say("Time zone of all days", "Zona waktu semua tanggal"), str(agreement.timezone)),
+            (self.say("Onward transfer", "Penerusan kepada pihak lain"), onward),
+            (
+                self.say(
+                    "Digest (SHA-256), which the signatures are over", "Sidik digital (SHA-256) yang ditandatangani"
+                ),
+                element("code", agreement.digest, class_="digest"),
+            ),
+        )
+        rule = self.say(
+            "Only what a rule below permits may be sent. Whatever no rule names is refused, and so is whatever cannot be"
+            " judged. Every message, permitted or refused, is recorded.",
+            "Hanya yang diizinkan aturan di bawah ini boleh dikirim. Yang tidak disebut aturan mana pun ditolak, demikian pula"
+            " yang tidak dapat dinilai. Setiap pesan, diizinkan atau ditolak, dicatat.",
+        )
+        yield element("p", rule)
+
+    def parties(self) -> Iterator[Html]:
+        yield element("h2", self.say("Parties", "Para pihak"))
+        for agency, party in self.agreement.parties.items():
+            yield element("h3", self.party(agency))
+            liaisons = [f"{self.speech.pick(liaison.title)} ({liaison.role})" for liaison in party.liaisons]
+            yield self.list((self.say("Liaison officers", "Pejabat penghubung"), _items(liaisons)))
+
+    def territories(self) -> Iterator[Html]:
+        if not self.agreement.jurisdictions:
+            return
+        yield element("h2", self.say("Territories", "Wilayah hukum"))
+        for unit, territory in self.agreement.jurisdictions.items():
+            yield element("h3", f"{self.speech.pick(territory.name)} ({unit})")
+            rows: list[tuple[str, object]] = [
+                (
+                    self.say(
+                        "Regions, each with everything below it", "Daerah, masing-masing dengan seluruh bawahannya"
+                    ),
+                    Html(
+                        element("p", ", ".join(self.speech.code("region", code) for code in territory.regions.codes))
+                        + self.source(territory.regions)
+                    ),
+                )
+            ]
+            if territory.checkpoints is not None:
+                codes = ", ".join(self.speech.code("checkpoint", code) for code in territory.checkpoints.codes)
+                name = self.say("Immigration checkpoints", "Tempat pemeriksaan imigrasi")
+                rows.append((name, Html(element("p", codes) + self.source(territory.checkpoints))))
+            yield self.list(*rows)
+
+    def overview(self) -> Html:
+        table = matrix(self.agreement)
+        head = [element("th", self.say("Message type", "Jenis pesan"), scope="col")]
+        head += [element("th", f"{one} → {other}", scope="col") for one, other in table.routes]
+        rows = [
+            element(
+                "tr",
+                element("th", self.speech.type(type_), scope="row"),
+                *(
+                    element(
+                        "td",
+                        _lines(
+                            f"{cell.rule}: {', '.join(cell.purposes)}" for cell in table.cells.get((type_, way), ())
+                        ),
+                    )
+                    for way in table.routes
+                ),
+            )
+            for type_ in table.types
+        ]
+        caption = self.say("Who may send what to whom, for what", "Siapa boleh mengirim apa kepada siapa, untuk apa")
+        return Html(
+            element("h2", caption)
+            + element(
+                "table", element("caption", caption), element("thead", element("tr", *head)), element("tbody", *rows)
+            )
+        )
+
+    def clause(self, number: str) -> Iterator[Html]:
+        clause = self.agreement.clauses[number]
+        yield element("h2", f"{self.say('Clause', 'Klausul')} {number}: {self.speech.pick(clause.title)}")
+        yield self.source(clause)
+        rules = [rule for rule in self.agreement.rules if rule.clause == number]
+        for rule in rules:
+            yield element("section", *self.rule(rule), class_="rule")
+        if not rules:
+            yield element("p", self.say("No rule stands under this clause.", "Tidak ada aturan di bawah klausul ini."))
+
+    def rule(self, rule: Rule) -> Iterator[Html]:
+        yield element("h3", f"{self.speech.pick(rule.title)} ({rule.id})")
+        yield self.list(*self.facts(rule))
+        yield self.source(rule)
+
+    def facts(self, rule: Rule) -> Iterator[tuple[str, object]]:
+        speech = self.speech
+        yield self.say("What", "Apa"), speech.type(rule.type)
+        ways = [f"{self.party(one)} → {self.party(other)}" for one, other in rule.routes()]
+        yield self.say("From whom to whom", "Dari siapa kepada siapa"), _items(ways)
+        yield self.say("For what", "Untuk apa"), speech.listed([speech.code("purpose", one) for one in rule.purposes])
+        if rule.valid_from or rule.valid_until:
+            first, last = rule.valid_from or self.agreement.valid_from, rule.valid_until or self.agreement.valid_until
+            yield self.say("In force", "Berlaku"), f"{first} – {last}"
+        if rule.requires is not None:
+            kinds = speech.listed([speech.code("case-type", one) for one in rule.requires.case])
+            yield self.say("Case reference needed", "Wajib merujuk perkara"), self.sourced(kinds, rule.requires)
+        conditions = [*self.conditions(rule)]
+        if conditions:
+            yield self.say("Only if", "Hanya apabila"), _items(conditions)
+        withheld = [self.withheld(entry, rule) for entry in rule.withhold]
+        if withheld:
+            yield (
+                self.say("What the recipient does not see", "Yang tidak diperlihatkan kepada penerima"),
+                _items(withheld),
+            )
+        yield from self.figures(rule)
+
+    def conditions(self, rule: Rule) -> Iterator[Html]:
+        speech = self.speech
+        for condition in rule.where:
+            asked = speech.demand(condition.field, condition.must.schema, rule.type, optional=condition.optional)
+            yield self.sourced(speech.conditional(condition, asked, rule.type), condition)
+        for relation in rule.relations:
+            yield self.sourced(speech.relation(relation, rule), relation)
+        for within in rule.jurisdiction:
+            unit = {
+                "sender": self.say("the sender", "pengirim"),
+                "recipient": self.say("the recipient", "penerima"),
+            }.get(within.of, within.of)
+            given = self.say(", where it is given,", ", bila diisi,") if within.optional else ""
+            words = f"{speech.field(within.field, rule.type)}{given} " + self.say(
+                f"lies in the territory of {unit}.", f"terletak di wilayah hukum {unit}."
+            )
+            yield self.sourced(words, within)
+
+    def withheld(self, entry: Withholding, rule: Rule) -> Html:
+        field = self.speech.field(entry.field, rule.type)
+        situations = [self.speech.situation(one, rule.type) for one in entry.unless]
+        if not situations:
+            words = self.say(f"{field}: always withheld.", f"{field}: selalu ditahan.")
+        else:
+            when = f"; {self.say('or', 'atau')} ".join(situations)
+            words = self.say(f"{field}: withheld, unless {when}.", f"{field}: ditahan, kecuali bila {when}.")
+        parts = [Html(escape(words))]
+        if entry.confidential is not None:
+            parts.append(self.confidential(entry.confidential, rule))
+        return Html("".join(parts) + self.source(entry))
+
+    def confidential(self, term: Confidential, rule: Rule) -> Html:
+        speech = self.speech
+        roles = speech.listed([speech.code("officer-role", role) for role in term.roles])
+        when = (
+            ""
+            if term.when is None
+            else self.say(" This is asked only where ", " Ini hanya disyaratkan bila ")
+            + speech.situation(term.when, rule.type)
+            + "."
+        )
+        same = [
+            self.say(f"{speech.field(here, rule.type)} is the same as {there.text} of it",
+                     f"{speech.field(here, rule.type)} sama dengan {there.text} padanya")
+            for here, there in term.matching.items()
+        ]  # fmt: skip
+        matched = f" ({speech.listed(same, last=('and', 'dan'))})" if same else ""
+        words = self.say(
+            f"Even then it is shown only if {term.approvals} different officers of the sending agency have signed their approval"
+            f" of this message ({roles}), and the message replies to the recipient's acknowledgement of secrecy:"
+            f" {speech.types(term.notice)}{matched}.{when}",
+            f"Itu pun hanya diperlihatkan bila {term.approvals} pejabat yang berbeda pada instansi pengirim telah menandatangani"
+            f" persetujuan atas pesan ini ({roles}), dan pesan ini membalas pernyataan kerahasiaan penerima:"
+            f" {speech.types(term.notice)}{matched}.{when}",
+        )
+        return Html(element("p", words) + (self.source(term) if term.provenance else Html()))
+
+    def figures(self, rule: Rule) -> Iterator[tuple[str, object]]:
+        speech = self.speech
+        if rule.quota is not None:
+            limits = [
+                self.say(f"at most {limit} messages in any {en}", f"paling banyak {limit} pesan dalam setiap {id_}")
+                for limit, en, id_ in ((rule.quota.per_hour, "hour", "jam"), (rule.quota.per_day, "24 hours", "24 jam"))
+                if limit is not None
+            ]
+            yield (
+                self.say("Quota of one sender", "Kuota satu pengirim"),
+                self.sourced(speech.listed(limits, last=("and", "dan")), rule.quota),
+            )
+        if rule.repeats is not None:
+            yield (
+                self.say("Repeated questions about one person", "Permintaan berulang tentang satu orang"),
+                self.repeats(rule),
+            )
+        if rule.stands_until is not None:
+            yield (
+                self.say("The message stands until", "Pesan berlaku sampai"),
+                speech.field(rule.stands_until, rule.type),
+            )
+        since = (
+            self.say("from acceptance", "sejak diterima")
+            if rule.retention.counted_from is None
+            else self.say(
+                f"from acceptance or from {speech.field(rule.retention.counted_from, rule.type)}, whichever is later",
+                f"sejak diterima atau sejak {speech.field(rule.retention.counted_from, rule.type)}, mana yang lebih akhir",
+            )
+        )
+        kept = f"{speech.period(rule.retention.keep)}, {since}"
+        yield self.say("Kept for", "Disimpan selama"), self.sourced(kept, rule.retention)
+        if rule.acknowledge_within is not None:
+            yield self.say("Acknowledged within", "Dijawab dalam"), self.deadlines(rule)
+        yield self.say("Handling (TLP 2.0)", "Ketentuan penanganan (TLP 2.0)"), rule.handling
+        yield self.say("Delivery", "Pengiriman"), rule.priority
+
+    def repeats(self, rule: Rule) -> Html:
+        repeats, speech = rule.repeats, self.speech
+        assert repeats is not None
+        named = speech.types(repeats.named_by) if repeats.named_by else self.say("none", "tidak ada")
+        beyond = (
+            self.say("Beyond that it is refused.", "Selebihnya ditolak.")
+            if repeats.otherwise == "refuse"
+            else self.say("Beyond that it is recorded as a flag.", "Selebihnya diberi catatan.")
+        )
+        subject, within = speech.field(repeats.subject, rule.type), speech.period(repeats.within)
+        words = self.say(
+            f"At most {repeats.at_most} about one person ({subject}) in {within}, unless the person stands in an accepted message"
+            f" of the same case ({named}). {beyond}",
+            f"Paling banyak {repeats.at_most} tentang satu orang ({subject}) dalam {within}, kecuali orang itu tercantum dalam"
+            f" pesan yang telah diterima untuk perkara yang sama ({named}). {beyond}",
+        )
+        return self.sourced(words, repeats)
+
+    def deadlines(self, rule: Rule) -> Html:
+        assert rule.acknowledge_within is not None
+        lines = []
+        for deadline in rule.acknowledge_within.deadlines:
+            when = (
+                self.say(" in every other case", " dalam hal lain")
+                if deadline.when is None
+                else self.say(", where ", ", bila ") + self.speech.situation(deadline.when, rule.type)
+            )
+            lines.append(f"{self.speech.period(deadline.within)}{when}")
+        if len(lines) == 1:
+            lines = [self.speech.period(rule.acknowledge_within.deadlines[0].within)]
+        return Html(_items(lines) + self.source(rule.acknowledge_within))
+
+    def open_points(self) -> Iterator[Html]:
+        count = len(unconfirmed(self.agreement))
+        yield element("h2", self.say("Awaiting confirmation", "Menunggu konfirmasi"))
+        yield element(
+            "p",
+            self.say(
+                f"{count} terms of this document are proposals that the agencies have yet to confirm; each is marked where it"
+                " stands.",
+                f"{count} ketentuan dokumen ini berupa usulan yang masih harus dikonfirmasi kedua instansi; masing-masing"
+                " ditandai di tempatnya.",
+            ),
+        )
+
+    def signatures(self) -> Iterator[Html]:
+        yield element("h2", self.say("Signatures", "Tanda tangan"))
+        yield element(
+            "p",
+            self.say(
+                "This page is a reading of the document with the digest above. What is signed electronically is that digest.",
+                "Halaman ini adalah pembacaan atas dokumen dengan sidik digital di atas. Yang ditandatangani secara elektronik"
+                " adalah sidik digital itu.",
+            ),
+        )
+        rows = [
+            element("tr", element("th", self.party(agency), scope="row"), element("td"))
+            for agency in self.agreement.parties
+        ]
+        head = element(
+            "tr",
+            element("th", self.say("Party", "Pihak"), scope="col"),
+            element("th", self.say("Name, place, date, signature", "Nama, tempat, tanggal, tanda tangan"), scope="col"),
+        )
+        yield element("table", element("thead", head), element("tbody", *rows), class_="sign")
+
+    # Pieces.
+
+    def list(self, *rows: tuple[str, object]) -> Html:
+        return element("dl", *(Html(element("dt", name) + element("dd", content)) for name, content in rows))
+
+    def sourced(self, words: str, term: Any) -> Html:
+        return Html(escape(words) + (self.source(term) if term.provenance else ""))
+
+    def source(self, term: Any) -> Html:
+        mark = (
+            element("span", self.say("Public source", "Sumber terbuka"))
+            if term.provenance == "public"
+            else element("span", self.say("To be confirmed", "Perlu dikonfirmasi"), class_="open")
+        )
+        return element("p", mark, f": {term.citation}", class_="source")
+
+
+def _items(entries: Iterable[object]) -> Html:
+    return element("ul", *(element("li", entry) for entry in entries))
+
+
+def _lines(entries: Iterable[str]) -> Html:
+    return Html("<br>".join(escape(entry) for entry in entries))
