@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Required, Self, TypedDict, Unpack
+from typing import Any, Final, Self, Unpack
 
 import httpx
 
@@ -28,8 +28,8 @@ from gateway.answers import (
     UnreachableError,
 )
 from gateway.calling import Calls, Patience
-from gateway.draft import Draft
-from gateway.envelope import AGENCY_ID, DEFAULT_LIMITS, MEDIA_TYPE, Case, Claims, Limits, Officer, parse, sd_hash
+from gateway.draft import Draft, MessageOptions
+from gateway.envelope import AGENCY_ID, DEFAULT_LIMITS, MEDIA_TYPE, Limits, parse, sd_hash
 from gateway.errors import CODES, GatewayError, KeyRefusedError, MalformedError, ReceiptError
 from gateway.jose import PublicKey, Signer, b64decode, parse_jws
 from gateway.ledger.note import NoteVerifier
@@ -59,27 +59,6 @@ __all__ = [
 
 KEYS_SECONDS: Final = 60.0
 VALID_FOR: Final = timedelta(days=1)
-
-
-class MessageOptions(TypedDict, total=False):
-    """What a message may be given besides recipient, type and body; the claims' own names.
-
-    `disclosable` are patterns such as `/body/reporter`. `jti` is made where it is not given. `valid_for` is a day, and
-    for a draft 7: officers need time.
-    """
-
-    agreement: Required[str]
-    purpose: Required[str]
-    classification: Required[str]
-    disclosable: Iterable[str]
-    case: Case | None
-    officer: Officer | None
-    legal_basis: Iterable[str]
-    in_reply_to: str | None
-    correlation_id: str | None
-    handling: str | None
-    valid_for: timedelta
-    jti: str | None
 
 
 def tls_context(
@@ -209,25 +188,8 @@ class GatewayClient:
 
         Raises MalformedError.
         """
-        now, jti = self._clock(), options.get("jti")
-        claims = Claims(
-            iss=self.agency_id,
-            aud=to,
-            iat=int(now.timestamp()),
-            exp=int((now + options.get("valid_for", self._limits.validity)).timestamp()),
-            jti=new_jti() if jti is None else jti,
-            type=type,
-            agreement=options["agreement"],
-            purpose=options["purpose"],
-            classification=options["classification"],
-            case=options.get("case"),
-            officer=options.get("officer"),
-            legal_basis=tuple(options.get("legal_basis", ())),
-            in_reply_to=options.get("in_reply_to"),
-            correlation_id=options.get("correlation_id"),
-            handling=options.get("handling"),
-        )
-        return Draft.make(claims, body, options.get("disclosable", ()))
+        given: MessageOptions = {"jti": new_jti(), **options}
+        return Draft.write(self.agency_id, to, type, body, self._clock(), given)
 
     def compose_draft(self, draft: Draft, approvals: Iterable[str] = ()) -> Composed:
         """Signs a draft with the approvals that officers gave for it. Raises MalformedError for any other approval."""

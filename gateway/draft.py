@@ -9,7 +9,8 @@ everything in plain: it is as confidential as the message.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from datetime import datetime, timedelta
+from typing import Any, Final, Required, Self, TypedDict
 
 from gateway.approval import (
     APPROVALS,
@@ -20,12 +21,43 @@ from gateway.approval import (
     require_about,
 )
 from gateway.disclosure import Opened, Placed, open_payload, parse_disclosure, pointers_matching, unescape
-from gateway.envelope import DEFAULT_LIMITS, Claims, Limits, close_body, issue_closed, payload_of, read_payload
+from gateway.envelope import (
+    DEFAULT_LIMITS,
+    Case,
+    Claims,
+    Limits,
+    Officer,
+    close_body,
+    issue_closed,
+    payload_of,
+    read_payload,
+)
 from gateway.errors import MalformedError
 from gateway.jose import Signer, strict_json
 
 VERSION: Final = 1
 _MEMBERS: Final = frozenset({"draft", "payload", "disclosures"})
+
+
+class MessageOptions(TypedDict, total=False):
+    """What a message may be given besides recipient, type and body; the claims' own names.
+
+    `disclosable` are patterns such as `/body/reporter`. `jti` is made where it is not given. `valid_for` is a day, and
+    for a draft 7: officers need time.
+    """
+
+    agreement: Required[str]
+    purpose: Required[str]
+    classification: Required[str]
+    disclosable: Iterable[str]
+    case: Case | None
+    officer: Officer | None
+    legal_basis: Iterable[str]
+    in_reply_to: str | None
+    correlation_id: str | None
+    handling: str | None
+    valid_for: timedelta
+    jti: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +68,30 @@ class Draft:
     closed: Mapping[str, Any] = field(repr=False)
     disclosures: tuple[str, ...] = field(repr=False)
     opened: Opened = field(repr=False)
+
+    @classmethod
+    def write(  # noqa: PLR0917 - the order of a letter: from, to, what, when
+        cls, iss: str, aud: str, type_: str, body: Mapping[str, Any], now: datetime, options: MessageOptions
+    ) -> Self:
+        """From an agency, to an agency. Raises MalformedError; KeyError without a `jti`."""
+        claims = Claims(
+            iss=iss,
+            aud=aud,
+            iat=int(now.timestamp()),
+            exp=int((now + options.get("valid_for", DEFAULT_LIMITS.validity)).timestamp()),
+            jti=options["jti"],
+            type=type_,
+            agreement=options["agreement"],
+            purpose=options["purpose"],
+            classification=options["classification"],
+            case=options.get("case"),
+            officer=options.get("officer"),
+            legal_basis=tuple(options.get("legal_basis", ())),
+            in_reply_to=options.get("in_reply_to"),
+            correlation_id=options.get("correlation_id"),
+            handling=options.get("handling"),
+        )
+        return cls.make(claims, body, options.get("disclosable", ()))
 
     @classmethod
     def make(cls, claims: Claims, body: Mapping[str, Any], disclosable: Iterable[str]) -> Self:

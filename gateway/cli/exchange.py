@@ -3,43 +3,48 @@
 import json
 import os
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from gateway.cli.context import command, invocation
-from gateway.cli.given import read_object, read_text, write_new
+from gateway.cli.given import read_text, write_new
 from gateway.cli.output import NO, as_json, line, message, raw, reason_line
-from gateway.errors import OperatorError, Reason
+from gateway.cli.side import (
+    AgencyOption,
+    AuthorityOption,
+    GatewayKeysOption,
+    GatewayOption,
+    KeyOption,
+    LedgerKeyOption,
+    PassphraseOption,
+    PatienceOption,
+    Side,
+)
+from gateway.cli.wording import (
+    AgreementOption,
+    CaseOption,
+    ClassificationOption,
+    CorrelationOption,
+    DiscloseOption,
+    HandlingOption,
+    InReplyToOption,
+    LegalBasisOption,
+    OfficerOption,
+    PurposeOption,
+    ToOption,
+    TypeOption,
+    Wording,
+    read_body,
+)
+from gateway.errors import MalformedError, OperatorError, Reason
 
 if TYPE_CHECKING:
     from gateway.client import Composed, GatewayClient, Page, Sent
     from gateway.endpoint import Received
 
-T = TypeVar("T")
 EVENTS: Final = ("delivered", "processed", "rejected")
-
-AgencyOption = Annotated[str, typer.Option("--as", metavar="AGENCY", help="The agency that acts.")]
-KeyOption = Annotated[str, typer.Option(metavar="URI", help="Its private key, as in file:/secure/polda.pem.")]
-PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="The key's passphrase.")]
-GatewayOption = Annotated[str, typer.Option(metavar="URL", help="The gateway's public URL.")]
-LedgerKeyOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--vkey", metavar="VKEY", help="Trust only this ledger key; may be repeated [default: the published]."
-    ),
-]
-GatewayKeysOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Trust only this JWKS of the gateway [default: the published one].")
-]
-AuthorityOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="PEM authorities of the gateway's certificate.")
-]
-PatienceOption = Annotated[
-    int, typer.Option(metavar="SECONDS", min=0, help="How long to keep asking a gateway that does not answer.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -63,31 +68,34 @@ def register(app: typer.Typer) -> None:
 def send(
     context: typer.Context,
     file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="The body as JSON, or a message that --keep wrote; - for standard input."),
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="The body as JSON, or a message that --keep wrote; - for standard input."
+        ),
+    ] = None,
     *,
     agency: AgencyOption,
     key: KeyOption,
     passphrase_file: PassphraseOption,
     gateway: GatewayOption,
-    to: Annotated[str | None, typer.Option(metavar="AGENCY", help="The recipient.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="The message type with its version.")] = None,
-    agreement: Annotated[str | None, typer.Option(help="The agreement it is sent under.")] = None,
-    purpose: Annotated[str | None, typer.Option(metavar="CODE", help="What it is for.")] = None,
-    classification: Annotated[str | None, typer.Option(metavar="B|T|R|SR", help="Its security classification.")] = None,
-    case: Annotated[str | None, typer.Option(metavar="TYPE:NUMBER", help="The case it belongs to.")] = None,
-    officer: Annotated[str | None, typer.Option(metavar="ROLE:ID", help="The officer who asks or tells.")] = None,
-    legal_basis: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="May be repeated.")] = None,
-    in_reply_to: Annotated[str | None, typer.Option(metavar="TRANSFER", help="The transfer it answers.")] = None,
-    correlation_id: Annotated[str | None, typer.Option(metavar="ID", help="Your own reference.")] = None,
-    handling: Annotated[
-        str | None, typer.Option(metavar="TLP", help="CLEAR, GREEN, AMBER, AMBER+STRICT or RED.")
+    draft: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sign and send what `sinergi draft` wrote, in place of a FILE.")
     ] = None,
-    disclose: Annotated[
-        list[str] | None,
-        typer.Option(metavar="POINTER", help="A field that the gateway may withhold, as in /body/reporter."),
+    approval: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="What `sinergi approve` wrote for it; may be repeated.")
     ] = None,
+    to: ToOption = None,
+    type_: TypeOption = None,
+    agreement: AgreementOption = None,
+    purpose: PurposeOption = None,
+    classification: ClassificationOption = None,
+    case: CaseOption = None,
+    officer: OfficerOption = None,
+    legal_basis: LegalBasisOption = None,
+    in_reply_to: InReplyToOption = None,
+    correlation_id: CorrelationOption = None,
+    handling: HandlingOption = None,
+    disclose: DiscloseOption = None,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -106,53 +114,96 @@ def send(
 
     Exit code 0: accepted; 1: refused, with every reason; 3: not known, send the kept message again.
     """
-    text = read_text(file).strip()
-    claims = {
-        "to": to,
-        "type": type_,
-        "agreement": agreement,
-        "purpose": purpose,
-        "classification": classification,
-    }
-    ready = not text.startswith("{")
-    others = (case, officer, legal_basis, in_reply_to, correlation_id, handling, disclose, keep)
-    if ready and any((*claims.values(), *others)):
-        raise OperatorError(f"{file} is a signed message already: nothing of it can be changed")
-    if not ready and (missing := [f"--{name}" for name, value in claims.items() if value is None]):
-        raise OperatorError(f"a body needs {', '.join(missing)}")
-    optional = {
-        "case": case,
-        "officer": officer,
-        "legal_basis": legal_basis or (),
-        "in_reply_to": in_reply_to,
-        "correlation_id": correlation_id,
-        "handling": handling,
-        "disclosable": disclose or (),
-    }
+    wording = Wording(
+        to, type_, agreement, purpose, classification, case, officer, legal_basis, in_reply_to, correlation_id,
+        handling, disclose,
+    )  # fmt: skip
+    compose, kept = _source(file, draft, approval or [], wording, keep)
 
     async def act(client: "GatewayClient") -> "Sent | dict[str, Any]":
-        composed = _kept(text) if ready else _composed(client, read_body(text, file), claims, optional)
+        composed = compose(client)
         if keep is not None:
             write_new(keep, composed.text.encode())
         return await client.preview(composed) if dry_run else await client.send(composed)
 
+    side = Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience)
+    answer = _asked(context, side, act, None if dry_run else kept, dry_run=dry_run)
+    if isinstance(answer, dict):
+        _previewed(context, answer)
+    else:
+        _tell(context, answer)
+
+
+Compose = Callable[["GatewayClient"], "Composed"]
+
+
+def _source(
+    file: Path | None, draft: Path | None, approvals: list[Path], wording: Wording, keep: Path | None
+) -> tuple[Compose, Path | None]:
+    """How the message is made, and the file that will hold its bytes."""
+    if (file is None) == (draft is None):
+        raise OperatorError("give either a FILE or --draft")
+    if draft is not None:
+        if wording.given:
+            raise OperatorError(f"{draft} is fixed: nothing of it can be changed")
+        return _approved(draft, approvals), keep
+    if approvals:
+        raise OperatorError("--approval goes with --draft")
+    assert file is not None
+    text = read_text(file).strip()
+    if text.startswith("{"):
+        to, type_ = wording.required()
+        body, options = read_body(text, file), wording.options()
+        return lambda client: client.compose(to, type_, body, **options), keep
+    if wording.given or keep is not None:
+        raise OperatorError(f"{file} is a signed message already: nothing of it can be changed")
+    return lambda _client: _kept(text), file
+
+
+def _approved(draft: Path, approvals: list[Path]) -> Compose:
+    from gateway.cli.drafts import read_draft
+
+    held, texts = read_draft(draft), [read_text(path).strip() for path in approvals]
+
+    def compose(client: "GatewayClient") -> "Composed":
+        try:
+            return client.compose_draft(held, texts)
+        except MalformedError as error:
+            raise OperatorError(f"{draft}: {error.detail}") from error
+
+    return compose
+
+
+def _kept(text: str) -> "Composed":
+    from gateway.client import Composed
+
+    return Composed.read(text)
+
+
+def _asked(
+    context: typer.Context,
+    side: Side,
+    act: Callable[["GatewayClient"], Coroutine[Any, Any, "Sent | dict[str, Any]"]],
+    kept: Path | None,
+    *,
+    dry_run: bool,
+) -> "Sent | dict[str, Any]":
     from gateway.client import RefusedError, UnreachableError
 
     try:
-        answer = _Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience).run(act)
+        return side.run(act)
     except RefusedError as refused:
         # Printed as an answer, for it is one: signed, recorded, and provable.
         _tell(context, refused.sent)
         raise typer.Exit(NO) from None
     except UnreachableError:
         if not dry_run:
-            kept = keep or (file if ready else None)
             message("It is not known whether the message was recorded. The same bytes can be sent again safely:")
             message(f"  sinergi send {kept} …" if kept else "  they were not kept; next time name a file with --keep.")
         raise
-    if not isinstance(answer, dict):
-        _tell(context, answer)
-        return
+
+
+def _previewed(context: typer.Context, answer: dict[str, Any]) -> None:
     permitted = answer.get("permitted") is True
     if invocation(context).json:
         as_json(answer)
@@ -162,50 +213,6 @@ def send(
             line(f"  {reason_line(Reason(**reason))}")
     if not permitted:
         raise typer.Exit(NO)
-
-
-def read_body(text: str, file: Path) -> dict[str, Any]:
-    """The body; no member twice, numbers as JSON means them. Raises OperatorError."""
-    from gateway.errors import GatewayError
-    from gateway.jose import strict_json
-
-    try:
-        body = strict_json(text.encode(), str(file))
-    except GatewayError as error:
-        raise OperatorError(error.detail) from error
-    if not isinstance(body, dict):
-        raise OperatorError(f"{file} is not a JSON object")
-    return body
-
-
-def _kept(text: str) -> "Composed":
-    from gateway.client import Composed
-
-    return Composed.read(text)
-
-
-def _composed(
-    client: "GatewayClient", body: dict[str, Any], claims: dict[str, Any], optional: dict[str, Any]
-) -> "Composed":
-    from gateway.envelope import Case, Officer
-
-    case, officer = _pair(optional.pop("case"), "--case"), _pair(optional.pop("officer"), "--officer")
-    return client.compose(
-        body=body,
-        case=None if case is None else Case(type=case[0], number=case[1]),
-        officer=None if officer is None else Officer(role=officer[0], id=officer[1]),
-        **claims,
-        **optional,
-    )
-
-
-def _pair(text: str | None, name: str) -> tuple[str, str] | None:
-    if text is None:
-        return None
-    first, colon, second = text.partition(":")
-    if not colon or not first or not second:
-        raise OperatorError(f"{name} is written as two parts with a colon between")
-    return first, second
 
 
 def _tell(context: typer.Context, sent: "Sent") -> None:
@@ -279,7 +286,7 @@ def receive(
                     message(f"{result.transfer}: the gateway refused the receipt ({result.code})")
         return page
 
-    page = _Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience).run(act)
+    page = Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience).run(act)
     for fault in page.faults:
         message(f"{fault.transfer or 'an item'} does not verify: {fault.code}: {fault.detail}")
     more = ", and more are waiting" if page.more else ""
@@ -313,44 +320,3 @@ def _hand_over(item: "Received", out: Path | None) -> None:
     write_private(fresh, json.dumps(content, ensure_ascii=False, indent=1).encode())
     fresh.replace(path)
     line(str(path))
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One agency at one gateway, with what it trusts."""
-
-    agency: str
-    key: str
-    passphrase_file: Path
-    gateway: str
-    vkeys: list[str] | None
-    gateway_keys: Path | None
-    ca_file: Path | None
-    patience: int
-
-    def run(self, act: Callable[["GatewayClient"], Coroutine[Any, Any, T]]) -> T:
-        """Opens the key and the connection, acts, closes."""
-        if not self.gateway.startswith(("http://", "https://")):
-            raise OperatorError("--gateway must be an http(s) URL")
-        import asyncio
-
-        from gateway.cli.remote import authorities
-        from gateway.client import GatewayClient
-        from gateway.keyring import load_signer, read_passphrase
-
-        signer = load_signer(self.key, read_passphrase(self.passphrase_file))
-        published = None if self.gateway_keys is None else read_object(self.gateway_keys)
-
-        async def connected() -> T:
-            async with GatewayClient(
-                self.gateway,
-                self.agency,
-                signer,
-                gateway_keys=published,
-                ledger_vkeys=self.vkeys or (),
-                tls=authorities(self.ca_file) if self.gateway.startswith("https://") else None,
-                patience=self.patience,
-            ) as client:
-                return await act(client)
-
-        return asyncio.run(connected())

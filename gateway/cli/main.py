@@ -11,7 +11,19 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from gateway.cli import agencies, agreement, auditors, diagnosis, exchange, keys, ledgers, schemas, starting, transfers
+from gateway.cli import (
+    agencies,
+    agreement,
+    auditors,
+    diagnosis,
+    drafts,
+    exchange,
+    keys,
+    ledgers,
+    schemas,
+    starting,
+    transfers,
+)
 from gateway.cli.context import Invocation, group
 from gateway.cli.output import DONE, MISUSE, UNASKED, exit_code, fail, line, message
 from gateway.errors import GatewayError
@@ -44,6 +56,7 @@ def root(
 starting.register(app)
 diagnosis.register(app)
 exchange.register(app)
+drafts.register(app)
 for part in (agencies, keys, schemas, agreement, auditors, transfers, ledgers):
     app.add_typer(part.app)
 
