@@ -1,0 +1,325 @@
+"""Early warnings over real HTTP: answered in time, answered late, not answered; told to liaisons; ahead of everything."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway import operations, resources
+from gateway.cli.main import run
+from gateway.directory import parse_endpoint
+from gateway.ledger.entry import decode
+from gateway.ledger.source import HttpSource
+from gateway.ledger.verify import audit
+from gateway.notice import read_notice
+from gateway.request_token import parse_request_token
+from gateway.store import queries
+from gateway.wiring import open_store
+from tests.functional.test_exchange import gateway_key, ledger_verifier
+from tests.province import AGREEMENT, IMIGRASI, POLDA, WARNING, AgencyUser, Province, example
+
+ACKNOWLEDGEMENT = "early-warning.acknowledgement/1"
+ANOMALY = "passport-application.anomaly/1"
+BACKLOG = 300
+
+
+def body(severity: int = 4, **changes: Any) -> dict[str, Any]:
+    return example(WARNING, "valid-pulo-panjang") | {"severity": severity} | changes
+
+
+def send(agency: AgencyUser, message: str, base: str | None = None) -> str:
+    response = httpx.post(
+        f"{base or agency.base}/v1/messages",
+        content=message,
+        headers={"content-type": "application/sd-jwt"},
+        timeout=30,
+    )
+    assert response.status_code == 202, response.text
+    transfer: str = response.json()["transfer"]
+    return transfer
+
+
+def answer(agency: AgencyUser, transfer: str, **content: str) -> httpx.Response:
+    triage = {"triage": "UNFOUNDED"} | content
+    return agency.post(agency.message(ACKNOWLEDGEMENT, triage, in_reply_to=transfer))
+
+
+def hasty(province: Province, seconds: int = 1) -> None:
+    """The next version of the agreement: a warning of severity 4 wants an answer within seconds."""
+    text = (resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text()
+    before, rule, after = text.partition("- id: early-warning-report\n")
+    assert "within: PT15M" in after
+    text = before.replace("\nversion: 1\n", "\nversion: 2\n") + rule
+    text += after.replace("within: PT15M", f"within: PT{seconds}S", 1)
+    with open_store(province.settings) as store:
+        province.activate(store, text)
+
+
+def overdue_entries(province: Province) -> list[dict[str, Any]]:
+    with open_store(province.settings) as store, store.database.reading() as session:
+        size = queries.ledger_head(session, AGREEMENT).size
+        found = [decode(queries.leaf(session, AGREEMENT, position)) for position in range(size)]
+    return [entry for entry in found if entry["kind"] == "transfer.overdue"]
+
+
+def eventually(true: Callable[[], Any], seconds: float = 20) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < until, "it never came about"
+        time.sleep(0.05)
+    return found
+
+
+Handle = Callable[[str, bytes, Mapping[str, str]], tuple[int, bytes]]
+
+
+@contextmanager
+def serving(handle: Handle) -> Iterator[int]:
+    """An HTTP server of an agency; its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            got = self.rfile.read(int(self.headers["content-length"]))
+            status, answered = handle(self.path, got, self.headers)
+            self.send_response(status)
+            self.send_header("content-length", str(len(answered)))
+            self.end_headers()
+            self.wfile.write(answered)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_warning_that_nobody_answers_is_escalated_and_both_liaisons_are_told(
+    new_province: Callable[..., Province], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Late: one verified ledger entry, a signed notice to each liaison, a figure; the late answer then counts as late."""
+    province = new_province()
+    hasty(province)
+    notices: list[tuple[str, bytes, str]] = []
+
+    def take(path: str, got: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        notices.append((path.strip("/"), got, headers["authorization"]))
+        return 204, b""
+
+    with serving(take) as port:
+        with open_store(province.settings) as store:
+            for agency in (IMIGRASI, POLDA):
+                liaison = parse_endpoint(f"http://127.0.0.1:{port}/{agency}", ["127.0.0.1/32"])
+                operations.change_agency(store, agency, liaison=liaison, who="tester")
+        province.start()
+        late = send(province.imigrasi, province.imigrasi.message(body=body()))
+        calm = send(province.imigrasi, province.imigrasi.message(body=body(severity=1)))
+        (item,) = [item for item in province.polda.inbox() if item["transfer"] == late]
+        province.polda.acknowledge(province.polda.acknowledgement(item))  # delivered: a machine's
+        eventually(lambda: len(notices) == 2)
+
+    key = gateway_key(province)
+    assert sorted(agency for agency, _, _ in notices) == [IMIGRASI, POLDA]
+    for agency, got, authorization in notices:
+        notice = read_notice(json.loads(got)["notice"], key)
+        assert (notice.aud, notice.event, notice.transfer) == (agency, "overdue", late)
+        assert (notice.recipient, notice.type, notice.severity) == (POLDA, WARNING, 4)
+        claims = parse_request_token(authorization.removeprefix("Bearer ")).claims
+        assert (claims.aud, claims.htm) == (agency, "POST")
+    (entry,) = overdue_entries(province)
+    assert (entry["transfer"], entry["recipient"]) == (late, POLDA)
+    origin, verifier = ledger_verifier(province)
+    with httpx.Client(base_url=f"{province.base}/ledger/{AGREEMENT}/") as client:
+        assert audit(HttpSource(client), origin, [verifier]).ok
+    scraped = httpx.get(f"{province.base}/metrics", timeout=10).text
+    assert f'sinergi_escalations_total{{type="{WARNING}"}} 1.0' in scraped
+    assert "sinergi_deadlines_overdue 1.0" in scraped
+    assert late in province.log()
+
+    # A monitor asks: there is something, so the command ends with 1.
+    token = tmp_path / "bpk.token"
+    token.touch(0o600)
+    token.write_text(province.auditor_token)
+    command = ["transfers", "overdue", "--gateway", province.base, "--token-file", str(token)]
+    assert run([*command, "--json"]) == 1
+    assert [found["transfer"] for found in json.loads(capsys.readouterr().out)["items"]] == [late]
+    assert run(command) == 1
+    assert late in capsys.readouterr().out
+    assert run([*command, "--type", ANOMALY]) == 0
+    page = province.audit("/v1/transfers", overdue="true").json()
+    assert [found["transfer"] for found in page["items"]] == [late]
+    assert province.audit("/v1/transfers", overdue="false").status_code == 400
+
+    summary = province.audit("/v1/early-warnings/summary").json()
+    assert summary["total"]["by_severity"] == {"1": 1, "4": 1}
+    assert (summary["total"]["open_past_deadline"], summary["total"]["without_outcome"]) == (1, 2)
+    assert summary["total"]["response_seconds"] is None
+    assert answer(
+        province.polda, late, triage="ACCEPTED", assigned_unit="Subdit IV Renakta", next_action="-"
+    ).is_success
+    assert answer(province.polda, calm).is_success
+    total = province.audit("/v1/early-warnings/summary").json()["total"]
+    assert (total["acknowledged_late"], total["acknowledged_in_time"], total["open_past_deadline"]) == (1, 1, 0)
+    assert total["response_seconds"]["max"] >= 1
+    assert run(command) == 0
+    assert len(overdue_entries(province)) == 1
+
+
+def test_a_warning_that_is_answered_in_time_is_escalated_by_nobody(new_province: Callable[..., Province]) -> None:
+    """An answer, or a receipt that says processed, before the deadline: no entry, no figure, nothing overdue."""
+    province = new_province()
+    hasty(province, 6)
+    province.start()
+    answered = send(province.imigrasi, province.imigrasi.message(body=body()))
+    handled = send(province.imigrasi, province.imigrasi.message(body=body()))
+    unanswered = send(province.imigrasi, province.imigrasi.message(body=body()))
+    assert answer(province.polda, answered).is_success
+    items = {item["transfer"]: item for item in province.polda.inbox()}
+    province.polda.acknowledge(province.polda.acknowledgement(items[handled], "processed"))
+    assert [entry["transfer"] for entry in eventually(lambda: overdue_entries(province))] == [unanswered]
+    total = province.audit("/v1/early-warnings/summary").json()["total"]
+    assert (total["acknowledged_in_time"], total["open_past_deadline"], total["by_outcome"]) == (2, 1, {"UNFOUNDED": 1})
+
+
+def test_two_nodes_escalate_a_warning_once(new_province: Callable[..., Province], postgres_url: str) -> None:
+    """Every node looks; one entry a warning comes of it, and the figures of both nodes together count it once."""
+    province = new_province(postgres_url)
+    hasty(province, 2)
+    province.start(nodes=2)
+    sent = [
+        send(province.imigrasi, province.imigrasi.message(body=body()), province.bases[number % 2])
+        for number in range(24)
+    ]
+    eventually(lambda: len(overdue_entries(province)) >= len(sent))
+    time.sleep(2.5)  # both nodes look at least twice more
+    assert sorted(entry["transfer"] for entry in overdue_entries(province)) == sorted(sent)
+    counted = 0.0
+    for base in province.bases:
+        lines = httpx.get(f"{base}/metrics", timeout=10).text.splitlines()
+        counted += sum(float(line.split()[-1]) for line in lines if line.startswith("sinergi_escalations_total{"))
+    assert counted == len(sent)
+    assert province.stop() == [0, 0]
+
+
+def test_a_duplicate_names_an_earlier_warning_between_the_two(province: Province) -> None:
+    """Nothing else can be called the original: not a made-up id, not another type, not the warning itself."""
+    first = send(province.imigrasi, province.imigrasi.message())
+    second = send(province.imigrasi, province.imigrasi.message())
+    other = send(province.polda, province.polda.query())
+    for wrong in (other, second, "019a9c5e-7a10-7cc3-8a2e-0d6f6f1b2c3d"):
+        refused = answer(province.polda, second, triage="DUPLICATE", duplicate_of=wrong)
+        assert (refused.status_code, refused.json()["code"]) == (403, "rule.condition"), refused.text
+    before = province.audit("/v1/early-warnings/summary").json()["total"]
+    assert answer(province.polda, second, triage="DUPLICATE", duplicate_of=first).is_success
+    after = province.audit("/v1/early-warnings/summary").json()["total"]
+    assert after["duplicates"] == before["duplicates"] + 1
+    assert after["count"] == before["count"]
+
+
+def test_figures_are_by_village_and_by_unit_and_only_for_those_whom_they_concern(province: Province) -> None:
+    """Agencies see what they sent or received, auditors everything, and their reading is recorded; no text of a message."""
+    tamanjaya = example(WARNING, "valid-tamanjaya-umrah")
+    unit = "Subdit Gakkum Ditpolairud"
+    taken = send(province.imigrasi, province.imigrasi.message(body=tamanjaya))
+    assert answer(province.polda, taken, triage="ACCEPTED", assigned_unit=unit, next_action="Patroli.").is_success
+    sneaky = send(province.imigrasi, province.imigrasi.message(body=tamanjaya))
+    number = "Bripka Rekaan 081200000042"
+    assert answer(province.polda, sneaky, triage="ACCEPTED", assigned_unit=number, next_action="-").is_success
+
+    seen = province.audit("/v1/early-warnings/summary")
+    summary = seen.json()
+    (village,) = [one for one in summary["villages"] if one["region_code"] == tamanjaya["region_code"]]
+    assert village["count"] >= 2
+    assert village["response_seconds"]["median"] >= 0
+    (figures,) = [one for one in summary["units"] if one["assigned_unit"] == unit]
+    assert (figures["count"], figures["by_outcome"]) == (1, {"ACCEPTED": 1})
+    assert sum(one["count"] for one in summary["units"]) == summary["total"]["count"]
+    assert "0812" not in seen.text  # a person's number in the place of a unit is not kept
+    assert "Karangantu" not in seen.text
+
+    own = province.polda.get("/v1/early-warnings/summary").json()
+    assert own["total"]["count"] == summary["total"]["count"]
+    assert province.audit("/v1/early-warnings/summary", sender=POLDA).json()["total"]["count"] == 0
+    day = province.audit("/v1/early-warnings/summary", to="2020-01-01T00:00:00Z").json()
+    assert (day["total"]["count"], day["villages"]) == (0, [])
+    for wrong in ({"from": "x"}, {"sender": "nobody"}, {"severity": "4"}, {"from": "2020-01-01T00:00:00Z"}):
+        assert province.audit("/v1/early-warnings/summary", **wrong).json()["code"] == "request.malformed", wrong
+    assert httpx.get(f"{province.base}/v1/early-warnings/summary", timeout=10).json()["code"] == "token.missing"
+    with open_store(province.settings) as store, store.database.reading() as session:
+        size = queries.ledger_head(session, "gateway").size
+        entry = decode(queries.leaf(session, "gateway", size - 1))
+    assert (entry["kind"], entry["what"], entry["auditor"]) == ("audit.read", "early-warnings.summary", "bpk")
+
+
+def backlog(province: Province) -> set[str]:
+    messages = [
+        province.imigrasi.message(
+            ANOMALY, example(ANOMALY, "valid-age-band-only"), disclosable=(), purpose="PREVENTION"
+        )
+        for _ in range(BACKLOG)
+    ]
+    headers = {"content-type": "application/sd-jwt"}
+    with httpx.Client(base_url=province.base, headers=headers, timeout=30) as client, ThreadPoolExecutor(8) as pool:
+        responses = list(pool.map(lambda message: client.post("/v1/messages", content=message), messages))
+    assert {response.status_code for response in responses} == {202}
+    return {response.json()["transfer"] for response in responses}
+
+
+def test_a_warning_is_pulled_before_everything_that_waits(new_province: Callable[..., Province]) -> None:
+    """The recipient's next page begins with the warning, whatever was queued before it."""
+    province = new_province().start()
+    queued = backlog(province)
+    first_page = {item["transfer"] for item in province.polda.inbox(limit=20)}
+    warning = send(province.imigrasi, province.imigrasi.message())
+    page = [item["transfer"] for item in province.polda.inbox(limit=20)]
+    assert page[0] == warning
+    assert first_page | set(page[1:]) <= queued
+    assert not first_page & set(page)
+
+
+def test_a_warning_is_pushed_past_a_backlog_to_a_slow_recipient(new_province: Callable[..., Province]) -> None:
+    """While the recipient chews on one page of a backlog, the warning is delivered, and the rest is still waiting."""
+    province = new_province(SINERGI_DELIVERY__PAGE="20")
+    arrived: list[list[str]] = []
+    go_on = threading.Event()
+    warning = ""
+
+    def chew(_path: str, got: bytes, _headers: Mapping[str, str]) -> tuple[int, bytes]:
+        items = json.loads(got)["items"]
+        arrived.append([item["transfer"] for item in items])
+        if warning not in arrived[-1]:
+            go_on.wait(10)
+        receipts = [province.polda.acknowledgement(item) for item in items]
+        return 200, json.dumps({"acknowledgements": receipts}).encode()
+
+    with serving(chew) as port:
+        province.start()
+        queued = backlog(province)
+        with open_store(province.settings) as store:
+            endpoint = parse_endpoint(f"http://127.0.0.1:{port}/inbox", ["127.0.0.1/32"])
+            operations.change_agency(store, POLDA, endpoint=endpoint, who="tester")
+        eventually(lambda: arrived)
+        message = province.imigrasi.message()
+        warning = send(province.imigrasi, message)
+        eventually(lambda: [warning] in arrived)
+        assert sum(map(len, arrived)) <= 21, "the warning came after more than the page that was under way"
+        eventually(lambda: province.imigrasi.get(f"/v1/transfers/{warning}").json()["status"] == "delivered")
+        assert not go_on.is_set()
+        go_on.set()
+        eventually(lambda: queued <= {transfer for page in arrived for transfer in page}, 60)
+        province.kill()
