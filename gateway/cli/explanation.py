@@ -16,7 +16,22 @@ from gateway.envelope import MESSAGE_TYP, VerifiedMessage, open_message, parse, 
 from gateway.errors import OperatorError
 from gateway.jose import sign_jws, strict_json
 from gateway.keyring import signer_for
-from gateway.terms import Answers, Ordered, PeriodAtMost, RefersTo, Rule
+from gateway.terms import (
+    Amends,
+    Answers,
+    AtMost,
+    Conditional,
+    Earlier,
+    Links,
+    Ordered,
+    PeriodAtMost,
+    RefersTo,
+    Relation,
+    Rule,
+    Same,
+    Withholding,
+)
+from gateway.vocabulary import Situation
 
 _OWN: Final = frozenset({"body", "disclosable"})
 
@@ -93,31 +108,64 @@ def rule_lines(agreement: Agreement, rule: Rule) -> Iterator[str]:
         yield f"  needs a case of type {' or '.join(rule.requires.case)}"
     for condition in rule.where:
         optional = " where it is given" if condition.optional else ""
-        yield f"  {condition.name}: {condition.field.text} must match {_short(condition.must.schema)}{optional}"
+        must = f"{condition.field.text} must match {_short(condition.must.schema)}{optional}"
+        yield f"  {condition.name}: {must}{_conditional(condition)}"
     for relation in rule.relations:
-        yield f"  {relation.name}: {_relation(relation)}"
+        yield f"  {relation.name}: {_relation(relation)}{_conditional(relation)}"
+    if rule.stands_until is not None:
+        yield f"  stands until {rule.stands_until.text}"
     for within in rule.jurisdiction:
         yield f"  {within.field.text} must lie in the territory of {within.of}"
     for withholding in rule.withhold:
-        unless = " or ".join(
-            " and ".join(f"{pointer.text} matches {_short(fragment.schema)}" for pointer, fragment in situation.items())
-            for situation in withholding.unless
-        )
-        yield f"  {withholding.field.text} is withheld{f', unless {unless}' if unless else ' always'}"
+        yield f"  {withholding.field.text} is withheld{_unless(withholding)}"
+    yield from _limits(rule)
     since = f" from {rule.retention.counted_from.text}" if rule.retention.counted_from else ""
     yield f"  kept for {rule.retention.keep.text}{since}"
     if rule.acknowledge_within is not None:
         for deadline in rule.acknowledge_within.deadlines:
-            when = " and ".join(
-                f"{pointer.text} matches {_short(fragment.schema)}"
-                for pointer, fragment in (deadline.when or {}).items()
-            )
+            when = _given(deadline.when or {})
             yield f"  acknowledged within {deadline.within.text}{f' when {when}' if when else ''}"
     yield f"  handling {rule.handling}, priority {rule.priority}"
     yield f"  source ({rule.provenance}): {rule.citation}"
 
 
-def _relation(relation: Ordered | PeriodAtMost | Answers | RefersTo) -> str:
+def _given(situation: Situation) -> str:
+    return " and ".join(f"{pointer.text} matches {_short(fragment.schema)}" for pointer, fragment in situation.items())
+
+
+def _conditional(term: Conditional) -> str:
+    when = f", when {_given(term.when)}" if term.when else ""
+    return when + (" (only flagged)" if term.otherwise == "flag" else "")
+
+
+def _unless(withholding: Withholding) -> str:
+    unless = " or ".join(_given(situation) for situation in withholding.unless)
+    if not unless:
+        return " always"
+    confidential = withholding.confidential
+    if confidential is None:
+        return f", unless {unless}"
+    when = f" when {_given(confidential.when)}" if confidential.when else ""
+    return (
+        f", unless {unless}; and{when} only with the approvals of {confidential.approvals} officers"
+        f" ({' or '.join(confidential.roles)}), after {' or '.join(confidential.notice)}"
+    )
+
+
+def _limits(rule: Rule) -> Iterator[str]:
+    if rule.quota is not None:
+        counts = ((rule.quota.per_hour, "an hour"), (rule.quota.per_day, "a day"))
+        yield f"  at most {' and '.join(f'{count} {each}' for count, each in counts if count is not None)} a sender"
+    if rule.repeats is not None:
+        repeats = rule.repeats
+        flagged = " (only flagged)" if repeats.otherwise == "flag" else ""
+        yield (
+            f"  at most {repeats.at_most} about one person of {repeats.subject.text} within {repeats.within.text},"
+            f" unless {' or '.join(repeats.named_by)} names the person under the case{flagged}"
+        )
+
+
+def _relation(relation: Relation) -> str:
     match relation:
         case Ordered():
             return f"{relation.first.text} is not later than {relation.last.text}"
@@ -127,6 +175,17 @@ def _relation(relation: Ordered | PeriodAtMost | Answers | RefersTo) -> str:
             return f"in_reply_to names {'an open' if relation.open else 'a'} {' or '.join(relation.types)} it received"
         case RefersTo():
             return f"in_reply_to names an accepted {' or '.join(relation.types)} that still stands"
+        case Amends():
+            ends = ", which then stands no longer" if relation.ends else ""
+            return f"in_reply_to names its own {' or '.join(relation.types or ('message',))} that still stands{ends}"
+        case Earlier():
+            return f"{relation.field.text} of the message replied to matches {_short(relation.must.schema)}"
+        case Same():
+            return f"{relation.here.text} equals {relation.there.text} of the message replied to"
+        case Links():
+            return f"{relation.field.text} names accepted transfers of {' or '.join(relation.types)}"
+        case AtMost():
+            return f"at most {relation.count} of this type reply to the same message"
 
 
 def _short(schema: Mapping[str, Any]) -> str:
