@@ -152,6 +152,15 @@ def read(directory: Path) -> dict[str, Any]:
     }
 
 
+def examples(directory: Path) -> dict[str, tuple[Any, ...]]:
+    """The bodies of a folder's valid examples by type, each in the order of its files."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for path in sorted(directory.glob("*/*/examples/valid-*.json")):
+        type_ = f"{path.parts[-4]}/{path.parts[-3]}"
+        found[type_] = (*found.get(type_, ()), _parse(path))
+    return found
+
+
 def pins(documents: Mapping[str, Any], catalogue: Catalogue) -> dict[str, dict[str, str]]:
     """What `digests.json` must say: a digest a file and, as agencies see them, a digest a type."""
     return {

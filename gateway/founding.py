@@ -30,8 +30,9 @@ from gateway.settings import Settings, load_settings
 from gateway.store.append import LedgerAppend, Memory, create_ledger
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.migrations import migrate, require_current
+from gateway.store.published import row_of
 from gateway.store.session import Database, guard
-from gateway.store.tables import GatewayKeyRow, LedgerHead, micros
+from gateway.store.tables import GatewayKeyRow, LedgerHead, PublishedSchemaRow, micros
 from gateway.wiring import Keys, connect, load_keys, now
 
 SIGN: Final = "sign"
@@ -251,14 +252,15 @@ def _first_entries(
     entries += [
         KeyAdded(time=time, agency=gateway, key=public.kid, use=use, not_before=time) for use, public in signers
     ]
+    types = catalogue.load(resources.schemas_dir()).types()
     entries += [
-        SchemaPublished(time=time, type=entry.type, digest=entry.digest.removeprefix("sha256:"))
-        for entry in catalogue.load(resources.schemas_dir()).types()
+        SchemaPublished(time=time, type=entry.type, digest=entry.digest.removeprefix("sha256:")) for entry in types
     ]
     entries.append(OperatorAct(time=time, who=who, what="init", about=gateway))
     for entry in entries:
         append.append(entry)
     append.flush()
+    connection.execute(insert(PublishedSchemaRow), [row_of(entry, time) for entry in types])
     connection.execute(
         insert(GatewayKeyRow),
         [

@@ -19,6 +19,7 @@ from gateway.store.append import CheckpointKeys
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.configuration import Configuration
 from gateway.store.migrations import require_current
+from gateway.store.published import require_published
 from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer, SubjectTokens
 from gateway.store.session import Database, guard, open_database
@@ -114,6 +115,7 @@ class Gateway:
 def open_gateway(settings: Settings, clock: Callable[[], datetime] = now) -> Iterator[Gateway]:
     with open_store(settings) as store:
         messages = catalogue.load(resources.schemas_dir())
+        require_published(store.database, messages)
         configuration = Configuration(store.database)
         sealer, tokens = Sealer(store.keys.storage), SubjectTokens(store.keys.index)
         exchange = Exchange(

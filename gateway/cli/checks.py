@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
+from gateway import catalogue, resources
 from gateway.agreement import agreement_from_json
 from gateway.directory import ACTIVE
 from gateway.errors import GatewayError
@@ -25,6 +26,7 @@ from gateway.settings import Settings
 from gateway.store import queries
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.migrations import require_current
+from gateway.store.published import differing, published
 from gateway.store.session import APPEND_ONLY, LEDGER_TABLES, Database
 from gateway.store.tables import AgencyRow
 from gateway.wiring import Keys, connect, load_keys, now
@@ -72,7 +74,7 @@ def examine(settings: Settings) -> list[Finding]:
             run("guards", lambda: _guards(database))
             if keys:
                 run("ledgers", lambda: _ledgers(settings, keys[0], database))
-            for name, check in (("agreements", _agreements), ("agencies", _agencies), ("clock", _clock)):
+            for name, check in (("schemas", _schemas), ("agreements", _agreements), ("agencies", _agencies), ("clock", _clock)):
                 run(name, lambda check=check: _reading(database, check))  # type: ignore[misc]
     finally:
         for database in opened:
@@ -186,6 +188,14 @@ def _ledgers(settings: Settings, keys: Keys, database: Database) -> Iterator[tup
     with database.reading() as session:
         sizes = ", ".join(f"{head.ledger} {head.size}" for head in queries.ledgers(session))
     yield OK, f"heads, edges and last entries fit what was signed: {sizes}"
+
+
+def _schemas(session: Session) -> Iterator[tuple[str, str]]:
+    types = differing(session, catalogue.load(resources.schemas_dir()))
+    if types:
+        yield FAILED, f"not what was published: {', '.join(types)}; the gateway will not start: sinergi schemas publish"
+    else:
+        yield OK, f"the catalogue is what was published: {len(published(session))} message types"
 
 
 def _agreements(session: Session) -> Iterator[tuple[str, str]]:

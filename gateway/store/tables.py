@@ -355,6 +355,17 @@ class LiaisonNoticeRow(SQLModel, table=True):
     last_error: str | None = Field(default=None, max_length=64)
 
 
+class PublishedSchemaRow(SQLModel, table=True):
+    """The newest publication of a message type: the schema that agencies were told, as RFC 8785 JSON."""
+
+    __tablename__ = "published_schema"
+    type: str = Field(primary_key=True, max_length=255)
+    version: int = Field(primary_key=True)
+    digest: str = Field(max_length=71)
+    document: bytes = Field(sa_column=_bytes())
+    published_at: int = Field(sa_column=_big())
+
+
 class UsedToken(SQLModel, table=True):
     """Request tokens that were used; a row may go when its token has expired."""
 
@@ -396,6 +407,7 @@ TABLES: Final = (
     DeadlineRow,
     EarlyWarningRow,
     LiaisonNoticeRow,
+    PublishedSchemaRow,
     UsedToken,
     AuditorRow,
 )

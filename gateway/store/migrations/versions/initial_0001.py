@@ -232,6 +232,15 @@ def _tables() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_table(
+        "published_schema",
+        sa.Column("type", sa.String(length=255), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=71), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.Column("published_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("type", "version"),
+    )
+    op.create_table(
         "subject_index",
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("token", sa.String(length=64), nullable=False),

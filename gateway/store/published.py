@@ -1,0 +1,66 @@
+"""The message types that this gateway has published: what agencies were told a body must look like.
+
+Decides whether the program's catalogue is what was published. Leaves to `publishing.py` what may be published next; the
+history of publications is in the ledger, here stands the newest of each type.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import rfc8785
+from sqlmodel import Session, select
+
+from gateway.catalogue import Catalogue, MessageType
+from gateway.errors import OperatorError
+from gateway.store.session import Database
+from gateway.store.tables import PublishedSchemaRow, micros, moment
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One type as it was published: its digest (`sha256:` and hexadecimals) and RFC 8785 document."""
+
+    digest: str
+    document: bytes
+    published_at: datetime
+
+
+def row_of(entry: MessageType, time: datetime) -> dict[str, Any]:
+    """The row of a type that is published at `time`."""
+    return {
+        "type": entry.name,
+        "version": entry.version,
+        "digest": entry.digest,
+        "document": rfc8785.dumps(dict(entry.schema)),
+        "published_at": micros(time),
+    }
+
+
+def published(session: Session) -> Mapping[str, Published]:
+    """Everything that is published, by type and version: `early-warning.report/1`."""
+    rows = session.exec(select(PublishedSchemaRow)).all()
+    return {f"{row.type}/{row.version}": Published(row.digest, row.document, moment(row.published_at)) for row in rows}
+
+
+def differing(session: Session, catalogue: Catalogue) -> tuple[str, ...]:
+    """The types that are new, changed or gone in the catalogue, compared with what is published."""
+    known = {type_: entry.digest for type_, entry in published(session).items()}
+    here = {entry.type: entry.digest for entry in catalogue.types()}
+    return tuple(sorted(type_ for type_ in known.keys() | here.keys() if known.get(type_) != here.get(type_)))
+
+
+def require_published(database: Database, catalogue: Catalogue) -> None:
+    """Raises OperatorError unless the catalogue is what was published: agencies would be judged by rules nobody told them."""
+    with database.reading() as session:
+        types = differing(session, catalogue)
+    if types:
+        more = f" and {len(types) - _SHOWN} more" if len(types) > _SHOWN else ""
+        named = ", ".join(types[:_SHOWN])
+        raise OperatorError(
+            f"the message types of this program are not the published ones ({named}{more}): look at them with"
+            " `sinergi schemas publish --dry-run`, then run `sinergi schemas publish`"
+        )
