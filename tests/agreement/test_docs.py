@@ -2,14 +2,31 @@
 
 import json
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from gateway import terms
 from gateway.agreement import agreement_from_json, parse_agreement
+from gateway.approval import Approval, digests_of
 from gateway.conditions import _ANY, _KEYWORDS
-from gateway.errors import AgreementInvalidError
-from tests.agreement.making import IMIGRASI, ROOT, Draft, judged, real
+from gateway.decide import Facts, decide
+from gateway.errors import AgreementInvalidError, Reason
+from tests.agreement.making import (
+    EARLIER,
+    IMIGRASI,
+    NOW,
+    ROOT,
+    Draft,
+    agreement,
+    earlier,
+    judged,
+    message,
+    real,
+    rule,
+)
 
 HOWTO = (ROOT / "docs" / "howto" / "write-a-rule.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "reference" / "agreement.md").read_text(encoding="utf-8")
@@ -28,6 +45,13 @@ def with_rule(text: str) -> str:
     end = SHIPPED.index("  - id: border-crossing-query")
     indented = "".join(f"  {line}\n" for line in text.splitlines())
     return SHIPPED[:start].replace("version: 1", "version: 2") + indented + SHIPPED[end:]
+
+
+def confidential() -> Any:
+    """The second YAML block, in a rule of its own."""
+    text = re.findall(r"```yaml\n(.*?)```", HOWTO, re.DOTALL)[1]
+    withhold = YAML(typ="safe", pure=True).load(text)["withhold"]
+    return agreement(rule(purposes=["VICTIM_PROTECTION", "PREVENTION"], withhold=withhold))
 
 
 def plain(line: str) -> str:
@@ -54,6 +78,37 @@ def test_the_faults_of_the_guide_are_the_parsers() -> None:
         with pytest.raises(AgreementInvalidError) as caught:
             parse_agreement(text)
         assert expected in [plain(f"{reason.pointer} {reason.detail}") for reason in caught.value.reasons]
+
+
+def test_the_confidential_example_does_what_its_table_says() -> None:
+    """Row by row: released, withheld for each missing piece, refused for a false approval and a name in clear."""
+    body = {"victim_token": "V-1", "identity": {"full_name": "Siti Aminah"}}
+    draft = Draft(
+        purpose="VICTIM_PROTECTION", body=body, disclosable=["/body/identity"], claims={"in_reply_to": EARLIER}
+    )
+    sent = message(draft)
+    whole = digests_of(sent, "/body/identity")
+    two = tuple(Approval(f"key-{number}", "HEAD_OF_UNIT", whole) for number in (1, 2))
+    notice = earlier(type="confidentiality.acknowledgement/1", view={"body": {"reference": "V-1"}})
+    complete, one = Facts(notice, approvals=two), confidential()
+    released = decide(one, sent, complete, NOW)
+    assert (released.withheld, released.approved_by, released.notice) == ((), ("key-1", "key-2"), EARLIER)
+    for missing in (
+        {"approvals": two[:1]},
+        {"approvals": (two[0], two[0])},
+        {"approvals": (two[0], replace(two[1], role="CLERK"))},
+        {"in_reply_to": None},
+        {"in_reply_to": replace(notice, view={"body": {"reference": "V-2"}})},
+    ):
+        assert decide(one, sent, replace(complete, **missing), NOW).withheld == ("/body/identity",)
+    elsewhere = message(replace(draft, purpose="PREVENTION"))
+    assert decide(one, elsewhere, complete, NOW).withheld == ("/body/identity",)
+    false = replace(complete, approval_faults=(Reason("rule.approval", pointer="/body/approvals/0"),))
+    assert [reason.code for reason in decide(one, sent, false, NOW).reasons] == ["rule.approval"]
+    named = message(replace(draft, body={**body, "narrative": "oleh Siti Aminah"}))
+    assert [(reason.code, reason.detail) for reason in decide(one, named, Facts(), NOW).reasons] == [
+        ("rule.field-not-disclosable", "reveals what is withheld")
+    ]
 
 
 def test_the_snippet_of_the_guide_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
