@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.conditions import MISSING, Duration, ExpressionError, Pointer, Span, in_order, lasts_at_most
+from gateway.conditions import MISSING, Duration, ExpressionError, Pointer, Span, identical, in_order, lasts_at_most
 from gateway.disclosure import pointers_matching
 
 WIB = timezone(timedelta(hours=7))
@@ -148,3 +149,32 @@ def test_a_longer_limit_never_refuses_what_a_shorter_one_permits(first: Any, las
         assert lasts_at_most(one, other, long) or not lasts_at_most(one, other, short)
     except OverflowError:
         assert first.year > 9990
+
+
+@pytest.mark.parametrize(
+    ("end", "duration", "start"),
+    [
+        ("2026-03-31T00:00:00", "P1M", "2026-02-28T00:00:00"),
+        ("2026-03-10T10:00:00", "P30D", "2026-02-08T10:00:00"),
+        ("2026-01-15T00:10:00", "P1Y1MT15M", "2024-12-14T23:55:00"),
+        ("2026-01-15T00:00:00", "P9999Y", "0001-01-01T00:00:00"),
+        ("2026-01-15T00:00:00", "P2025Y9999W", "0001-01-01T00:00:00"),
+    ],
+)
+def test_a_window_reaches_back_by_the_calendar(end: str, duration: str, start: str) -> None:
+    """The start of what is counted; never an error, for a window longer than the calendar counts everything."""
+    moment = datetime.fromisoformat(end).replace(tzinfo=UTC)
+    assert Duration.parse(duration).before(moment) == datetime.fromisoformat(start).replace(tzinfo=UTC)
+
+
+values = st.recursive(
+    st.sampled_from([None, True, False, 0, 1, 1.0, "", "1", "a"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(values, values)
+def test_two_values_are_one_if_json_writes_them_alike(one: Any, other: Any) -> None:
+    """The canonical form decides: `true` is not 1, and 1.0 is."""
+    assert identical(one, other) is (rfc8785.dumps(one) == rfc8785.dumps(other))
