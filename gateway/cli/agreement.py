@@ -22,12 +22,14 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The agreemen
 
 
 def read_agreement(file: Path) -> "Agreement":
+    """Raises AgreementInvalidError with every fault, OperatorError for a file that cannot be read."""
     from gateway.agreement import parse_agreement
 
     return parse_agreement(read_text(file))
 
 
-def _identity(agreement: "Agreement") -> dict[str, Any]:
+def identity(agreement: "Agreement") -> dict[str, Any]:
+    """What an agreement is, for machines."""
     return {
         "agreement": agreement.id,
         "version": agreement.version,
@@ -37,18 +39,6 @@ def _identity(agreement: "Agreement") -> dict[str, Any]:
         "valid_until": agreement.valid_until.isoformat(),
         "rules": len(agreement.rules),
     }
-
-
-@command(app, "check", example="sinergi agreement check agreements/pks-banten-2025.yaml")
-def check(context: typer.Context, file: FileArgument) -> None:
-    """Read a document and print its digest, or every fault with its line. Needs no gateway."""
-    identity = _identity(read_agreement(file))
-    if invocation(context).json:
-        as_json(identity)
-        return
-    line(identity["digest"])
-    message(f"{identity['agreement']} version {identity['version']} is well-formed: {identity['rules']} rules,")
-    message(f"between {' and '.join(identity['parties'])}, {identity['valid_from']} to {identity['valid_until']}.")
 
 
 @command(app, "show", example="sinergi agreement show agreements/pks-banten-2025.yaml")
@@ -139,7 +129,7 @@ def activate(
             done = activate_agreement(store, agreement, texts, who=invocation(context).who)
     if invocation(context).json:
         told = {"signers": list(done.signers), "replaces": done.replaces, "activated": not dry_run}
-        as_json(_identity(agreement) | told)
+        as_json(identity(agreement) | told)
         return
     line(agreement.digest)
     signers = " and ".join(done.signers)
@@ -161,7 +151,7 @@ def list_(context: typer.Context) -> None:
     with invocation(context).store() as store, store.database.reading() as session:
         versions = [
             {
-                **_identity(agreement_from_json(row.document)),
+                **identity(agreement_from_json(row.document)),
                 "active": row.active,
                 "activated_at": moment(row.activated_at).isoformat(timespec="seconds"),
             }

@@ -13,13 +13,13 @@ import typer
 
 from gateway.cli import (
     agencies,
-    agreement,
     auditors,
     diagnosis,
     drafts,
     exchange,
     keys,
     ledgers,
+    review,
     schemas,
     starting,
     transfers,
@@ -57,7 +57,7 @@ starting.register(app)
 diagnosis.register(app)
 exchange.register(app)
 drafts.register(app)
-for part in (agencies, keys, schemas, agreement, auditors, transfers, ledgers):
+for part in (agencies, keys, schemas, review, auditors, transfers, ledgers):
     app.add_typer(part.app)
 
 

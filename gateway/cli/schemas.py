@@ -1,23 +1,29 @@
-"""`sinergi schemas`: the message types this program knows. Needs no gateway."""
+"""`sinergi schemas`: the message types this program knows, what a new version changes, and their publication."""
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli.context import command, group, invocation
-from gateway.cli.output import as_json, table
-from gateway.errors import NotFoundError
+from gateway.cli.output import NO, as_json, line, message, table
+from gateway.errors import NotFoundError, SchemaInvalidError
+
+if TYPE_CHECKING:
+    from gateway.compatibility import Compatibility
 
 app = group(
     "schemas",
     "Message types and their JSON Schemas.",
-    commands="sinergi schemas list\nsinergi schemas show early-warning.report/1",
+    commands="sinergi schemas list\nsinergi schemas show early-warning.report/1\nsinergi schemas diff old-schemas schemas",
 )
+_LONG = 400
 
 
 @command(app, "list", example="sinergi schemas list")
 def list_(context: typer.Context) -> None:
-    """Every message type with its digest and how many of its fields may be withheld."""
+    """Every message type with its digest and how many of its fields may be withheld. Needs no gateway."""
     from gateway import catalogue, resources
 
     types = [
@@ -45,10 +51,174 @@ def show(
         bool, typer.Option("--released", help="As recipients see it: sensitive fields may be missing.")
     ] = False,
 ) -> None:
-    """The JSON Schema of a message type, complete in itself."""
+    """The JSON Schema of a message type, complete in itself. Needs no gateway."""
     from gateway import catalogue, resources
 
     found = catalogue.load(resources.schemas_dir()).get(type_)
     if found is None:
         raise NotFoundError("no such message type; sinergi schemas list shows them", code="schema.unknown")
     as_json(found.release_schema if released else found.schema)
+
+
+@command(app, "check", example="sinergi schemas check\nsinergi schemas check ./schemas")
+def check(
+    context: typer.Context,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="A folder of schemas [default: this program's].")
+    ] = None,
+) -> None:
+    """Every file pinned, every example as it says of itself, every word in both languages. Needs no gateway.
+
+    Exit code 1 for a fault.
+    """
+    from gateway import resources
+    from gateway.cli.schema_checks import examine
+
+    catalogue, faults = examine(directory or resources.schemas_dir())
+    if invocation(context).json:
+        told = [{"file": fault.file, "detail": fault.detail} for fault in faults]
+        as_json({"ok": not faults, "types": len(catalogue.types()), "faults": told})
+    else:
+        for fault in faults:
+            line(f"{fault.file}: {fault.detail}")
+    message(f"{len(faults)} faults in {len(catalogue.types())} message types.")
+    if faults:
+        raise typer.Exit(NO)
+
+
+@command(
+    app,
+    "diff",
+    example="sinergi schemas diff ./schemas-of-last-year ./schemas\nsinergi schemas diff old.json new.json",
+)
+def diff(
+    context: typer.Context,
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A folder of schemas, or one schema as `show` prints it.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same, afterwards.")],
+) -> None:
+    """Whether what the old version took is still taken, type by type; if not, a body that is newly refused.
+
+    Exit code 1 if a type under the same major version is incompatible, not proven compatible, or gone. Needs no gateway.
+    """
+    from gateway import catalogue
+    from gateway.compatibility import Verdict, compare
+
+    before, after = _schemas(old), _schemas(new)
+    examples = catalogue.examples(old) if old.is_dir() else {}
+    changes: list[tuple[str, str, Compatibility | None]] = []
+    for type_ in sorted(before.keys() | after.keys()):
+        if type_ not in before or type_ not in after:
+            changes.append((type_, "new" if type_ in after else "gone", None))
+        elif before[type_] != after[type_]:
+            found = compare(before[type_], after[type_], examples.get(type_, ()))
+            changes.append((type_, _VERDICTS[found.verdict.value], found))
+    bad = [type_ for type_, _, found in changes if found is not None and found.verdict is not Verdict.YES]
+    bad += [type_ for type_, state, _ in changes if state == "gone"]
+    if invocation(context).json:
+        as_json(
+            {
+                "compatible": not bad,
+                "types": [{"type": type_, "change": state, **_told(found)} for type_, state, found in changes],
+            }
+        )
+    else:
+        table(("type", "change", "of bodies", "newly refused"), [_row(*change) for change in changes])
+    message(f"{len(changes)} types differ, {len(bad)} of them need a new major version.")
+    if bad:
+        raise typer.Exit(NO)
+
+
+_VERDICTS = {"yes": "compatible", "no": "incompatible", "unknown": "not proven compatible"}
+
+
+def _told(found: "Compatibility | None") -> dict[str, Any]:
+    if found is None:
+        return {}
+    told = {"form": found.form, "witness": found.witness, "newly_rejected": found.newly_rejected}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _row(type_: str, state: str, found: "Compatibility | None") -> tuple[str, ...]:
+    shown = None if found is None else found.witness if found.witness is not None else found.newly_rejected
+    text = "" if shown is None else json.dumps(shown, ensure_ascii=False)
+    return type_, state, (found.form or "") if found else "", text if len(text) <= _LONG else text[:_LONG] + "…"
+
+
+def _schemas(place: Path) -> dict[str, Any]:
+    """Self-contained schemas by type, of a folder or of one file."""
+    from gateway import catalogue
+
+    if place.is_dir():
+        return {entry.type: entry.schema for entry in catalogue.Catalogue(catalogue.read(place)).types()}
+    try:
+        schema = json.loads(place.read_text(encoding="utf-8"))
+        name, version = schema["$id"].removeprefix("urn:sinergi:schema:").split(":")[:2]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SchemaInvalidError(f"{place} is neither a folder of schemas nor a schema that `show` printed") from error
+    if "$defs" not in schema or "urn:sinergi:common" in json.dumps(schema):
+        raise SchemaInvalidError(
+            f"{place} refers to other files: compare folders, or print it with `sinergi schemas show`"
+        )
+    return {f"{name}/{version}": schema}
+
+
+@command(
+    app,
+    "publish",
+    example="sinergi schemas publish --dry-run\nsinergi schemas publish",
+)
+def publish(
+    context: typer.Context,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be published, change nothing.")] = False,
+) -> None:
+    """Make this program's message types the ones that agencies are judged by. The gateway does not start before.
+
+    A changed type is published only if it is proven to take every body that the published one took; anything else needs
+    a new major version. All types are published, or none. Recorded in the gateway's own ledger.
+    """
+    from gateway import catalogue, resources
+    from gateway.publishing import plan
+    from gateway.publishing import publish as place
+
+    types = catalogue.load(resources.schemas_dir())
+    examples = catalogue.examples(resources.schemas_dir())
+    with invocation(context).store() as store:
+        publications = plan(store, types, examples)
+        refused = [one for one in publications if not one.may_pass]
+        if invocation(context).json:
+            as_json(
+                {
+                    "published": not dry_run and not refused,
+                    "types": [
+                        {
+                            "type": one.type,
+                            "change": _state(one.entry is None, one.replaces, one.compatibility),
+                            "digest": one.entry and one.entry.digest,
+                            "replaces": one.replaces,
+                            **_told(one.compatibility),
+                        }
+                        for one in publications
+                    ],
+                }
+            )
+        elif publications:
+            rows = [
+                _row(one.type, _state(one.entry is None, one.replaces, one.compatibility), one.compatibility)
+                for one in publications
+            ]
+            table(("type", "change", "of bodies", "newly refused"), rows)
+        if not dry_run:
+            place(store, types, examples, who=invocation(context).who)
+    if dry_run:
+        message(f"{len(publications)} types would be published, {len(refused)} refused. Nothing was changed.")
+    else:
+        message(f"{len(publications)} types published." if publications else "Everything is published already.")
+    if refused:
+        raise typer.Exit(NO)
+
+
+def _state(gone: bool, replaces: str | None, found: "Compatibility | None") -> str:
+    if gone:
+        return "gone"
+    return "new" if replaces is None or found is None else _VERDICTS[found.verdict.value]

@@ -4,6 +4,7 @@ Decides order and layout: parties and validity, clause by clause every rule, the
 signatures. Leaves the sentences to `wording`. Every text is escaped where it enters the page; the page loads nothing.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any, Final
@@ -13,6 +14,7 @@ from gateway.catalogue import Catalogue
 from gateway.review.findings import unconfirmed
 from gateway.review.matrix import matrix
 from gateway.review.wording import Language, Speech
+from gateway.review.words import Words
 from gateway.terms import Confidential, Rule, Withholding
 
 _STYLE: Final = """
@@ -25,6 +27,12 @@ vertical-align:top}.source{font-size:.85em;color:#333}.open{font-weight:bold}.ru
 .sign td{height:6rem;width:50%}.digest{overflow-wrap:anywhere}
 @media print{body{margin:0;max-width:none;font-size:10pt}h2{break-after:avoid}}
 """
+
+_PRIORITIES: Final = {
+    "urgent": Words("urgent: before everything else", "segera: mendahului yang lain"),
+    "normal": Words("normal", "biasa"),
+    "bulk": Words("bulk: after everything else", "massal: setelah yang lain"),
+}
 
 
 class Html(str):
@@ -79,7 +87,6 @@ class _Page:
         agreement = self.agreement
         yield element("h1", self.speech.pick(agreement.title))
         yield element("p", self.speech.pick(agreement.description))
-        days = " – ".join(f"{day.isoformat()}" for day in (agreement.valid_from, agreement.valid_until))
         onward = (
             self.say("permitted", "diizinkan")
             if agreement.onward_transfer
@@ -91,7 +98,8 @@ class _Page:
         yield self.list(
             (self.say("Agreement", "Perjanjian"), agreement.id),
             (self.say("Version", "Versi"), agreement.version),
-            (self.say("In force, first and last day included", "Berlaku, termasuk hari pertama dan terakhir"), days),
+            (self.say("First day", "Hari pertama"), self.limit("valid_from")),
+            (self.say("Last day, included", "Hari terakhir, termasuk"), self.limit("valid_until")),
             (self.say("Time zone of all days", "Zona waktu semua tanggal"), str(agreement.timezone)),
             (self.say("Onward transfer", "Penerusan kepada pihak lain"), onward),
             (
@@ -108,6 +116,11 @@ class _Page:
             " yang tidak dapat dinilai. Setiap pesan, diizinkan atau ditolak, dicatat.",
         )
         yield element("p", rule)
+
+    def limit(self, name: str) -> Html:
+        """The agreement keeps the day alone; its source stands in the document."""
+        stated = json.loads(self.agreement.canonical())[name]
+        return Html(escape(stated["date"]) + self.cited(stated["provenance"], stated["citation"]))
 
     def parties(self) -> Iterator[Html]:
         yield element("h2", self.say("Parties", "Para pihak"))
@@ -297,7 +310,7 @@ class _Page:
         if rule.acknowledge_within is not None:
             yield self.say("Acknowledged within", "Dijawab dalam"), self.deadlines(rule)
         yield self.say("Handling (TLP 2.0)", "Ketentuan penanganan (TLP 2.0)"), rule.handling
-        yield self.say("Delivery", "Pengiriman"), rule.priority
+        yield self.say("Delivery", "Pengiriman"), self.speech.pick(_PRIORITIES[rule.priority])
 
     def repeats(self, rule: Rule) -> Html:
         repeats, speech = rule.repeats, self.speech
@@ -374,12 +387,15 @@ class _Page:
         return Html(escape(words) + (self.source(term) if term.provenance else ""))
 
     def source(self, term: Any) -> Html:
+        return self.cited(term.provenance, term.citation)
+
+    def cited(self, provenance: str, citation: str) -> Html:
         mark = (
             element("span", self.say("Public source", "Sumber terbuka"))
-            if term.provenance == "public"
+            if provenance == "public"
             else element("span", self.say("To be confirmed", "Perlu dikonfirmasi"), class_="open")
         )
-        return element("p", mark, f": {term.citation}", class_="source")
+        return element("p", mark, f": {citation}", class_="source")
 
 
 def _items(entries: Iterable[object]) -> Html:
