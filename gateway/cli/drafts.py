@@ -191,8 +191,12 @@ def _show(held: "Draft", request: "ApprovalRequest") -> None:
             message(f"  {plain(shown)}")
 
 
+def somebody_there() -> bool:
+    return sys.stdin.isatty()
+
+
 def _confirmed(recipient: str, *, no_input: bool) -> bool:
-    if no_input or not sys.stdin.isatty():
+    if no_input or not somebody_there():
         raise OperatorError("nobody can be asked here: read the draft, then approve it with --yes")
     message(f"\nTo approve the release of the fields above, type the recipient's id ({recipient}):")
     return sys.stdin.readline().strip() == recipient
