@@ -74,7 +74,12 @@ def examine(settings: Settings) -> list[Finding]:
             run("guards", lambda: _guards(database))
             if keys:
                 run("ledgers", lambda: _ledgers(settings, keys[0], database))
-            for name, check in (("schemas", _schemas), ("agreements", _agreements), ("agencies", _agencies), ("clock", _clock)):
+            for name, check in (
+                ("schemas", _schemas),
+                ("agreements", _agreements),
+                ("agencies", _agencies),
+                ("clock", _clock),
+            ):
                 run(name, lambda check=check: _reading(database, check))  # type: ignore[misc]
     finally:
         for database in opened:
