@@ -86,6 +86,23 @@ def test_an_endpoint_is_set_paused_and_resumed(fresh: Shell) -> None:
     assert (row["endpoint"], row["networks"], row["status"]) == (None, [], "suspended")
 
 
+def test_a_liaison_endpoint_is_part_of_the_ledgered_description(fresh: Shell, tmp_path: Path) -> None:
+    """Where notices go is as accountable as where messages go: set and removed, the digest moves, deliveries do not."""
+    fresh.ok("agencies", "add", "new", "--name", "x")
+    place = ("--liaison-endpoint", "https://a.example/notices", "--liaison-allow-network", "203.0.113.0/28")
+    assert fresh("agencies", "set", "new", *place[:2]).code == output.MISUSE
+    assert fresh("agencies", "set", "new", *place[2:]).code == output.MISUSE
+    fresh.ok("agencies", "set", "new", *place)
+    row = listed(fresh, "agencies", "new")
+    assert (row["liaison_endpoint"], row["liaison_networks"]) == ("https://a.example/notices", ["203.0.113.0/28"])
+    assert (row["endpoint"], row["liaison_ca_file"]) == (None, None)
+    fresh.ok("agencies", "set", "new", "--no-liaison-endpoint")
+    assert listed(fresh, "agencies", "new")["liaison_endpoint"] is None
+    told = entries(fresh, "gateway", tmp_path / "out")
+    without, with_liaison, removed = [entry["digest"] for entry in told if entry.get("agency") == "new"]
+    assert without == removed != with_liaison
+
+
 @pytest.mark.parametrize("words", [("nobody", "--resume"), ("polda-banten", "--name", "Polda-Banten")])
 def test_setting_nothing_or_nobody_is_refused(house: Shell, words: tuple[str, ...]) -> None:
     """An act that changes nothing leaves no entry."""
