@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format docs serve chaos lock wheel clean
+.PHONY: help setup demo test lint format docs serve chaos lock wheel clean bench-early-warning
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -45,6 +45,9 @@ serve: $(INSTALLED)  ## a gateway for trying things out, with its state in var/
 
 chaos: $(INSTALLED)  ## kill -9 the gateway under load, 50 rounds on each database
 	$(BIN)/python -m pytest tests/chaos -p no:xdist --chaos-rounds=50
+
+bench-early-warning: $(INSTALLED)  ## how long an early warning takes past 10,000 waiting messages
+	$(BIN)/python -m benchmarks.early_warning_backlog
 
 lock: $(INSTALLED)  ## resolve the dependencies again and rewrite both lock files
 	$(BIN)/python -m pip install --quiet uv

@@ -3,7 +3,7 @@
 A real gateway process, real HTTP on both sides, the real agreement. Two recipients:
 
     slow       up, but takes its time for every page; the backlog waits behind the page under way
-    just back  was away while backlog and first warnings came, so that attempts failed and the breaker is open
+    just back  went away in the middle of it, and warnings came meanwhile: attempts failed, breakers are open
 
 A latency runs from before the warning is posted (just back: from the moment that the recipient listens again, for those
 that were posted before) to the moment that the recipient has the request with the warning in it. The target is under a
@@ -41,13 +41,13 @@ HEADERS: Final = {"content-type": "application/sd-jwt"}
 
 @dataclass
 class Recipient:
-    """An agency's endpoint: signs for every message of a page, `page_seconds` after it came; warnings at once."""
+    """An agency's endpoint: signs for every message of a page, `page_seconds` after it came, until it goes away."""
 
     province: Province
     port: int
     page_seconds: float
     arrived: dict[str, float] = field(default_factory=dict)
-    warnings: set[str] = field(default_factory=set)
+    away: bool = False
     server: ThreadingHTTPServer | None = None
 
     def start(self) -> float:
@@ -59,6 +59,10 @@ class Recipient:
 
             def do_POST(self) -> None:
                 page = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if recipient.away:
+                    # A connection from before: closing the listener alone leaves it open.
+                    self.close_connection = True
+                    return
                 body = recipient.take(page["items"])
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
@@ -68,6 +72,7 @@ class Recipient:
             def log_message(self, *_: object) -> None:
                 pass
 
+        self.away = False
         self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return time.monotonic()
@@ -82,6 +87,7 @@ class Recipient:
         return json.dumps({"acknowledgements": receipts}).encode()
 
     def stop(self) -> None:
+        self.away = True
         if self.server is not None:
             self.server.shutdown()
             self.server.server_close()
@@ -152,31 +158,35 @@ def figures(latencies: Sequence[float]) -> dict[str, float]:
 
 
 def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Both scenarios against one gateway: the recipient is away, comes back, and is slow from then on."""
+    """Both scenarios against one gateway and one backlog: the recipient is slow, goes away, and comes back."""
     port = free_port()
     province = Province(folder, None, {"SINERGI_LOG__LEVEL": "error"}).found()
     recipient = Recipient(province, port, options.page_seconds)
-    set_endpoint(province, port)
     province.start()
     try:
         with httpx.Client(base_url=province.base, headers=HEADERS, timeout=60) as client:
             seconds = queue(client, province, options.messages)
-            before = warn(client, province, options.warnings, 0.1)
+            recipient.start()
+            set_endpoint(province, port)
+            while not recipient.arrived:  # the first page of the backlog is under way
+                time.sleep(0.01)
+            posted = warn(client, province, options.warnings, 0.2)
+            slow = waited(recipient, posted)
+            left_slow = options.messages - len(recipient.arrived.keys() - posted)
+            recipient.stop()
+            missed = warn(client, province, options.warnings, 0.1)
             time.sleep(options.away_seconds)
             back = recipient.start()
-            back_latencies = waited(recipient, dict.fromkeys(before, back))
-            backlog = options.messages - (len(recipient.arrived) - len(before))
-            posted = warn(client, province, options.warnings, 0.2)
-            slow_latencies = waited(recipient, posted)
-            left = options.messages - (len(recipient.arrived) - len(before) - len(posted))
+            returned = waited(recipient, dict.fromkeys(missed, back))
+            left_returned = options.messages - len(recipient.arrived.keys() - posted.keys() - missed.keys())
         return {
             "queued": options.messages,
             "queued_per_second": round(options.messages / seconds, 1),
             "page_seconds": options.page_seconds,
             "away_seconds": options.away_seconds,
             "scenarios": [
-                {"recipient": "just back", "backlog_left": backlog} | figures(back_latencies),
-                {"recipient": "slow", "backlog_left": left} | figures(slow_latencies),
+                {"recipient": "slow", "backlog_left": left_slow} | figures(slow),
+                {"recipient": "just back", "backlog_left": left_returned} | figures(returned),
             ],
         }
     finally:
