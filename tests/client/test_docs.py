@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway import approval, envelope
 from gateway import client as sdk
-from gateway import envelope
 from gateway.client import GatewayClient
 from gateway.endpoint import AgencyEndpoint
 from gateway.errors import CODES
@@ -23,6 +24,7 @@ from tests.client.simulator import BODY, PUSH_URL, SENDER, Gateway, jwks
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs/reference/protocol.md").read_text(encoding="utf-8")
 HOWTO = (ROOT / "docs/howto/send-and-receive.md").read_text(encoding="utf-8")
+RFC_8032_TEST_2 = "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"
 RFC_8037_KEY = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"
 
 
@@ -93,6 +95,30 @@ def test_the_worked_example_is_right() -> None:
     assert message.body["reporter"]["pseudonym"] == "WARGA-PP-07"
 
 
+def test_the_approvals_table_is_the_parsers() -> None:
+    """Every claim of an approval is in the table, and the limits are those of the code."""
+    table = rows("### Approvals")
+    assert table.keys() == approval._MEMBERS
+    section = PROTOCOL.split("### Approvals", 1)[1].split("### Bytes", 1)[0]
+    assert f"1 to {approval.APPROVALS_LIMIT} compact JWS" in section
+    assert f"array of 1 to {approval.DIGESTS_LIMIT} digests" in section
+    assert f"{approval.APPROVAL_LENGTH:,} characters" in section
+    assert f"{approval.AGE.days} days in the past" in section
+
+
+def test_the_worked_approval_is_right() -> None:
+    """Key and claims of the page give the page's signature; it is about the message of the other example."""
+    given = dict(re.findall(r"^    approval-(header|payload|signature) +(\S.*)$", PROTOCOL, re.MULTILINE))
+    message = dict(re.findall(r"^    (payload|digest) +(\S.*)$", PROTOCOL, re.MULTILINE))
+    signer = signer_for(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(RFC_8032_TEST_2)))
+    claims, about = json.loads(given["payload"]), json.loads(message["payload"])
+    asked = approval.ApprovalRequest(
+        **{name: about[name] for name in ("iss", "aud", "jti", "type", "purpose")}, disclosures=(message["digest"],)
+    )
+    parts = (b64encode(given["header"].encode()), b64encode(given["payload"].encode()), given["signature"])
+    assert approval.sign_approval(asked, signer, datetime.fromtimestamp(claims["iat"], UTC)) == ".".join(parts)
+
+
 def test_the_json_examples_are_json() -> None:
     """What is shown as a body can be parsed, and the problem's status and title are its code's."""
     blocks = re.findall(r"^    \{\n(?:^    .*\n)+?^    \}$", PROTOCOL, re.MULTILINE)
@@ -112,8 +138,6 @@ def test_every_error_class_on_the_page_is_the_sdks() -> None:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    from datetime import UTC, datetime
-
     monkeypatch.setattr(simulator, "NOW", datetime.now(UTC).replace(microsecond=0))
 
 

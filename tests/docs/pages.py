@@ -49,10 +49,10 @@ def links(page: Path) -> list[str]:
 
 
 def steps(page: Path) -> list[tuple[str, list[str]]]:
-    """Each command of the console blocks, with the lines that the page shows below it."""
+    """Each command of the console blocks, with the lines that the page shows below it. A backslash goes on."""
     found: list[tuple[str, list[str]]] = []
     for block in blocks(page, "console"):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", " ").splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))
             elif line.strip():
