@@ -94,7 +94,9 @@ class DeliverySettings(BaseModel):
     page: int = Field(100, ge=1, le=100, description="Messages in one push.")
     poll_seconds: float = Field(0.5, gt=0, description="How often the outbox is looked at when nothing else woke it.")
     max_wait: int = Field(30, ge=0, le=60, description="Longest long poll of the inbox, in seconds.")
-    retry_limit: int = Field(16, ge=1, description="Attempts before a pushed message is dead; an urgent one is tried for as long.")
+    retry_limit: int = Field(
+        16, ge=1, description="Attempts before a pushed message is dead; an urgent one is tried for as long."
+    )
 
 
 class LimitSettings(BaseModel):
