@@ -5,47 +5,24 @@ signatures. Leaves the sentences to `wording`. Every text is escaped where it en
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from html import escape
 from typing import Any, Final
 
 from gateway.agreement import Agreement
 from gateway.catalogue import Catalogue
 from gateway.review.findings import unconfirmed
+from gateway.review.markup import STYLE, Html, element, items, lines
 from gateway.review.matrix import matrix
 from gateway.review.wording import Language, Speech
 from gateway.review.words import Words
 from gateway.terms import Confidential, Rule, Withholding
-
-_STYLE: Final = """
-body{font:11pt/1.5 Georgia,'Times New Roman',serif;color:#111;background:#fff;max-width:52rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.25rem;margin-top:2.5rem;border-bottom:2px solid #111}
-h3{font-size:1.05rem;margin-top:1.75rem}dl{display:grid;grid-template-columns:minmax(9rem,14rem) 1fr;gap:.35rem 1rem}
-dt{font-weight:bold}dd{margin:0}dd ul{margin:0;padding-left:1.2rem}code{font-size:.85em;overflow-wrap:anywhere}
-table{border-collapse:collapse;width:100%;font-size:.9em}th,td{border:1px solid #555;padding:.3rem .5rem;text-align:left;
-vertical-align:top}.source{font-size:.85em;color:#333}.open{font-weight:bold}.rule{break-inside:avoid}
-.sign td{height:6rem;width:50%}.digest{overflow-wrap:anywhere}
-@media print{body{margin:0;max-width:none;font-size:10pt}h2{break-after:avoid}}
-"""
 
 _PRIORITIES: Final = {
     "urgent": Words("urgent: before everything else", "segera: mendahului yang lain"),
     "normal": Words("normal", "biasa"),
     "bulk": Words("bulk: after everything else", "massal: setelah yang lain"),
 }
-
-
-class Html(str):
-    """Text that is markup already; any other text is escaped when it enters an element."""
-
-    __slots__ = ()
-
-
-def element(name: str, *content: object, **attributes: str) -> Html:
-    """One element. Content that is not `Html` is escaped; `class_` stands for `class`."""
-    given = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items())
-    inner = "".join(part if isinstance(part, Html) else escape(str(part)) for part in content)
-    return Html(f"<{name}{given}>{inner}</{name}>")
 
 
 def render(agreement: Agreement, catalogue: Catalogue, language: Language) -> str:
@@ -55,7 +32,7 @@ def render(agreement: Agreement, catalogue: Catalogue, language: Language) -> st
         "head",
         Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
         element("title", page.speech.pick(agreement.title)),
-        element("style", Html(_STYLE)),
+        element("style", Html(STYLE)),
     )
     body = element("body", element("main", *page.parts()))
     return f"<!DOCTYPE html>\n{element('html', head, body, lang=language)}\n"
@@ -127,7 +104,7 @@ class _Page:
         for agency, party in self.agreement.parties.items():
             yield element("h3", self.party(agency))
             liaisons = [f"{self.speech.pick(liaison.title)} ({liaison.role})" for liaison in party.liaisons]
-            yield self.list((self.say("Liaison officers", "Pejabat penghubung"), _items(liaisons)))
+            yield self.list((self.say("Liaison officers", "Pejabat penghubung"), items(liaisons)))
 
     def territories(self) -> Iterator[Html]:
         if not self.agreement.jurisdictions:
@@ -163,9 +140,7 @@ class _Page:
                 *(
                     element(
                         "td",
-                        _lines(
-                            f"{cell.rule}: {', '.join(cell.purposes)}" for cell in table.cells.get((type_, way), ())
-                        ),
+                        lines(f"{cell.rule}: {', '.join(cell.purposes)}" for cell in table.cells.get((type_, way), ())),
                     )
                     for way in table.routes
                 ),
@@ -199,7 +174,7 @@ class _Page:
         speech = self.speech
         yield self.say("What", "Apa"), speech.type(rule.type)
         ways = [f"{self.party(one)} → {self.party(other)}" for one, other in rule.routes()]
-        yield self.say("From whom to whom", "Dari siapa kepada siapa"), _items(ways)
+        yield self.say("From whom to whom", "Dari siapa kepada siapa"), items(ways)
         yield self.say("For what", "Untuk apa"), speech.listed([speech.code("purpose", one) for one in rule.purposes])
         if rule.valid_from or rule.valid_until:
             first, last = rule.valid_from or self.agreement.valid_from, rule.valid_until or self.agreement.valid_until
@@ -209,12 +184,12 @@ class _Page:
             yield self.say("Case reference needed", "Wajib merujuk perkara"), self.sourced(kinds, rule.requires)
         conditions = [*self.conditions(rule)]
         if conditions:
-            yield self.say("Only if", "Hanya apabila"), _items(conditions)
+            yield self.say("Only if", "Hanya apabila"), items(conditions)
         withheld = [self.withheld(entry, rule) for entry in rule.withhold]
         if withheld:
             yield (
                 self.say("What the recipient does not see", "Yang tidak diperlihatkan kepada penerima"),
-                _items(withheld),
+                items(withheld),
             )
         yield from self.figures(rule)
 
@@ -332,17 +307,17 @@ class _Page:
 
     def deadlines(self, rule: Rule) -> Html:
         assert rule.acknowledge_within is not None
-        lines = []
+        told = []
         for deadline in rule.acknowledge_within.deadlines:
             when = (
                 self.say(" in every other case", " dalam hal lain")
                 if deadline.when is None
                 else self.say(", where ", ", bila ") + self.speech.situation(deadline.when, rule.type)
             )
-            lines.append(f"{self.speech.period(deadline.within)}{when}")
-        if len(lines) == 1:
-            lines = [self.speech.period(rule.acknowledge_within.deadlines[0].within)]
-        return Html(_items(lines) + self.source(rule.acknowledge_within))
+            told.append(f"{self.speech.period(deadline.within)}{when}")
+        if len(told) == 1:
+            told = [self.speech.period(rule.acknowledge_within.deadlines[0].within)]
+        return Html(items(told) + self.source(rule.acknowledge_within))
 
     def open_points(self) -> Iterator[Html]:
         count = len(unconfirmed(self.agreement))
@@ -396,11 +371,3 @@ class _Page:
             else element("span", self.say("To be confirmed", "Perlu dikonfirmasi"), class_="open")
         )
         return element("p", mark, f": {citation}", class_="source")
-
-
-def _items(entries: Iterable[object]) -> Html:
-    return element("ul", *(element("li", entry) for entry in entries))
-
-
-def _lines(entries: Iterable[str]) -> Html:
-    return Html("<br>".join(escape(entry) for entry in entries))

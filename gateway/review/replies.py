@@ -91,15 +91,15 @@ def _types(
             yield finding("error", "relation-type-unknown", f"{place}/types/{number}", named=relation.name, type=type_)
     must = relation.when is None and relation.otherwise == "refuse" and not isinstance(relation, Links)
     routes = [*rule.routes()]
-    for number, type_ in enumerate(relation.types):
-        ways = {way for route in routes for way in ways_of(relation, route)}
-        if type_ in known and not any(_sends(agreement, type_, *way) for way in ways):
-            yield finding("warning", "relation-never", f"{place}/types/{number}", named=relation.name, type=type_)
     dead = [
         route
         for route in routes
         if not any(_sends(agreement, type_, *way) for type_ in known for way in ways_of(relation, route))
     ]
+    ways = {way for route in routes for way in ways_of(relation, route)}
+    for number, type_ in enumerate(relation.types if dead != routes or not must else ()):
+        if type_ in known and not any(_sends(agreement, type_, *way) for way in ways):
+            yield finding("warning", "relation-never", f"{place}/types/{number}", named=relation.name, type=type_)
     for sender, recipient in dead if must else ():
         yield finding(
             "error" if len(dead) == len(routes) else "warning",
@@ -121,8 +121,9 @@ def _disjoint(catalogue: Catalogue, rule: Rule) -> Iterator[Finding]:
         if type_ is None or one.types is None or other.types is None or not set(one.types).isdisjoint(other.types):
             continue
         situations = [holds(relation.when) for relation in (one, other) if relation.when is not None]
-        # Said only where it is proven that both can be given at once: an unknown is no finding.
-        if possible(message_shape(rule, type_), *situations) is Verdict.YES:
+        # The situations themselves go together, and nothing about the type is known to keep them apart.
+        together = possible(*situations) is Verdict.YES if situations else True
+        if together and possible(message_shape(rule, type_), *situations) is not Verdict.NO:
             named = f"{one.name}, {other.name}"
             yield finding("warning", "replies-disjoint", f"/relations/{number}", named=named)
 

@@ -100,8 +100,9 @@ SENTENCES: Final = {
         "{type}, yang disebut {named}, bukan jenis pesan dalam katalog ini",
     ),
     "replies-disjoint": Words(
-        "one message can be in the situations of {named} at once, and no transfer is of the types of both",
-        "satu pesan dapat berada dalam keadaan {named} sekaligus, padahal tidak ada kiriman yang memenuhi kedua jenisnya",
+        "nothing keeps one message out of the situations of {named} at once, and no transfer is of the types of both",
+        "tidak ada yang mencegah satu pesan berada dalam keadaan {named} sekaligus, padahal tidak ada kiriman yang memenuhi"
+        " kedua jenisnya",
     ),
     "earlier-impossible": Words(
         "no message replied to can hold at {field} what {named} asks for",

@@ -1,0 +1,437 @@
+"""`diff`: what a new version permits and releases, each shown by a message that `decide` really judges differently."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import rfc8785
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.agreement import Agreement, agreement_from_json
+from gateway.catalogue import examples, load
+from gateway.decide import decide
+from gateway.errors import AgreementInvalidError
+from gateway.resources import schemas_dir
+from gateway.review.difference import PERMITTED, REFUSED, RELEASED, WITHHELD, Change, Difference, diff
+from gateway.review.draft import Draft, facts_of, message_of
+from tests.agreement.making import IMIGRASI, POLDA, agreement, document, real, source
+from tests.review.world import SENSITIVE, catalogue, notice, query, secrecy, withheld
+
+CATALOGUE = catalogue()
+BODIES = {
+    "notice/1": [
+        {
+            "severity": 3,
+            "region": "36.01.01",
+            "from": "2026-03-01",
+            "to": "2026-03-05",
+            "reference": "R-1",
+            "narrative": "Contoh",
+            "person": {"name": "Contoh", "nik": "3604081503900001"},
+            "child": "Contoh",
+            "victim": "Contoh",
+            "is_minor": False,
+        }
+    ],
+    "query/1": [{"reference": "R-1", "subject": "Contoh"}],
+    "secrecy/1": [{"reference": "R-1"}],
+}
+OPEN = withheld("/body/narrative", unless=[{"/body/severity": {"type": "integer", "minimum": 3}}])
+REST = withheld(*SENSITIVE[1:])
+ANSWERS = {"kind": "answers", "name": "answers", "types": ["query/1"]}
+PERIOD = {"kind": "period_at_most", "name": "p", "first": "/body/from", "last": "/body/to", "limit": "P1M", **source()}
+
+
+def changed(old: Agreement, new: Agreement) -> Difference:
+    return diff(old, new, CATALOGUE, BODIES)
+
+
+def widening(old: Any, new: Any, **more: Any) -> Change:
+    """The one change that widens; the other way round it narrows, and nothing widens."""
+    wide = changed(agreement(*old, **more), agreement(*new, **more)).widening
+    assert changed(agreement(*new, **more), agreement(*old, **more)).widening == ()
+    assert len(wide) == 1, [change.as_json() for change in wide]
+    return wide[0]
+
+
+def truly_differs(change: Change, old: Agreement, new: Agreement) -> None:
+    """The witness, judged once more from the outside."""
+    witness = change.witness
+    assert witness is not None
+    view = witness.draft.view
+    assert CATALOGUE.violations(view["type"], view["body"]) == ()
+    fields = sorted({entry.field.text for one in (old, new) for rule in one.rules for entry in rule.withhold})
+    message = message_of(witness.draft, {*fields, *SENSITIVE, "/body/subject"})
+    facts = facts_of(witness.draft, message, (*old.rules, *new.rules))
+    before, after = decide(old, message, facts, witness.draft.at), decide(new, message, facts, witness.draft.at)
+    match change.kind:
+        case "permitted":
+            assert (before.permitted, after.permitted) == (False, True)
+        case "refused":
+            assert (before.permitted, after.permitted) == (True, False)
+        case "released":
+            assert before.permitted
+            assert after.permitted
+            assert not set(before.withheld) <= set(after.withheld)
+        case "withheld":
+            assert before.permitted
+            assert after.permitted
+            assert not set(after.withheld) <= set(before.withheld)
+
+
+WIDENINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a purpose": ({}, {"purposes": ["PREVENTION", "INVESTIGATION"]}),
+    "no condition any more": (
+        {"where": [{"name": "c", "field": "/body/severity", "must": {"type": "integer", "minimum": 3}}]},
+        {},
+    ),
+    "a weaker condition": (
+        {"where": [{"name": "c", "field": "/body/severity", "must": {"type": "integer", "minimum": 4}}]},
+        {"where": [{"name": "c", "field": "/body/severity", "must": {"type": "integer", "minimum": 3}}]},
+    ),
+    "a condition for one situation alone": (
+        {"where": [{"name": "c", "field": "/body/severity", "must": {"const": 3}}]},
+        {"where": [
+            {"name": "c", "field": "/body/severity", "must": {"const": 3}, "when": {"/classification": {"const": "SR"}}}
+        ]},
+    ),
+    "a flag instead of a refusal": (
+        {"where": [{"name": "c", "field": "/body/severity", "must": {"const": 4}}]},
+        {"where": [{"name": "c", "field": "/body/severity", "must": {"const": 4}, "otherwise": "flag"}]},
+    ),
+    "no case needed": ({"requires": {"case": ["LP"]}}, {}),
+    "another kind of case": ({"requires": {"case": ["LP"]}}, {"requires": {"case": ["LP", "LI"]}}),
+    "a longer period": ({"relations": [PERIOD]}, {"relations": [{**PERIOD, "limit": "P24M"}]}),
+    "answers to what is closed": ({"relations": [ANSWERS]}, {"relations": [{**ANSWERS, "open": False}]}),
+    "answers to another type": (
+        {"relations": [ANSWERS]},
+        {"relations": [{**ANSWERS, "types": ["query/1", "secrecy/1"]}]},
+    ),
+    "anything replied to": (
+        {"relations": [
+            ANSWERS, {"kind": "earlier", "name": "e", "field": "/body/reference", "must": {"const": "R-2"}}
+        ]},
+        {"relations": [ANSWERS]},
+    ),
+    "another value than replied to": (
+        {"relations": [ANSWERS, {"kind": "same", "name": "s", "here": "/body/reference", "there": "/body/reference"}]},
+        {"relations": [ANSWERS]},
+    ),
+    "more replies": (
+        {"relations": [ANSWERS, {"kind": "at_most", "name": "m", "count": 1}]},
+        {"relations": [ANSWERS, {"kind": "at_most", "name": "m", "count": 2}]},
+    ),
+    "a link that names nothing": (
+        {"relations": [{"kind": "links", "name": "l", "field": "/body/link", "types": ["query/1"], "optional": False}]},
+        {},
+    ),
+    "no territory": ({"jurisdiction": [{"field": "/body/region", "of": POLDA}]}, {}),
+    "a missing region": (
+        {"jurisdiction": [{"field": "/body/region", "of": POLDA}]},
+        {"jurisdiction": [{"field": "/body/region", "of": POLDA, "optional": True}]},
+    ),
+    "a greater quota": (
+        {"quota": {"per_hour": 1, **source()}},
+        {"quota": {"per_hour": 5, **source()}},
+    ),
+    "questions repeated more often": (
+        {"repeats": {"subject": "/body/person", "at_most": 1, "within": "P30D", **source()}},
+        {"repeats": {"subject": "/body/person", "at_most": 3, "within": "P30D", **source()}},
+    ),
+    "no end of its standing": ({"stands_until": "/body/to"}, {}),
+    "no day to keep it from": ({"retention": {"keep": "P1Y", "counted_from": "/body/to", **source()}}, {}),
+    "a longer validity": ({"valid_until": "2026-05-01"}, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WIDENINGS)
+def test_each_widening_of_a_rule_is_found_and_shown(name: str) -> None:
+    """One change that permits more, one witness; and the other way round nothing is said to be permitted."""
+    before, after = WIDENINGS[name]
+    others = (query(), secrecy())
+    old, new = (notice(**before), *others), (notice(**after), *others)
+    change = widening(old, new)
+    assert (change.kind, change.proven) == (PERMITTED, True)
+    truly_differs(change, agreement(*old), agreement(*new))
+    back = changed(agreement(*new), agreement(*old))
+    assert [one.kind for one in back.changes if one.kind in (REFUSED, WITHHELD)] == [REFUSED]
+
+
+CONFIDENTIAL: dict[str, Any] = {"approvals": 2, "roles": ["SUPERVISOR"], "notice": ["secrecy/1"]}
+ANY = [{"/body/severity": {"type": "integer"}}]
+RELEASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a field no longer withheld": ({"withhold": withheld(*SENSITIVE)}, {"withhold": REST}),
+    "a situation": ({"withhold": withheld(*SENSITIVE)}, {"withhold": [*REST, *OPEN]}),
+    "a weaker situation": (
+        {"withhold": [*REST, *OPEN]},
+        {"withhold": [*REST, *withheld("/body/narrative", unless=[{"/body/severity": {"type": "integer"}}])]},
+    ),
+    "another situation": (
+        {"withhold": [*REST, *OPEN]},
+        {"withhold": [*REST, *withheld("/body/narrative", unless=[*OPEN[0]["unless"], {"/case": {"type": "object"}}])]},
+    ),
+    "no approval any more": (
+        {"withhold": [*REST, *withheld("/body/narrative", unless=ANY, confidential=CONFIDENTIAL)]},
+        {"withhold": [*REST, *withheld("/body/narrative", unless=ANY)]},
+    ),
+    "fewer approvals": (
+        {"withhold": [*REST, *withheld("/body/narrative", unless=ANY, confidential={**CONFIDENTIAL, "approvals": 3})]},
+        {"withhold": [*REST, *withheld("/body/narrative", unless=ANY, confidential=CONFIDENTIAL)]},
+    ),
+    "another role": (
+        {"withhold": [*REST, *withheld("/body/narrative", unless=ANY, confidential=CONFIDENTIAL)]},
+        {"withhold": [
+            *REST,
+            *withheld(
+                "/body/narrative", unless=ANY, confidential={**CONFIDENTIAL, "roles": ["SUPERVISOR", "PPA_OFFICER"]}
+            ),
+        ]},
+    ),
+    "part of what was withheld whole": (
+        {"withhold": withheld(*SENSITIVE)},
+        {"withhold": withheld("/body/narrative", "/body/person/nik", "/body/child", "/body/victim")},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_each_release_is_found_and_shown(name: str) -> None:
+    """A field that a recipient newly sees is named, with a message in which it does."""
+    before, after = RELEASES[name]
+    old, new = (notice(**before), query(), secrecy()), (notice(**after), query(), secrecy())
+    change = widening(old, new)
+    assert (change.kind, change.proven) == (RELEASED, True)
+    assert change.witness is not None
+    assert change.subject in change.witness.fields
+    truly_differs(change, agreement(*old), agreement(*new))
+
+
+def test_a_new_rule_and_a_rule_that_is_gone() -> None:
+    """Both are told with their exchange, their purposes and their days."""
+    change = widening((notice(),), (notice(), query()))
+    assert [(one.type, one.sender, one.recipient, one.purpose) for one in change.routes] == [
+        ("query/1", POLDA, IMIGRASI, "PREVENTION")
+    ]
+    assert (change.old_rule, change.new_rule) == (None, "query")
+    assert (str(change.since), str(change.until)) == ("2026-01-01", "2026-12-31")
+
+
+def test_a_longer_term_permits_in_the_days_that_it_adds() -> None:
+    """The witness is dated in those days: before, the two say the same."""
+    later = {"valid_until": {"date": "2027-06-30", **source()}}
+    change = changed(agreement(notice()), agreement(notice(), **later)).widening[0]
+    assert (str(change.since), str(change.until)) == ("2027-01-01", "2027-06-30")
+    assert change.witness is not None
+    assert change.witness.before.reasons[0].code == "agreement.inactive"
+
+
+def test_a_wider_territory_permits_more() -> None:
+    """The rule says the same; what it takes from the rest of the document does not."""
+    ruled = notice(jurisdiction=[{"field": "/body/region", "of": POLDA}])
+    wide = deepcopy(document()["jurisdictions"])
+    wide[POLDA]["regions"]["codes"].append("36.71")
+    change = changed(agreement(ruled), agreement(ruled, jurisdictions=wide)).widening[0]
+    assert change.witness is not None
+    assert change.witness.draft.view["body"]["region"] == "36.71.01"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("retention", {"keep": "P9Y", **source()}),
+        ("acknowledge_within", {"deadlines": [{"within": "P1D"}], **source()}),
+        ("handling", "RED"),
+        ("priority", "bulk"),
+        ("clause", "2"),
+    ],
+)
+def test_a_changed_figure_is_told_and_permits_nothing(name: str, value: Any) -> None:
+    """Before and after stand beside each other."""
+    found = changed(agreement(notice()), agreement(notice(**{name: value})))
+    assert [change.kind for change in found.changes] == [name]
+    assert found.changes[0].before != found.changes[0].after
+    assert not found.widening
+
+
+def test_other_words_are_told_as_other_words() -> None:
+    """A new title or citation changes no decision, and is not passed over."""
+    found = changed(agreement(notice()), agreement(notice(title={"en": "New", "id": "Baru"})))
+    assert [change.kind for change in found.changes] == ["wording"]
+    found = changed(agreement(notice()), agreement(notice(), onward_transfer=True))
+    assert [(change.kind, change.subject) for change in found.changes] == [("agreement", "onward_transfer")]
+
+
+def test_what_cannot_be_decided_is_said_to_be_undecided() -> None:
+    """Two patterns that the algebra cannot compare and no specimen tells apart: not proven, not passed over."""
+    one, other = ({"name": "c", "field": "/body/open", "must": {"type": "string", "pattern": pattern}} for pattern in (
+        "^(?:a|b){2,9}$", "^[ab]{2,9}$"
+    ))  # fmt: skip
+    found = changed(agreement(notice(where=[one])), agreement(notice(where=[other])))
+    assert {(change.kind, change.proven) for change in found.changes} == {(PERMITTED, False), (REFUSED, False)}
+    assert found.widening
+
+
+def test_two_agreements_are_not_two_versions_of_one() -> None:
+    """A comparison of strangers would say that everything is new."""
+    with pytest.raises(AgreementInvalidError, match="different agreements"):
+        changed(agreement(notice()), agreement(notice(), id="other"))
+
+
+def test_a_document_differs_in_nothing_from_itself() -> None:
+    """The shipped agreement, at full size."""
+    assert diff(real(), real(), load(schemas_dir()), examples(schemas_dir())).changes == ()
+
+
+# Properties.
+
+some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+situations = st.sampled_from(
+    [
+        {"/body/severity": {"type": "integer", "minimum": 3}},
+        {"/body/severity": {"const": 4}},
+        {"/case": {"type": "object"}},
+        {"/case/type": {"enum": ["LP", "LI"]}},
+        {"/body/is_minor": {"const": False}, "/body/severity": {"const": 4}},
+    ]
+)
+conditions = st.sampled_from(
+    [
+        {"name": "one", "field": "/body/severity", "must": {"type": "integer", "minimum": 2}},
+        {"name": "two", "field": "/body/reference", "must": {"type": "string", "minLength": 2}, "optional": True},
+        {"name": "three", "field": "/classification", "must": {"enum": ["R", "SR"]}},
+        {"name": "four", "field": "/body/is_minor", "must": {"const": False}, "when": {"/body/severity": {"const": 4}}},
+    ]
+)
+relations = st.sampled_from(
+    [
+        PERIOD,
+        {"kind": "ordered", "name": "o", "first": "/body/from", "last": "/body/to", "optional": True},
+        {"kind": "links", "name": "l", "field": "/body/link", "types": ["query/1"]},
+    ]
+)
+fields = st.sampled_from([*SENSITIVE, "/body/person/nik"])
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> dict[str, Any]:
+    hidden = draw(st.lists(fields, unique=True, max_size=4))
+    return notice(
+        senders=draw(st.sampled_from([[IMIGRASI], [POLDA], [IMIGRASI, POLDA]])),
+        recipients=[IMIGRASI, POLDA],
+        purposes=draw(st.sampled_from([["PREVENTION"], ["PREVENTION", "INVESTIGATION"]])),
+        requires=draw(st.sampled_from([None, None, {"case": ["LP", "LI"]}])),
+        where=draw(st.lists(conditions, max_size=2, unique_by=lambda one: one["name"])),
+        relations=draw(st.lists(relations, max_size=1)),
+        jurisdiction=draw(st.sampled_from([[], [{"field": "/body/region", "of": POLDA, "optional": True}]])),
+        withhold=[*withheld_with(draw, hidden)],
+        quota=draw(st.sampled_from([None, {"per_hour": 5, "per_day": 20, **source()}])),
+    )
+
+
+def withheld_with(draw: st.DrawFn, names: list[str]) -> Any:
+    for name in names:
+        yield from withheld(name, unless=draw(st.lists(situations, max_size=2)))
+
+
+def _without(name: str, rule: dict[str, Any], data: st.DataObject) -> None:
+    if len(rule[name]) > 1:
+        rule[name].pop(data.draw(st.integers(0, len(rule[name]) - 1)))
+
+
+def narrowed(rule: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
+    """The rule with one or two things taken away or asked for in addition."""
+    rule = deepcopy(rule)
+    for _ in range(data.draw(st.integers(1, 2))):
+        match data.draw(st.integers(0, 9)):
+            case 0:
+                _without("purposes", rule, data)
+            case 1:
+                _without("senders", rule, data) if len(rule["senders"]) == 2 else None
+            case 2:
+                more = data.draw(conditions)
+                rule["where"] = [*(one for one in rule["where"] if one["name"] != more["name"]), more]
+            case 3:
+                more = data.draw(relations)
+                rule["relations"] = [*(one for one in rule["relations"] if one["name"] != more["name"]), more]
+            case 4:
+                rule["requires"] = {"case": ["LP"]}
+            case 5:
+                rule["jurisdiction"] = [{"field": "/body/region", "of": POLDA}]
+            case 6:
+                held = {entry["field"] for entry in rule["withhold"]}
+                rule["withhold"] += withheld(*({data.draw(fields)} - held))
+            case 7:
+                for entry in rule["withhold"]:
+                    if entry.get("unless"):
+                        entry["unless"].pop()
+                        entry.pop("confidential", None)
+                        break
+            case 8:
+                rule["quota"] = {"per_hour": 2, "per_day": 10, **source()}
+            case 9:
+                rule["valid_until"] = "2026-06-30"
+    return rule
+
+
+@some
+@given(rules(), st.data())
+def test_a_narrower_agreement_is_never_said_to_permit_or_release_more(
+    rule: dict[str, Any], data: st.DataObject
+) -> None:
+    """Not proven and not undecided either: what only takes away needs no second look."""
+    wide, narrow = agreement(rule, query()), agreement(narrowed(rule, data), query())
+    assert [change.as_json() for change in changed(wide, narrow).widening] == []
+
+
+@some
+@given(rules(), rules())
+def test_each_witness_is_one(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Between any two versions: the message conforms to its type, and the two agreements judge it as told."""
+    old, new = agreement(one, query()), agreement(other, query())
+    for change in changed(old, new).changes:
+        if change.witness is not None:
+            truly_differs(change, old, new)
+            assert change.proven
+
+
+@some
+@given(rules(), rules())
+def test_what_is_not_told_does_not_happen(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """The published bodies, in every case and purpose: none passes newly, or is shown newly, where nothing was told."""
+    old, new = (agreement_from_json(rfc8785.dumps(document(rule, query()))) for rule in (one, other))
+    told = {
+        (change.kind, route.sender, route.purpose) for change in changed(old, new).widening for route in change.routes
+    }
+    for sender, recipient in ((IMIGRASI, POLDA), (POLDA, IMIGRASI)):
+        for purpose in ("PREVENTION", "INVESTIGATION"):
+            for draft in drafts(sender, recipient, purpose):
+                message = message_of(draft, SENSITIVE)
+                before, after = (decide(side, message, facts_of(draft, message, ()), draft.at) for side in (old, new))
+                if after.permitted and not before.permitted:
+                    assert (PERMITTED, sender, purpose) in told
+                elif after.permitted and not set(before.withheld) <= set(after.withheld):
+                    assert (RELEASED, sender, purpose) in told
+
+
+def drafts(sender: str, recipient: str, purpose: str) -> Iterator[Draft]:
+    """The published body, more or less severe, with and without a case."""
+    for severity in (1, 3, 4):
+        for case in ({}, {"case": {"type": "LP", "number": "LP/1"}}, {"case": {"type": "SPDP", "number": "SPDP/1"}}):
+            yield Draft(
+                {
+                    "iss": sender,
+                    "aud": recipient,
+                    "jti": "draft-0001",
+                    "type": "notice/1",
+                    "agreement": "test",
+                    "purpose": purpose,
+                    "classification": "R",
+                    **case,
+                    "body": {**BODIES["notice/1"][0], "severity": severity},
+                },
+                datetime(2026, 3, 10, tzinfo=UTC),
+            )
