@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from unicodedata import normalize
 
-from gateway.disclosure import escape, unescape
+from gateway.disclosure import escape
 
 _BIRTH: Final = frozenset({"birth_date", "sex"})
 _MACHINE_READABLE: Final = frozenset({*_BIRTH, "number", "full_name", "family_name", "given_names"})
@@ -63,36 +63,39 @@ _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _IDENTITY_NUMBERS: Final = re.compile(r"(?<![0-9])(?:[0-9]{18}|[0-9]{16})(?![0-9])")
 _BREAK: Final = " | "
 
-# The withheld pointers as a tree of their steps; None is what is withheld whole.
-_Tree = dict[str, "_Tree | None"]
-
 
 @dataclass(slots=True)
 class _Scene:
     """One look at a message: what stays behind in it, and what would go out.
 
-    What goes out is kept as it stands, with the pointer and name of what holds it: its texts get their pointers only where
-    something was found in them, for this runs for every message that is thinned out.
+    What goes out is kept as it stands, each part with its pointer: its texts get theirs only where something was found in
+    them, for this runs for every message that is thinned out.
     """
 
-    outgoing: list[tuple[str, str, Any]] = field(default_factory=list)
+    gone: set[str]
+    # Everything above what stays behind: only there does a look at the parts tell them apart.
+    above: set[str]
+    outgoing: list[tuple[str, Any]] = field(default_factory=list)
     lost_texts: set[str] = field(default_factory=set)
     lost_dates: set[str] = field(default_factory=set)
     # What other fields are made from and stays behind: the object's pointer, the names.
     lost_members: dict[str, set[str]] = field(default_factory=dict)
 
-    def divide(self, value: Any, tree: _Tree, pointer: str) -> None:
-        steps = value.items() if isinstance(value, dict) else ((str(index), item) for index, item in enumerate(value))
+    def divide(self, value: Any, pointer: str) -> None:
+        steps = value.items() if isinstance(value, dict) else enumerate(value)
         for name, member in steps:
-            if name not in tree:
-                self.outgoing.append((pointer, name, member))
-            elif (below := tree[name]) is not None:
-                self.divide(member, below, f"{pointer}/{escape(name)}")
+            place = f"{pointer}/{name}"
+            if isinstance(name, str) and ("/" in name or "~" in name):
+                place = f"{pointer}/{escape(name)}"
+            if place in self.above:
+                self.divide(member, place)
+            elif place not in self.gone:
+                self.outgoing.append((place, member))
             elif isinstance(member, str):
-                self.lose(member, f"{pointer}/{escape(name)}")
+                self.lose(member, place)
             else:
-                for place, text in _texts_at(f"{pointer}/{escape(name)}", member):
-                    self.lose(text, place)
+                for inner, text in _texts_at(place, member):
+                    self.lose(text, inner)
 
     def lose(self, text: str, pointer: str) -> None:
         holder, _, name = pointer.rpartition("/")
@@ -107,8 +110,8 @@ class _Scene:
 
     def kept(self) -> Iterator[tuple[str, str]]:
         """Every text that goes out, with its pointer."""
-        for holder, name, member in self.outgoing:
-            yield from _texts_at(f"{holder}/{escape(name)}", member)
+        for pointer, member in self.outgoing:
+            yield from _texts_at(pointer, member)
 
 
 def consistent(
@@ -123,8 +126,8 @@ def consistent(
     if not gone:
         return frozenset(), frozenset()
     while True:
-        scene = _Scene([("", name, view[name]) for name in _WRITTEN if name in view])
-        scene.divide({"body": view["body"]}, _tree(gone), "")
+        scene = _Scene(gone, _above(gone), [(f"/{name}", view[name]) for name in _WRITTEN if name in view])
+        scene.divide(view["body"], "/body")
         further: set[str] = set()
         in_clear: set[str] = set()
         for pointer in (*_made(scene), *_repeated(scene)):
@@ -135,20 +138,15 @@ def consistent(
         gone |= further
 
 
-def _tree(pointers: Iterable[str]) -> _Tree:
-    root: _Tree = {}
-    # The shorter ones first: what lies below them is withheld with them.
-    for pointer in sorted(pointers, key=len):
-        _, *steps, last = pointer.split("/")
-        tree = root
-        for step in steps:
-            below = tree.setdefault(unescape(step), {})
-            if below is None:
-                break
-            tree = below
-        else:
-            tree[unescape(last)] = None
-    return root
+def _above(pointers: Collection[str]) -> set[str]:
+    """The pointers of what holds these, but for what lies in one of them: that is withheld with it."""
+    above: set[str] = set()
+    for pointer in pointers:
+        holder = pointer.rpartition("/")[0]
+        while holder and holder not in above:
+            above.add(holder)
+            holder = holder.rpartition("/")[0]
+    return above.difference(pointers)
 
 
 def _texts_at(pointer: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -162,12 +160,14 @@ def _texts_at(pointer: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _texts_at(f"{pointer}/{index}", item)
 
 
-def _texts(value: Any, texts: list[str]) -> None:
-    if isinstance(value, str):
-        texts.append(value)
-    elif isinstance(value, dict | list):
-        for member in value.values() if isinstance(value, dict) else value:
-            _texts(member, texts)
+def _texts(values: Iterable[Any], texts: list[str]) -> None:
+    for value in values:
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, dict):
+            _texts(value.values(), texts)
+        elif isinstance(value, list):
+            _texts(value, texts)
 
 
 def _cover(pointer: str, disclosable: Collection[str]) -> str | None:
@@ -209,8 +209,7 @@ def _repeated(scene: _Scene) -> Iterator[str]:
     if not scene.lost_texts:
         return
     texts: list[str] = []
-    for _, _, member in scene.outgoing:
-        _texts(member, texts)
+    _texts([member for _, member in scene.outgoing], texts)
     # One search through everything that goes out: only where it finds something is each text looked at.
     folded = _folded(_BREAK.join(texts))
     words = [word for text in scene.lost_texts if (word := _found(text, folded))]
