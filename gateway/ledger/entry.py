@@ -418,7 +418,8 @@ KINDS: Final[Mapping[str, _Kind]] = MappingProxyType({
     for entry in (
         TransferAccepted, TransferRefused, TransferAcknowledged, TransferExpired, TransferDead, TransferWithdrawn,
         TransferOverdue, TransferRedelivered,
-        KeyAdded, KeyRevoked, KeyRetired, OfficerAdded, OfficerRevoked, AgencyAdded, AgencyChanged, AgreementActivated, SchemaPublished,
+        KeyAdded, KeyRevoked, KeyRetired, OfficerAdded, OfficerRevoked, AgencyAdded, AgencyChanged,
+        AgreementActivated, SchemaPublished,
         AuditRead, OperatorAct, GatewayInitialised,
     )
 })  # fmt: skip
