@@ -51,6 +51,9 @@ class Route:
 class Change:
     """One change. `kind`: permitted, refused, released, withheld, a figure's name, `wording`, or `agreement`.
 
+    A field that no longer is withheld may stand in clear as well: messages that were refused for that alone, and now
+    pass, are told by `released`.
+
     `subject` is the field, the figure or the term in question; `proven` is False where the terms leave it open and no
     witness was found. `since` and `until` are the days for which the two rules were compared. `before` and `after` are the
     figure's plain values.

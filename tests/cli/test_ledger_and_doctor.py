@@ -103,7 +103,8 @@ def test_doctor_finds_a_sound_gateway_fit(house: Shell) -> None:
     before = house.ok("ledger", "list").out
     report = house.ok("doctor", "--json").json
     assert report["ok"]
-    subjects = {"settings", "keys", "disk", "database", "guards", "ledgers", "agreements", "agencies", "clock"}
+    subjects = {"settings", "keys", "disk", "database", "guards"}
+    subjects |= {"schemas", "ledgers", "agreements", "agencies", "clock"}
     assert {check["check"] for check in report["checks"]} == subjects
     assert house.ok("ledger", "list").out == before
 
