@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format docs serve chaos lock wheel clean bench-early-warning
+.PHONY: help setup demo test fuzz lint format docs serve chaos lock wheel clean bench-early-warning
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -25,6 +25,9 @@ demo: $(INSTALLED)  ## two simulated agencies exchange messages through a real g
 
 test: $(INSTALLED)  ## every test; PostgreSQL is started by the tests themselves
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+fuzz: $(INSTALLED)  ## the properties on examples that no run has tried yet
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile=search -m hypothesis
 
 lint: $(INSTALLED)  ## formatting, rules, types, import contracts
 	$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
@@ -19,6 +20,11 @@ from gateway.store.migrations import migrate
 from gateway.store.session import Database, guard, open_database
 
 POSTGRES_VARIABLE = "SINERGI_TEST_POSTGRES_URL"
+
+# Properties try the same examples in every run, so that a change fails for what it changed; `make fuzz` looks for new ones.
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("search", print_blob=True)
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
