@@ -1,10 +1,11 @@
 # Every target does its own set-up: a clean checkout needs only Python >= 3.11, git and make.
 PYTHON ?= python3
+NEWER ?= python3.12
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test fuzz lint format docs serve chaos lock wheel clean bench-early-warning
+.PHONY: help setup demo test fuzz referee lint format docs serve chaos lock wheel clean bench-early-warning
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -28,6 +29,10 @@ test: $(INSTALLED)  ## every test; PostgreSQL is started by the tests themselves
 
 fuzz: $(INSTALLED)  ## the properties on examples that no run has tried yet
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=search -m hypothesis
+
+referee:  ## an outside verifier reads a ledger made here; needs a Python >= 3.12, as in NEWER=python3.13
+	$(MAKE) setup VENV=.venv-referee PYTHON=$(NEWER)
+	.venv-referee/bin/python -m pytest -p no:xdist tests/ledger/test_referee.py
 
 lint: $(INSTALLED)  ## formatting, rules, types, import contracts
 	$(BIN)/ruff format --check .
@@ -61,5 +66,5 @@ wheel: $(INSTALLED)  ## build dist/*.whl, schemas and agreements inside
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index -w dist .
 
 clean:  ## remove everything that was made, the virtual environment included
-	rm -rf $(VENV) dist build sinergi-demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-referee dist build sinergi-demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
