@@ -301,3 +301,8 @@ def lasts_at_most(first: Span, last: Span, limit: Duration) -> bool:
     A period that ends before it begins has no length, and is not within any.
     """
     return in_order(first, last) and last.last <= limit.after(first.start)
+
+
+def lasts_at_least(first: Span, last: Span, limit: Duration) -> bool:
+    """Whether from the latest `first` to the earliest `last` is no less than `limit`."""
+    return limit.after(first.last) <= last.start

@@ -8,10 +8,22 @@ of one between others: its values must not be guessed by asking.
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.conditions import MISSING, Span, identical, in_order, lasts_at_most
+from gateway.conditions import MISSING, Span, identical, in_order, lasts_at_least, lasts_at_most
 from gateway.facts import Facts, RelatedTransfer
 from gateway.reading import Reading
-from gateway.terms import Amends, Answers, AtMost, Earlier, Links, Ordered, PeriodAtMost, RefersTo, Relation, Same
+from gateway.terms import (
+    Amends,
+    Answers,
+    AtMost,
+    Earlier,
+    Links,
+    Ordered,
+    PeriodAtLeast,
+    PeriodAtMost,
+    RefersTo,
+    Relation,
+    Same,
+)
 
 _REPLY: Final = "/in_reply_to"
 
@@ -21,7 +33,7 @@ def broken(relation: Relation, reading: Reading, facts: Facts) -> Iterator[str]:
     if not reading.given(relation.when):
         return
     match relation:
-        case Ordered() | PeriodAtMost():
+        case Ordered() | PeriodAtMost() | PeriodAtLeast():
             if not _timely(relation, reading):
                 yield relation.last.text
         case Answers() | RefersTo() | Amends():
@@ -84,9 +96,15 @@ def _replies(relation: Answers | RefersTo | Amends, reading: Reading, facts: Fac
     earlier = replied_to(reading, facts)
     if earlier is None or (relation.types is not None and earlier.type not in relation.types):
         return False
-    if isinstance(relation, Answers):
-        return received(earlier, reading) and (earlier.open or not relation.open)
-    return earlier.live and (isinstance(relation, RefersTo) or _sent(earlier, reading))
+    if not earlier.live:
+        return False
+    match relation:
+        case Answers():
+            return received(earlier, reading) and (earlier.open or not relation.open)
+        case Amends():
+            return _sent(earlier, reading)
+        case RefersTo():
+            return True
 
 
 def _held(relation: Earlier, reading: Reading, facts: Facts) -> bool:
@@ -127,10 +145,16 @@ def _unlinked(relation: Links, reading: Reading, facts: Facts) -> Iterator[str]:
             yield pointer
 
 
-def _timely(relation: Ordered | PeriodAtMost, reading: Reading) -> bool:
+def _timely(relation: Ordered | PeriodAtMost | PeriodAtLeast, reading: Reading) -> bool:
     if relation.optional and MISSING in (relation.first.read(reading.view), relation.last.read(reading.view)):
         return True
     first, last = (Span.read(pointer, reading.view, reading.zone) for pointer in (relation.first, relation.last))
     if first is None or last is None:
         return False
-    return in_order(first, last) if isinstance(relation, Ordered) else lasts_at_most(first, last, relation.limit)
+    match relation:
+        case Ordered():
+            return in_order(first, last)
+        case PeriodAtMost():
+            return lasts_at_most(first, last, relation.limit)
+        case PeriodAtLeast():
+            return lasts_at_least(first, last, relation.limit)

@@ -205,8 +205,20 @@ class PeriodAtMost(Conditional):
     citation: Prose
 
 
+class PeriodAtLeast(Conditional):
+    """From `first` to `last` is no shorter than `limit`, by the calendar. A figure, so its source is required."""
+
+    kind: Literal["period_at_least"]
+    first: Place
+    last: Place
+    limit: Period
+    optional: bool = False
+    provenance: Provenance
+    citation: Prose
+
+
 class Answers(Conditional):
-    """`in_reply_to` names a transfer that this sender received from this recipient, by default one still open."""
+    """`in_reply_to` names a standing transfer that this sender received from this recipient, by default one still open."""
 
     kind: Literal["answers"]
     types: MessageTypes
@@ -262,7 +274,8 @@ class AtMost(Conditional):
 
 
 Relation = Annotated[
-    Ordered | PeriodAtMost | Answers | RefersTo | Amends | Earlier | Same | Links | AtMost, Field(discriminator="kind")
+    Ordered | PeriodAtMost | PeriodAtLeast | Answers | RefersTo | Amends | Earlier | Same | Links | AtMost,
+    Field(discriminator="kind"),
 ]
 
 

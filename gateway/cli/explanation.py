@@ -24,6 +24,7 @@ from gateway.terms import (
     Earlier,
     Links,
     Ordered,
+    PeriodAtLeast,
     PeriodAtMost,
     RefersTo,
     Relation,
@@ -171,8 +172,11 @@ def _relation(relation: Relation) -> str:
             return f"{relation.first.text} is not later than {relation.last.text}"
         case PeriodAtMost():
             return f"{relation.first.text} to {relation.last.text} is at most {relation.limit.text}"
+        case PeriodAtLeast():
+            return f"{relation.first.text} to {relation.last.text} is at least {relation.limit.text}"
         case Answers():
-            return f"in_reply_to names {'an open' if relation.open else 'a'} {' or '.join(relation.types)} it received"
+            which = "an open" if relation.open else "a"
+            return f"in_reply_to names {which} {' or '.join(relation.types)} that it received and that still stands"
         case RefersTo():
             return f"in_reply_to names an accepted {' or '.join(relation.types)} that still stands"
         case Amends():

@@ -19,7 +19,7 @@ from gateway.disclosure import escape
 from gateway.review.replies import reply_findings
 from gateway.review.shape import at, covering, holds, is_place, marked, message_shape, nodes, only_when
 from gateway.review.words import Finding, Words, finding
-from gateway.terms import Links, Ordered, PeriodAtMost, Rule, Same, Withholding
+from gateway.terms import Links, Ordered, PeriodAtLeast, PeriodAtMost, Rule, Same, Withholding
 from gateway.validity import MINOR_ON
 from gateway.vocabulary import Situation
 
@@ -152,7 +152,7 @@ class _Reading:
         for number, relation in enumerate(rule.relations):
             place, weak = f"/relations/{number}", relation.when is not None or relation.otherwise == "flag"
             match relation:
-                case Ordered() | PeriodAtMost():
+                case Ordered() | PeriodAtMost() | PeriodAtLeast():
                     yield f"{place}/first", relation.first, weak or relation.optional
                     yield f"{place}/last", relation.last, weak or relation.optional
                 case Same():

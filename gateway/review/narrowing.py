@@ -23,6 +23,7 @@ from gateway.terms import (
     Earlier,
     Links,
     Ordered,
+    PeriodAtLeast,
     PeriodAtMost,
     RefersTo,
     Relation,
@@ -133,6 +134,8 @@ def _follows(wide: Relation, narrow: Relation) -> bool:
             return _same_ends(wide, narrow) and _as_strict(wide, narrow)
         case (PeriodAtMost(), PeriodAtMost()):
             return _same_ends(wide, narrow) and _as_strict(wide, narrow) and _no_longer(narrow.limit, wide.limit)
+        case (PeriodAtLeast(), PeriodAtLeast()):
+            return _same_ends(wide, narrow) and _as_strict(wide, narrow) and _no_longer(wide.limit, narrow.limit)
         case (Answers(), Answers()):
             return set(narrow.types) <= set(wide.types) and (narrow.open or not wide.open)
         case (RefersTo(), RefersTo()):
@@ -154,7 +157,10 @@ def _follows(wide: Relation, narrow: Relation) -> bool:
     return False
 
 
-def _same_ends(wide: Ordered | PeriodAtMost, narrow: Ordered | PeriodAtMost) -> bool:
+Timed = Ordered | PeriodAtMost | PeriodAtLeast
+
+
+def _same_ends(wide: Timed, narrow: Timed) -> bool:
     return (wide.first.text, wide.last.text) == (narrow.first.text, narrow.last.text)
 
 

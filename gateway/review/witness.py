@@ -28,6 +28,7 @@ from gateway.terms import (
     Earlier,
     Links,
     Ordered,
+    PeriodAtLeast,
     PeriodAtMost,
     RefersTo,
     Relation,
@@ -359,7 +360,7 @@ _TIMES: Final = ("2026-01-01", "2026-06-01", "2027-06-01", "2026-01-01T00:00:00Z
 
 def add_times(relation: Relation, add: Callable[[Pointer, Iterable[Any]], None]) -> None:
     """Days far apart and near, for relations that compare two of them."""
-    if isinstance(relation, Ordered | PeriodAtMost):
+    if isinstance(relation, Ordered | PeriodAtMost | PeriodAtLeast):
         for pointer in (relation.first, relation.last):
             add(pointer, _TIMES)
 

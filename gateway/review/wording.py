@@ -22,6 +22,7 @@ from gateway.terms import (
     Earlier,
     Links,
     Ordered,
+    PeriodAtLeast,
     PeriodAtMost,
     RefersTo,
     Relation,
@@ -254,7 +255,7 @@ class Speech:
     def relation_words(self, relation: Relation, type_: str) -> str:
         """What a relation asks for, without its situation."""
         match relation:
-            case Ordered() | PeriodAtMost():
+            case Ordered() | PeriodAtMost() | PeriodAtLeast():
                 return self._timed(relation, type_)
             case Answers():
                 which = self.say("an open", "yang masih terbuka") if relation.open else self.say("a", "")
@@ -297,7 +298,7 @@ class Speech:
                     f"paling banyak {relation.count} pesan seperti ini membalas kiriman yang sama",
                 )
 
-    def _timed(self, relation: Ordered | PeriodAtMost, type_: str) -> str:
+    def _timed(self, relation: Ordered | PeriodAtMost | PeriodAtLeast, type_: str) -> str:
         first, last = self.field(relation.first, type_), self.field(relation.last, type_)
         given = self.say(", where both are given", ", bila keduanya diisi") if relation.optional else ""
         if isinstance(relation, Ordered):
@@ -305,6 +306,11 @@ class Speech:
                 f"{first} is not later than {last}{given}", f"{first} tidak lebih lambat dari {last}{given}"
             )
         limit = self.period(relation.limit)
+        if isinstance(relation, PeriodAtLeast):
+            return self.say(
+                f"from {first} to {last} it is at least {limit}{given}",
+                f"dari {first} sampai {last} paling sedikit {limit}{given}",
+            )
         return self.say(
             f"from {first} to {last} it is at most {limit}{given}",
             f"dari {first} sampai {last} paling lama {limit}{given}",

@@ -14,6 +14,7 @@ from gateway.terms import (
     Earlier,
     Links,
     Ordered,
+    PeriodAtLeast,
     PeriodAtMost,
     RefersTo,
     Relation,
@@ -106,12 +107,13 @@ def _relation(relation: Relation) -> str:
     match relation:
         case Ordered():
             return f"{code(relation.first.text)} is not later than {code(relation.last.text)}{optional}"
-        case PeriodAtMost():
+        case PeriodAtMost() | PeriodAtLeast():
             ends = f"from {code(relation.first.text)} to {code(relation.last.text)}"
-            return f"{ends} it is at most {period(relation.limit)}{optional}"
+            bound = "at most" if isinstance(relation, PeriodAtMost) else "at least"
+            return f"{ends} it is {bound} {period(relation.limit)}{optional}"
         case Answers():
             state = "still open" if relation.open else "answered or not"
-            return f"replies to a message that the sender received: {listed(relation.types)}, {state}"
+            return f"replies to a message that the sender received and that still stands: {listed(relation.types)}, {state}"
         case RefersTo():
             return f"replies to a message between the two that still stands: {listed(relation.types)}"
         case Amends():

@@ -8,7 +8,17 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.conditions import MISSING, Duration, ExpressionError, Pointer, Span, identical, in_order, lasts_at_most
+from gateway.conditions import (
+    MISSING,
+    Duration,
+    ExpressionError,
+    Pointer,
+    Span,
+    identical,
+    in_order,
+    lasts_at_least,
+    lasts_at_most,
+)
 from gateway.disclosure import pointers_matching
 
 WIB = timezone(timedelta(hours=7))
@@ -119,6 +129,26 @@ def test_a_period_is_measured_at_its_longest(first: str, last: str, expected: bo
     assert one is not None
     assert other is not None
     assert lasts_at_most(one, other, Duration.parse("P12M")) is expected
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ("2026-01-01T00:00:00+07:00", "2026-01-04T00:00:00+07:00", True),
+        ("2026-01-01T00:00:01+07:00", "2026-01-04T00:00:00+07:00", False),
+        ("2026-01-01", "2026-01-04", True),
+        ("2026-01-02", "2026-01-04", False),
+        ("2026-01", "2026-02-03", True),
+        ("2026-01", "2026-02-02", False),
+        ("2026-01-04", "2026-01-01", False),
+    ],
+)
+def test_notice_is_measured_at_its_shortest(first: str, last: str, expected: bool) -> None:
+    """Of a vague day the last one counts as the beginning, so vagueness cannot make up for being late."""
+    one, other = spans(first, last)
+    assert one is not None
+    assert other is not None
+    assert lasts_at_least(one, other, Duration.parse("PT72H")) is expected
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,7 @@ REFUSED: list[tuple[Name, dict[str, Any], dict[str, Any], str, str]] = [
     (PERMIT_ANSWER, {}, BY_THE_POLICE, "rule.none", "/type"),
     (PERMIT_ANSWER, {}, {"facts": Facts()}, CONDITION, "/in_reply_to"),
     (PERMIT_ANSWER, {}, {"facts": related(STAY, "by-passport", police=True, open=False)}, CONDITION, "/in_reply_to"),
+    (PERMIT_ANSWER, {}, {"facts": related(STAY, "by-passport", police=True, live=False)}, CONDITION, "/in_reply_to"),
     (PERMIT_ANSWER, {}, {"facts": related(QUERY, "by-nik", police=True)}, CONDITION, "/in_reply_to"),
     (MET, {}, BY_IMMIGRATION, "rule.none", "/type"),
     (MET, {"region_code": "36.71.01.1001"}, {}, OUTSIDE, "/body/region_code"),

@@ -289,6 +289,17 @@ def test_an_expired_card_passes_with_a_flag(status: str, valid_to: str, flags: l
     assert [flag.detail for flag in decision.flags] == flags
 
 
+@pytest.mark.parametrize(
+    ("starts", "flags"), [("2026-03-13T10:00:00+07:00", []), ("2026-03-13T09:59:59+07:00", ["72-hours-before-start"])]
+)
+def test_a_plan_at_short_notice_passes_with_a_flag(starts: str, flags: list[str]) -> None:
+    """Seventy-two hours before the start: a second less is written down, since an operation may be urgent."""
+    for name in (PATROL, RAID):
+        decision = decided(name, {"starts_at": starts})
+        assert decision.permitted
+        assert [flag.detail for flag in decision.flags] == flags
+
+
 def test_the_clause_of_a_joint_operation_follows_its_content() -> None:
     """Investigative content falls under the second clause, everything else about it under the fourth."""
     assert [decided(name).clause for name in (PATROL, RAID)] == ["4", "2"]

@@ -103,6 +103,33 @@ def test_a_period_may_be_left_open_where_the_rule_says_so(body: dict[str, Any]) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("body", "permitted"),
+    [
+        ({"a": "2026-01-01", "b": "2026-02-01"}, True),
+        ({"a": "2026-01-01", "b": "2026-01-31"}, False),
+        ({"a": "2026-02-01", "b": "2026-01-01"}, False),
+        ({"a": "2026-01-01"}, False),
+    ],
+)
+def test_a_period_may_have_to_be_so_long(body: dict[str, Any], permitted: bool) -> None:
+    """The notice that somebody is given before something happens; a missing end gives none."""
+    rules = relation("period_at_least", first="/body/a", last="/body/b", limit="P1M", **source())
+    assert told(rules, Draft(body=body)) == ([] if permitted else [("rule.condition", "/body/b", "the-relation")])
+
+
+# Answers
+
+
+@pytest.mark.parametrize("still_open", [True, False])
+def test_what_was_recalled_is_answered_no_more(still_open: bool) -> None:
+    """Whoever takes a query back wants no answer, and data that nobody asks for any more do not flow."""
+    rules = {"relations": [ASKED | {"open": still_open}]}
+    assert told(rules, REPLY, Facts(earlier())) == []
+    broken = [("rule.condition", "/in_reply_to", "answers-query")]
+    assert told(rules, REPLY, Facts(earlier(live=False))) == broken
+
+
 # Amendments
 
 
