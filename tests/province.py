@@ -94,7 +94,11 @@ class AgencyUser:
         return issue(self.claims(message_type, **changes), content, fields, signer or self.signer)
 
     def query(self, **changes: Any) -> str:
-        return self.message(QUERY, **({"case": Case("LP", "LP/B/17/XI/2026/SPKT/POLDA BANTEN")} | changes))
+        """About somebody whom nobody asked about before, else the fishing guard counts what other tests sent."""
+        body = example(QUERY, "valid-by-passport")
+        body["subject"]["travel_documents"][0]["number"] = f"X{secrets.randbelow(10**7):07}"
+        case = Case("LP", "LP/B/17/XI/2026/SPKT/POLDA BANTEN")
+        return self.message(QUERY, **({"body": body, "case": case} | changes))
 
     def post(self, message: str | bytes, **headers: str) -> httpx.Response:
         return httpx.post(
