@@ -1,6 +1,5 @@
 """`sinergi ledger`: what there is, a full audit of any published ledger, and a static copy."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from gateway.ledger.checkpoint import Checkpoint
     from gateway.ledger.note import NoteVerifier
     from gateway.ledger.verify import Source
-    from gateway.wiring import Store
 
 app = group(
     "ledger",
@@ -133,78 +131,44 @@ def _source(text: str, ca_file: Path | None) -> "Iterator[Source]":
         yield HttpSource(client, text.rstrip("/") + "/")
 
 
-@command(app, "export", example="sinergi ledger export pks-banten-2025 ./export")
+@command(
+    app,
+    "export",
+    example="sinergi ledger export /srv/www/ledger\nsinergi ledger export ./export --ledger pks-banten-2025",
+)
 def export(
     context: typer.Context,
-    ledger: Annotated[str, typer.Argument(metavar="LEDGER", help="An agreement's id, or gateway.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made if need be; an older export is extended.")],
+    *,
+    ledger: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LEDGER", help="An agreement's id, or gateway; may be repeated [default: every ledger]."),
+    ] = None,
 ) -> None:
-    """Write a ledger as the static files that a web server would serve: anyone can verify it there, without a gateway.
+    """Write ledgers as the static files that a web server would serve: anyone can verify them there, without a gateway.
 
-    Every file is put in place whole, the checkpoint last; an interrupted export is an older one.
+    Each is in a folder of its name. Only what is new is written, the checkpoint last: an interrupted export is the
+    older one, and the next goes on from there.
     """
     from gateway.store import queries
+    from gateway.store.export import export_ledger
 
+    told: list[dict[str, Any]] = []
     with invocation(context).store() as store:
         with store.database.reading() as session:
-            head = queries.ledger_head(session, ledger)
-            size, note, origin = head.size, head.checkpoint, head.origin
-        files = _write_tree(store, ledger, size, directory)
-        _place(directory / "checkpoint", note)
-        vkey = store.keys.checkpoint.note_signer(origin).vkey
-    told: dict[str, Any] = {"ledger": ledger, "origin": origin, "size": size, "files": files + 1, "vkey": vkey}
+            names = ledger or [head.ledger for head in queries.ledgers(session)]
+            for name in names:
+                queries.ledger_head(session, name)  # all or nothing for a name that is not known
+        for name in dict.fromkeys(names):
+            with progress(name, shown=not invocation(context).json) as advance:
+                done = export_ledger(store.database, store.keys.checkpoint, name, directory / name, advance)
+            vkey = store.keys.checkpoint.note_signer(done.origin).vkey
+            told.append(asdict(done) | {"new": done.size - done.old_size, "vkey": vkey})
     if invocation(context).json:
         as_json(told)
         return
-    line(vkey)
-    message(f"{size} entries of {origin} are in {directory}. Next:")
-    message(f"  sinergi ledger verify {directory} --vkey '{vkey}'")
-
-
-def _write_tree(store: "Store", ledger: str, size: int, directory: Path) -> int:
-    """Entry bundles and hash tiles of the first `size` entries. How many files that was."""
-    from gateway.ledger.merkle import HASH_SIZE
-    from gateway.ledger.tiles import TILE_WIDTH, bundle, entries_path, tile_path, tile_width
-    from gateway.store import queries
-
-    files = 0
-    with progress("entries") as advance:
-        for index in range(-(-size // TILE_WIDTH)):
-            width = tile_width(size, 0, index)
-            # A session a bundle: a copy of a large ledger must not hold one snapshot open for an hour.
-            with store.database.reading() as session:
-                leaves = queries.leaves(session, ledger, index, width)
-            _place(directory / entries_path(index, width), bundle(leaves))
-            files += 1
-            advance(min(size, (index + 1) * TILE_WIDTH), size)
-    level = 0
-    while size >> (8 * level):
-        for index in range(-(-(size >> (8 * level)) // TILE_WIDTH)):
-            width = tile_width(size, level, index)
-            with store.database.reading() as session:
-                data = queries.tile(session, ledger, level, index)
-            _place(directory / tile_path(level, index, width), data[: width * HASH_SIZE])
-            files += 1
-        level += 1
-    return files
-
-
-def _place(path: Path, content: bytes) -> None:
-    """The file is there whole, or as it was."""
-    import tempfile
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(fresh).chmod(0o644)
-            Path(fresh).replace(path)
-        except BaseException:
-            Path(fresh).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OperatorError(f"{path} cannot be written: {error.strerror}") from error
+    for one in told:
+        line(one["vkey"])
+        place = directory / one["ledger"]
+        message(f"{one['size']} entries of {one['origin']} are in {place}, {one['new']} of them new. Next:")
+        message(f"  sinergi ledger verify {place} --vkey '{one['vkey']}'")

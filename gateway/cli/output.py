@@ -100,15 +100,16 @@ def fancy(stream: Any) -> bool:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr while a long work runs; nothing where stderr is not a terminal."""
-    if not fancy(sys.stderr):
+    if not (shown and fancy(sys.stderr)):
         yield lambda _done, _total: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

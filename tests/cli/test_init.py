@@ -19,8 +19,9 @@ SINERGI = Path(sys.executable).with_name("sinergi")
 
 def entries(shell: Shell, ledger: str, directory: Path) -> list[dict[str, object]]:
     """Every entry of a short ledger, read from an export."""
-    size = shell.ok("ledger", "export", ledger, directory, "--json").json["size"]
-    return [decode(leaf) for leaf in split_bundle(DirectorySource(directory).fetch(entries_path(0, size)), size)]
+    (exported,) = shell.ok("ledger", "export", directory, "--ledger", ledger, "--json").json
+    size, source = exported["size"], DirectorySource(directory / ledger)
+    return [decode(leaf) for leaf in split_bundle(source.fetch(entries_path(0, size)), size)]
 
 
 def test_init_makes_settings_keys_database_and_ledger(fresh: Shell, tmp_path: Path) -> None:

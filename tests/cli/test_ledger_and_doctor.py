@@ -2,6 +2,9 @@
 
 import shutil
 import sqlite3
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,9 +26,10 @@ def statuses(shell: Shell, check: str) -> list[str]:
 
 def test_an_export_verifies_with_nothing_but_the_public_key(house: Shell, shell: Shell, tmp_path: Path) -> None:
     """Each numbered check is told; the one who checks has no settings, no database, no private key."""
-    for ledger in ("gateway", "pks-banten-2025"):
-        out = tmp_path / ledger
-        exported = house.ok("ledger", "export", ledger, out, "--json").json
+    told = house.ok("ledger", "export", tmp_path, "--json").json
+    assert [exported["ledger"] for exported in told] == ["gateway", "pks-banten-2025"]
+    for exported in told:
+        out = tmp_path / exported["ledger"]
         report = shell.ok("ledger", "verify", out, "--vkey", exported["vkey"], "--json").json
         assert (report["ok"], report["size"]) == (True, exported["size"])
         assert [check["number"] for check in report["checks"]] == [1, 2, 3, 4, 5, 6]
@@ -41,26 +45,39 @@ def test_a_longer_ledger_exports_over_full_tiles(fresh: Shell, tmp_path: Path) -
     from gateway.store.jobs.events import RecordEvent
     from gateway.wiring import open_store
 
-    out = tmp_path / "out"
-    fresh.ok("ledger", "export", "gateway", out)
+    out = tmp_path / "out" / "gateway"
+    fresh.ok("ledger", "export", tmp_path / "out")
     old = tmp_path / "old.checkpoint"
     shutil.copy(out / "checkpoint", old)
     acts = [OperatorAct(time=datetime.now(UTC), who="t", what="drill", about=str(number)) for number in range(300)]
     with open_store(load_settings(fresh.config)) as store:
         store.recorder.submit(RecordEvent("gateway", acts)).result(30)
-    fresh.ok("ledger", "export", "gateway", out)
+    told = fresh.ok("ledger", "export", tmp_path / "out", "--ledger", "gateway", "--json").json
+    assert [(one["new"], one["size"]) for one in told] == [(300, one["old_size"] + 300) for one in told]
     key = vkey(fresh)
     report = fresh.ok("ledger", "verify", out, "--vkey", key, "--old-checkpoint", old, "--json").json
     assert [check["number"] for check in report["checks"]] == [1, 2, 3, 4, 5, 6, 7]
     assert DirectorySource(out).fetch(tile_path(1, 0, 1))
-    assert not list(out.rglob(".new-*"))
+
+
+def test_a_plain_web_server_publishes_an_export(house: Shell, shell: Shell, tmp_path: Path) -> None:
+    """The folder behind `python -m http.server` is a ledger that anyone verifies by its URL."""
+    told = house.ok("ledger", "export", tmp_path, "--json").json
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for one in told:
+            url = f"http://127.0.0.1:{server.server_port}/{one['ledger']}"
+            report = shell.ok("ledger", "verify", url, "--vkey", one["vkey"], "--json").json
+            assert (report["ok"], report["size"]) == (True, one["size"])
+        server.shutdown()
 
 
 @pytest.mark.parametrize("path", [entries_path(0, 1), "checkpoint"])
 def test_one_changed_byte_in_an_export_is_found(house: Shell, tmp_path: Path, path: str) -> None:
     """The answer is no, exit 1, and says which check failed."""
-    out = tmp_path / "out"
-    house.ok("ledger", "export", "pks-banten-2025", out)
+    out = tmp_path / "pks-banten-2025"
+    house.ok("ledger", "export", tmp_path, "--ledger", "pks-banten-2025")
     file = out / path
     if not file.exists():
         file = next(iter((out / "tile" / "entries").rglob("*.p/*")))
@@ -75,13 +92,11 @@ def test_one_changed_byte_in_an_export_is_found(house: Shell, tmp_path: Path, pa
 
 def test_another_ledgers_key_or_checkpoint_verifies_nothing(house: Shell, tmp_path: Path) -> None:
     """A key is bound to its ledger's name: one ledger cannot stand in for another."""
-    out = tmp_path / "out"
-    house.ok("ledger", "export", "gateway", out)
+    out, other = tmp_path / "gateway", tmp_path / "pks-banten-2025"
+    house.ok("ledger", "export", tmp_path)
     assert house("ledger", "verify", out, "--vkey", vkey(house, "pks-banten-2025")).code == output.NO
     assert house("ledger", "verify", out, "--vkey", "nonsense").code == output.MISUSE
     assert house("ledger", "verify", tmp_path / "nowhere", "--vkey", vkey(house)).code == output.MISUSE
-    other = tmp_path / "other"
-    house.ok("ledger", "export", "pks-banten-2025", other)
     wrong = house("ledger", "verify", out, "--vkey", vkey(house), "--old-checkpoint", other / "checkpoint")
     assert wrong.code == output.MISUSE
 
@@ -94,7 +109,8 @@ def test_a_server_that_does_not_answer_proves_nothing(house: Shell) -> None:
 
 def test_exporting_what_is_not_there_is_refused(house: Shell, tmp_path: Path) -> None:
     """And makes no folder."""
-    assert house("ledger", "export", "nothing", tmp_path / "out").code == output.NO
+    named = ("--ledger", "gateway", "--ledger", "nothing")
+    assert house("ledger", "export", tmp_path / "out", *named).code == output.NO
     assert not (tmp_path / "out").exists()
 
 

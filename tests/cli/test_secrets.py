@@ -92,8 +92,8 @@ def test_the_whole_story_through_the_installed_program(tmp_path: Path) -> None:
     typed("agreement", "activate", DOCUMENT, *signatures)
     token = shell.ok("auditors", "issue", "bpk-01", "--name", "BPK", "--role", "auditor", "--days", "30").out.strip()
     typed("doctor")
-    key = shell.ok("ledger", "export", "pks-banten-2025", tmp_path / "out").out
-    typed("ledger", "verify", tmp_path / "out", "--vkey", key)
+    key = shell.ok("ledger", "export", tmp_path / "out", "--ledger", "pks-banten-2025").out
+    typed("ledger", "verify", tmp_path / "out" / "pks-banten-2025", "--vkey", key)
     every = "".join([*printed, *shell.transcript])
     assert [value for value in private_values(tmp_path) if value in every] == []
     assert every.count(token) == 1

@@ -3,7 +3,11 @@
 It shares no code with this project. It needs Python 3.12: `make referee` says how to run this file with one.
 """
 
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.ledger import tiles
 from gateway.ledger.checkpoint import Checkpoint
 from gateway.ledger.checkpoint import sign_checkpoint as sign
+from gateway.ledger.entry import TransferExpired
 from gateway.ledger.merkle import Frontier, consistency_proof, inclusion_proof, leaf_hash
 from gateway.ledger.proof import format_proof
 from gateway.ledger.verify import audit
-from tests.ledger.published import ORIGIN, MemorySource, leaves, publish, signer
+from gateway.store.append import CheckpointKeys, LedgerAppend, Memory
+from gateway.store.export import export_ledger
+from gateway.store.session import Database
+from tests.ledger.published import ORIGIN, START, MemorySource, leaves, publish, signer
 
 referee = pytest.importorskip("aics_tlog", reason="the outside verifier needs Python 3.12: make referee")
 
@@ -203,3 +211,30 @@ def test_a_signed_extension_line_is_read_alike() -> None:
     note = sign(Checkpoint(ORIGIN, 1, leaf_hash(b"x"), ("extension of somebody",)), [signer()])
     assert head(note).ok
     assert referee.parse_checkpoint(referee.parse_note(note).text).extension_lines == ("extension of somebody",)
+
+
+def test_the_referee_reads_an_export_from_a_web_server(
+    open_empty: Callable[[str], Database], checkpoint_keys: CheckpointKeys, tmp_path: Path
+) -> None:
+    """What `sinergi ledger export` wrote, in two steps, behind a plain web server: it passes, and changed on disk it fails."""
+    database, out = open_empty(f"sqlite:///{tmp_path / 'sinergi.db'}"), tmp_path / "www" / "pks"
+    for _ in range(2):
+        with database.write.begin() as connection:
+            append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
+            for number in range(350):
+                append.append(TransferExpired(time=START, transfer=f"transfer-{append.size + number}"))
+            append.flush()
+        export_ledger(database, checkpoint_keys, "pks", out)
+    key = referee.parse_vkey(checkpoint_keys.note_signer("gateway.test/ledger/pks").vkey)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "www")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        remote = referee.HttpTileReader([f"http://127.0.0.1:{server.server_port}/pks/"])
+        found = referee.verify_checkpoint(referee.parse_note(remote.read_checkpoint()), key)
+        assert (found.ok, found.size) == (True, 700)
+        assert referee.audit_tiles(remote, found.size, found.root).bundles == 3
+        server.shutdown()
+    bundle = out / "tile" / "entries" / "001"
+    bundle.write_bytes(flipped(bundle.read_bytes(), 999))
+    with pytest.raises(referee.TileVerificationError):
+        referee.audit_tiles(referee.FileSystemTileReader(out), found.size, found.root)
