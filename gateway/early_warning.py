@@ -5,7 +5,6 @@ only what its recipient was given: no word of a narrative, no person. Leaves the
 the looking up to `store/early_warnings.py`.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,9 +21,6 @@ ENDS: Final = "ends"
 ANSWER: Final = "answer"
 WITHDRAWN: Final = "withdrawn"
 HANDLED: Final = frozenset({"processed", "rejected"})
-_UNIT_LIMIT: Final = 120
-# A telephone number, a NIK or an NRP in the place of a unit: somebody wrote a person there.
-_NUMBER: Final = re.compile(r"\d[\d .-]{5,}\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ def follow_up(
     answers = claims.in_reply_to if reply_as == ANSWERS else None
     outcome = told.text("triage")
     if name == ACKNOWLEDGEMENT and answers is not None and outcome is not None:
-        triage = Triage(answers, outcome, unit(told.text("assigned_unit")), told.text("duplicate_of"))
+        triage = Triage(answers, outcome, told.text("assigned_unit"), told.text("duplicate_of"))
     withdraws = claims.in_reply_to if reply_as == ENDS else None
     return FollowUp(
         claims.iss,
@@ -117,13 +113,6 @@ def follow_up(
         settled_by=ANSWER if withdraws is None else WITHDRAWN,
         triage=triage,
     )
-
-
-def unit(text: str | None) -> str | None:
-    """A unit's name or code as it may be kept in clear; None for what holds a person's or telephone's number."""
-    if text is None or len(text) > _UNIT_LIMIT or _NUMBER.search(text):
-        return None
-    return text
 
 
 @dataclass(frozen=True, slots=True)

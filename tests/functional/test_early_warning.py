@@ -170,7 +170,7 @@ def test_a_warning_that_nobody_answers_is_escalated_and_both_liaisons_are_told(
     assert (summary["total"]["open_past_deadline"], summary["total"]["without_outcome"]) == (1, 2)
     assert summary["total"]["response_seconds"] is None
     assert answer(
-        province.polda, late, triage="ACCEPTED", assigned_unit="Subdit IV Renakta", next_action="-"
+        province.polda, late, triage="ACCEPTED", assigned_unit="RENAKTA_POLDA_BANTEN", next_action="-"
     ).is_success
     assert answer(province.polda, calm).is_success
     total = province.audit("/v1/early-warnings/summary").json()["total"]
@@ -234,12 +234,13 @@ def test_a_duplicate_names_an_earlier_warning_between_the_two(province: Province
 def test_figures_are_by_village_and_by_unit_and_only_for_those_whom_they_concern(province: Province) -> None:
     """Agencies see what they sent or received, auditors everything, and their reading is recorded; no text of a message."""
     tamanjaya = example(WARNING, "valid-tamanjaya-umrah")
-    unit = "Subdit Gakkum Ditpolairud"
+    unit = "DITPOLAIRUD_BANTEN"
     taken = send(province.imigrasi, province.imigrasi.message(body=tamanjaya))
     assert answer(province.polda, taken, triage="ACCEPTED", assigned_unit=unit, next_action="Patroli.").is_success
     sneaky = send(province.imigrasi, province.imigrasi.message(body=tamanjaya))
     number = "Bripka Rekaan 081200000042"
-    assert answer(province.polda, sneaky, triage="ACCEPTED", assigned_unit=number, next_action="-").is_success
+    refused = answer(province.polda, sneaky, triage="ACCEPTED", assigned_unit=number, next_action="-")
+    assert (refused.status_code, refused.json()["code"]) == (422, "schema.violated")
 
     seen = province.audit("/v1/early-warnings/summary")
     summary = seen.json()
@@ -249,7 +250,7 @@ def test_figures_are_by_village_and_by_unit_and_only_for_those_whom_they_concern
     (figures,) = [one for one in summary["units"] if one["assigned_unit"] == unit]
     assert (figures["count"], figures["by_outcome"]) == (1, {"ACCEPTED": 1})
     assert sum(one["count"] for one in summary["units"]) == summary["total"]["count"]
-    assert "0812" not in seen.text  # a person's number in the place of a unit is not kept
+    assert "0812" not in seen.text  # a person in the place of a unit
     assert "Karangantu" not in seen.text
 
     own = province.polda.get("/v1/early-warnings/summary").json()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.early_warning import WITHDRAWN, Counted, FollowUp, follow_up, summarise, unit
+from gateway.early_warning import WITHDRAWN, Counted, FollowUp, follow_up, summarise
 from gateway.envelope import Claims
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -97,21 +97,6 @@ def test_a_triage_counts_only_as_an_answer() -> None:
     assert answered is not None
     assert (answered.transfer, answered.outcome, answered.duplicate_of) == ("t-0", "DUPLICATE", "t-9")
     assert followed(ACKNOWLEDGEMENT, body, in_reply_to="t-0", reply_as="refers").triage is None
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("Ditreskrimum Polda Banten, Subdit IV Renakta", True),
-        ("RENAKTA_POLDA_BANTEN", True),
-        ("Unit 3, telp 0812-0000-0042", False),
-        ("3604130107040003", False),
-        ("x" * 121, False),
-    ],
-)
-def test_a_person_in_the_place_of_a_unit_is_not_kept(text: str, kept: bool) -> None:
-    """A telephone number or a NIK does not become the name of a group."""
-    assert unit(text) == (text if kept else None)
 
 
 def counted(**changes: Any) -> Counted:
