@@ -55,13 +55,19 @@ def _matching(pattern: str) -> Form:
     return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
 
 
-_is_name: Final = _matching(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
-_is_word: Final = _matching(r"[A-Za-z0-9][A-Za-z0-9._:/+#-]{0,127}")
-_is_transfer: Final = _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
-_is_thumbprint: Final = _matching(r"[A-Za-z0-9_-]{43}")  # RFC 7638, SHA-256
-_is_sha256: Final = _matching(r"[0-9a-f]{64}")
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"
+WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._:/+#-]{0,127}"
+TRANSFER: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}"
+THUMBPRINT: Final = r"[A-Za-z0-9_-]{43}"  # RFC 7638, SHA-256
+SHA256: Final = r"[0-9a-f]{64}"
+_CLOCK: Final = r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z"
+_is_name: Final = _matching(NAME)
+_is_word: Final = _matching(WORD)
+_is_transfer: Final = _matching(TRANSFER)
+_is_thumbprint: Final = _matching(THUMBPRINT)
+_is_sha256: Final = _matching(SHA256)
 _is_pointer: Final = _matching(r"(?:/(?:[!-.0-}]|~[01])*){0,64}")  # RFC 6901, printable ASCII
-_has_time_form: Final = _matching(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z")
+_has_time_form: Final = _matching(r"\d{4}-\d\d-\d\d" + _CLOCK)
 _has_date_form: Final = _matching(r"\d{4}-\d\d-\d\d")
 
 
@@ -197,3 +203,41 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "withheld": _is_pointers,
     }
 )
+
+_DAY: Final = (
+    r"(?!0000)\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
+    r"|02-(?:0[1-9]|1\d|2[0-8]))"
+)
+_COUNT: Final = r"(?:0|[1-9][0-9]{0,14})"
+_CLAUSE: Final = r'"[ !#-[\]-~]{1,200}"'
+_CODE: Final = rf'"(?![^"]*[0-9]{{16}}){WORD}"'
+_POINTER: Final = r'"(?=[^"]{0,512}")(?:/(?:[!#-.0-[\]-}]|~[01])*){0,64}"'
+_MOMENT: Final = f'"{_DAY}{_CLOCK}"'
+_REASONS: Final = rf'\{{(?:"clause":{_CLAUSE},)?"code":"{NAME}"(?:,"pointer":{_POINTER})?\}}'
+_SPELLINGS: Final[Mapping[Form, str]] = {
+    _is_code: _CODE,
+    _is_name: f'"{NAME}"',
+    _is_transfer: f'"{TRANSFER}"',
+    _is_thumbprint: f'"{THUMBPRINT}"',
+    _is_sha256: f'"{SHA256}"',
+    _is_time: _MOMENT,
+    _is_date: f'"{_DAY}"',
+    _is_count: _COUNT,
+    _is_version: rf'(?:{_COUNT}|"{NAME}")',
+    _is_clause: _CLAUSE,
+    _is_pointers: rf"\[(?:{_POINTER}(?:,{_POINTER}){{0,{POINTERS_LIMIT - 1}}})?\]",
+    _is_reasons: rf"\[{_REASONS}(?:,{_REASONS}){{0,{REASONS_LIMIT - 1}}}\]",
+    _is_thumbprints: rf'\["{THUMBPRINT}"\]',
+    _is_filters: rf'\{{(?:"{NAME}":(?:null|{_CODE}))?\}}',
+    FORMS["event"]: f'"(?:{"|".join(sorted(ACKNOWLEDGED))})"',
+    FORMS["reply_as"]: f'"(?:{"|".join(sorted(REPLIES))})"',
+    FORMS["v"]: "1",
+}
+
+
+def spelling(name: str) -> str | None:
+    """A regular expression of ASCII bytes that are canonical JSON of a value which the member's form takes.
+
+    It takes no other bytes, but not all of those: other lengths, 29 February, letters beyond ASCII. None without one.
+    """
+    return _SPELLINGS.get(FORMS[name])

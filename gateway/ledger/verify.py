@@ -16,12 +16,13 @@ Memory is flat: one bundle and one tile a level. Where the bytes come from is th
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from gateway.errors import LedgerInvalidError
 from gateway.ledger import tiles
 from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint
-from gateway.ledger.entry import decode, instant
+from gateway.ledger.entry import instant
+from gateway.ledger.leaf import recorded_at
 from gateway.ledger.merkle import HASH_SIZE, Frontier, leaf_hash
 from gateway.ledger.note import NoteVerifier
 
@@ -166,10 +167,8 @@ class _Walk:
         except LedgerInvalidError as error:
             self.stopped = f"{tiles.entries_path(index, width)}: {error.detail}"
             return
-        hashes = []
-        for offset, leaf in enumerate(leaves):
-            self._entry(index * tiles.TILE_WIDTH + offset, leaf)
-            hashes.append(leaf_hash(leaf))
+        self._times(index * tiles.TILE_WIDTH, leaves)
+        hashes = [leaf_hash(leaf) for leaf in leaves]
         update = tiles.TileUpdate.append(self.tree.size, lambda level, _index, _width: self.edges[level], hashes)
         for tile in update.tiles:
             if tile.width == tiles.TILE_WIDTH:
@@ -177,9 +176,13 @@ class _Walk:
                 self._compare(tile)
             else:
                 self.edges[tile.level] = tile.data
-        for held in hashes:
-            self.tree.append(held)
-            self._compare_trusted()
+        if self.trusted is None or not 0 < self.trusted.size - self.tree.size <= len(hashes):
+            self.tree.extend(hashes)
+            return
+        there = self.trusted.size - self.tree.size
+        self.tree.extend(hashes[:there])
+        self._compare_trusted()
+        self.tree.extend(hashes[there:])
 
     def _entries(self, index: int, width: int) -> list[bytes]:
         try:
@@ -192,17 +195,20 @@ class _Walk:
             return tiles.split_bundle(full, tiles.TILE_WIDTH)[:width]
         return tiles.split_bundle(data, width)
 
-    def _entry(self, index: int, leaf: bytes) -> None:
-        try:
-            entry: dict[str, Any] = decode(leaf)
-        except LedgerInvalidError as error:
-            self.malformed.add(f"entry {index}: {error.detail}")
-            return
-        time: str = entry["time"]
-        if time >= self.latest:
-            self.latest = time
-        elif instant(self.latest) - instant(time) > self.tolerance:
-            self.backwards.add(f"entry {index} is dated {time}, after one of {self.latest}")
+    def _times(self, first: int, leaves: list[bytes]) -> None:
+        """Looks at each leaf and its time; `first` is the position of the first one."""
+        latest = self.latest
+        for index, leaf in enumerate(leaves, first):
+            try:
+                time = recorded_at(leaf)
+            except LedgerInvalidError as error:
+                self.malformed.add(f"entry {index}: {error.detail}")
+                continue
+            if time >= latest:
+                latest = time
+            elif instant(latest) - instant(time) > self.tolerance:
+                self.backwards.add(f"entry {index} is dated {time}, after one of {latest}")
+        self.latest = latest
 
     def _compare(self, tile: tiles.Tile) -> None:
         self.tiles_compared += 1
