@@ -9,10 +9,11 @@ first place. What is neither a text nor made from one (a count, a code, a date, 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final
 from unicodedata import normalize
 
-from gateway.disclosure import escape
+from gateway.disclosure import escape, unescape
 
 _BIRTH: Final = frozenset({"birth_date", "sex"})
 _MACHINE_READABLE: Final = frozenset({*_BIRTH, "number", "full_name", "family_name", "given_names"})
@@ -62,37 +63,35 @@ _COMMON: Final = re.compile(
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _IDENTITY_NUMBERS: Final = re.compile(r"(?<![0-9])(?:[0-9]{18}|[0-9]{16})(?![0-9])")
 _BREAK: Final = " | "
+# What stays behind, by name, and what of it by name below; an empty branch is withheld whole.
+_Branches = dict[str, "_Branches"]
 
 
 @dataclass(slots=True)
 class _Scene:
     """One look at a message: what stays behind in it, and what would go out.
 
-    What goes out is kept as it stands, each part with its pointer: its texts get theirs only where something was found in
-    them, for this runs for every message that is thinned out.
+    What goes out is kept as it stands, each part with its holder's pointer and its name: its texts get pointers only where
+    something was found in them, for this runs for every message that is thinned out.
     """
 
-    gone: set[str]
-    # Everything above what stays behind: only there does a look at the parts tell them apart.
-    above: set[str]
-    outgoing: list[tuple[str, Any]] = field(default_factory=list)
+    outgoing: list[tuple[str, str, Any]] = field(default_factory=list)
     lost_texts: set[str] = field(default_factory=set)
     lost_dates: set[str] = field(default_factory=set)
     # What other fields are made from and stays behind: the object's pointer, the names.
     lost_members: dict[str, set[str]] = field(default_factory=dict)
 
-    def divide(self, value: Any, pointer: str) -> None:
-        steps = value.items() if isinstance(value, dict) else enumerate(value)
-        for name, member in steps:
-            place = f"{pointer}/{name}"
-            if isinstance(name, str) and ("/" in name or "~" in name):
-                place = f"{pointer}/{escape(name)}"
-            if place in self.above:
-                self.divide(member, place)
-            elif place not in self.gone:
-                self.outgoing.append((place, member))
-            elif isinstance(member, str):
-                self.lose(member, place)
+    def divide(self, value: Any, gone: "_Branches", pointer: str) -> None:
+        """`gone` is what stays behind below `pointer`: only beside it does a look at the parts tell them apart."""
+        members = value.items() if isinstance(value, dict) else zip(map(str, count()), value, strict=False)
+        for name, member in members:
+            if name not in gone:
+                self.outgoing.append((pointer, name, member))
+                continue
+            place = _place(pointer, name)
+            below = gone[name]
+            if below:
+                self.divide(member, below, place)
             else:
                 for inner, text in _texts_at(place, member):
                     self.lose(text, inner)
@@ -110,8 +109,8 @@ class _Scene:
 
     def kept(self) -> Iterator[tuple[str, str]]:
         """Every text that goes out, with its pointer."""
-        for pointer, member in self.outgoing:
-            yield from _texts_at(pointer, member)
+        for pointer, name, member in self.outgoing:
+            yield from _texts_at(_place(pointer, name), member)
 
 
 def consistent(
@@ -126,8 +125,8 @@ def consistent(
     if not gone:
         return frozenset(), frozenset()
     while True:
-        scene = _Scene(gone, _above(gone), [(f"/{name}", view[name]) for name in _WRITTEN if name in view])
-        scene.divide(view["body"], "/body")
+        scene = _Scene([("", name, view[name]) for name in _WRITTEN if name in view])
+        scene.divide(view["body"], _branches(gone), "/body")
         further: set[str] = set()
         in_clear: set[str] = set()
         for pointer in (*_made(scene), *_repeated(scene)):
@@ -138,15 +137,23 @@ def consistent(
         gone |= further
 
 
-def _above(pointers: Collection[str]) -> set[str]:
-    """The pointers of what holds these, but for what lies in one of them: that is withheld with it."""
-    above: set[str] = set()
-    for pointer in pointers:
-        holder = pointer.rpartition("/")[0]
-        while holder and holder not in above:
-            above.add(holder)
-            holder = holder.rpartition("/")[0]
-    return above.difference(pointers)
+def _branches(pointers: Collection[str]) -> _Branches:
+    """The names below the body that lead to these; whatever lies in one of them is withheld with it."""
+    top: _Branches = {}
+    for pointer in sorted(pointers):
+        here, name = top, ""
+        for step in pointer.split("/")[2:]:
+            if name:
+                here = here[name]
+            name = unescape(step)
+            if here.get(name) == {}:
+                break
+            here.setdefault(name, {})
+    return top
+
+
+def _place(holder: str, name: str) -> str:
+    return f"{holder}/{escape(name)}"
 
 
 def _texts_at(pointer: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -209,7 +216,7 @@ def _repeated(scene: _Scene) -> Iterator[str]:
     if not scene.lost_texts:
         return
     texts: list[str] = []
-    _texts([member for _, member in scene.outgoing], texts)
+    _texts([member for _, _, member in scene.outgoing], texts)
     # One search through everything that goes out: only where it finds something is each text looked at.
     folded = _folded(_BREAK.join(texts))
     words = [word for text in scene.lost_texts if (word := _found(text, folded))]

@@ -241,13 +241,12 @@ class _Judgement:
         for within in self.rule.jurisdiction:
             unit = {"sender": self.claims.iss, "recipient": self.claims.aud}.get(within.of, within.of)
             jurisdiction = self.agreement.jurisdictions[unit]
-            detail = f"not in the territory of {unit}"
             found = within.field.find(self.view)
+            outside = [pointer for pointer, code in found if not jurisdiction.covers(code)]
             if not found and not within.optional:
-                yield self.reason("rule.out-of-jurisdiction", within.field.text, detail)
-            for pointer, code in found:
-                if not jurisdiction.covers(code):
-                    yield self.reason("rule.out-of-jurisdiction", pointer, detail)
+                outside = [within.field.text]
+            for pointer in outside:
+                yield self.reason("rule.out-of-jurisdiction", pointer, f"not in the territory of {unit}")
 
     def openness(self, revealing: Iterable[str]) -> Iterator[Reason]:
         """What the rule may withhold must be a disclosure of its own, in this message and whatever its situation.

@@ -119,8 +119,11 @@ class Jurisdiction(Term):
             return False
         if self.checkpoints is not None and code in self.checkpoints.codes:
             return True
-        parts = code.split(".")
-        return any(".".join(parts[:length]) in self.regions.codes for length in range(1, len(parts) + 1))
+        while code:
+            if code in self.regions.codes:
+                return True
+            code = code.rpartition(".")[0]
+        return False
 
 
 class Conditional(Attributed):
