@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test fuzz referee lint format docs serve chaos lock wheel clean bench-early-warning
+.PHONY: help setup demo test fuzz referee lint format docs serve chaos lock wheel clean bench-early-warning bench-ledger
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -56,6 +56,9 @@ chaos: $(INSTALLED)  ## kill -9 the gateway under load, 50 rounds on each databa
 
 bench-early-warning: $(INSTALLED)  ## how long an early warning takes past 10,000 waiting messages
 	$(BIN)/python -m benchmarks.early_warning_backlog
+
+bench-ledger: $(INSTALLED)  ## a ledger of 10,000,000 entries on disk: append, prove, audit, search; takes half an hour and 40 GB
+	$(BIN)/python -m benchmarks.ledger --json var/bench-ledger.json
 
 lock: $(INSTALLED)  ## resolve the dependencies again and rewrite both lock files
 	$(BIN)/python -m pip install --quiet uv

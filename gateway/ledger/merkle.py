@@ -72,6 +72,17 @@ class Frontier:
             size >>= 1
         hashes.append(leaf)
 
+    def append_perfect(self, level: int, root: bytes) -> None:
+        """Add 2^level leaves at once, by the root over them. Raises LedgerInvalidError where they do not stand aligned."""
+        size, hashes = self._size >> level, self._hashes
+        if size << level != self._size:
+            raise LedgerInvalidError(f"{1 << level} leaves cannot be one subtree after {self._size}")
+        self._size += 1 << level
+        while size & 1:
+            root = node_hash(hashes.pop(), root)
+            size >>= 1
+        hashes.append(root)
+
     def extend(self, leaves: Iterable[bytes]) -> None:
         for leaf in leaves:
             self.append(leaf)

@@ -176,13 +176,17 @@ class _Walk:
                 self._compare(tile)
             else:
                 self.edges[tile.level] = tile.data
-        if self.trusted is None or not 0 < self.trusted.size - self.tree.size <= len(hashes):
+        there = 0 if self.trusted is None else self.trusted.size - self.tree.size
+        if 0 < there <= len(hashes):
+            self.tree.extend(hashes[:there])
+            self._compare_trusted()
+            self.tree.extend(hashes[there:])
+        elif len(hashes) == tiles.TILE_WIDTH:
+            # The root of the full tile is the newest hash of the one above it.
+            root = next(tile.data[-HASH_SIZE:] for tile in update.tiles if tile.level == 1)
+            self.tree.append_perfect(tiles.TILE_HEIGHT, root)
+        else:
             self.tree.extend(hashes)
-            return
-        there = self.trusted.size - self.tree.size
-        self.tree.extend(hashes[:there])
-        self._compare_trusted()
-        self.tree.extend(hashes[there:])
 
     def _entries(self, index: int, width: int) -> list[bytes]:
         try:

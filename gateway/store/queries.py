@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
 from sqlmodel import Session, col, select
 
 from gateway.directory import Agency, AgencyKey, Directory, Endpoint, Officer, directory, parse_endpoint
@@ -272,24 +272,41 @@ def ledger_head(session: Session, ledger: str) -> LedgerHead:
 
 def tile(session: Session, ledger: str, level: int, index: int) -> bytes:
     """The tile as it is now, perhaps wider than asked for. Raises NotFoundError."""
-    data = session.exec(
-        select(LedgerTile.data).where(
-            LedgerTile.ledger == ledger, LedgerTile.level == level, LedgerTile.position == index
-        )
-    ).one_or_none()
+    asked = {"ledger": ledger, "level": level, "index": index}
+    data: bytes | None = session.connection().execute(_TILE, asked).scalar_one_or_none()
     if data is None:
         raise NotFoundError("no such tile")
     return data
 
 
+# Made once: for a row or two, SQLAlchemy takes longer to put a statement together than SQLite to answer it.
+_TILE = select(LedgerTile.data).where(
+    col(LedgerTile.ledger) == bindparam("ledger"),
+    col(LedgerTile.level) == bindparam("level"),
+    col(LedgerTile.position) == bindparam("index"),
+)
+_LEAVES = (
+    select(LedgerEntry.leaf)
+    .where(
+        col(LedgerEntry.ledger) == bindparam("ledger"),
+        col(LedgerEntry.position) >= bindparam("first"),
+        col(LedgerEntry.position) < bindparam("end"),
+    )
+    .order_by(col(LedgerEntry.position))
+)
+_COVERING = (
+    select(LedgerCheckpoint.size, LedgerCheckpoint.note)
+    .where(col(LedgerCheckpoint.ledger) == bindparam("ledger"), col(LedgerCheckpoint.size) > bindparam("position"))
+    .order_by(col(LedgerCheckpoint.size))
+    .limit(1)
+)
+
+
 def leaves(session: Session, ledger: str, index: int, count: int) -> Sequence[bytes]:
     """`count` leaves of entry bundle `index`, fewer when the ledger is shorter."""
     first = index * TILE_WIDTH
-    return session.exec(
-        select(LedgerEntry.leaf)
-        .where(LedgerEntry.ledger == ledger, LedgerEntry.position >= first, LedgerEntry.position < first + count)
-        .order_by(col(LedgerEntry.position))
-    ).all()
+    asked = {"ledger": ledger, "first": first, "end": first + count}
+    return session.connection().execute(_LEAVES, asked).scalars().all()
 
 
 def leaf(session: Session, ledger: str, position: int) -> bytes:
@@ -301,12 +318,7 @@ def leaf(session: Session, ledger: str, position: int) -> bytes:
 
 def proof(session: Session, ledger: str, position: int) -> str:
     """The inclusion proof that went out with the entry's receipt: against the first checkpoint that covers it."""
-    checkpoint = session.exec(
-        select(LedgerCheckpoint)
-        .where(LedgerCheckpoint.ledger == ledger, LedgerCheckpoint.size > position)
-        .order_by(col(LedgerCheckpoint.size))
-        .limit(1)
-    ).first()
+    checkpoint = session.connection().execute(_COVERING, {"ledger": ledger, "position": position}).one_or_none()
     if checkpoint is None:
         raise NotFoundError("no such entry")
     reader = TileReader(checkpoint.size, lambda level, index, _width: tile(session, ledger, level, index))

@@ -187,3 +187,20 @@ def test_a_frontier_of_the_wrong_shape_is_refused(size: int, data: bytes) -> Non
     """A stored frontier must have exactly one hash for each 1 bit of the stored size."""
     with pytest.raises(LedgerInvalidError):
         merkle.Frontier.from_bytes(size, data)
+
+
+@given(st.integers(0, 40), st.integers(0, 4))
+@settings(max_examples=60, deadline=None)
+def test_a_perfect_subtree_can_be_appended_at_once(blocks: int, level: int) -> None:
+    """Where it stands aligned it is as if its leaves had come one by one; elsewhere it is refused."""
+    entries = [number.to_bytes(4, "big") for number in range((blocks + 1) << level)]
+    hashes = [merkle.leaf_hash(one) for one in entries]
+    one_by_one, at_once = merkle.Frontier(), merkle.Frontier()
+    one_by_one.extend(hashes)
+    at_once.extend(hashes[: blocks << level])
+    at_once.append_perfect(level, reference.mth(entries[blocks << level :]))
+    assert (at_once.size, at_once.hashes) == (one_by_one.size, one_by_one.hashes)
+    at_once.append(hashes[0])
+    if level:
+        with pytest.raises(LedgerInvalidError):
+            at_once.append_perfect(level, hashes[0])
