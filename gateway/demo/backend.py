@@ -28,8 +28,9 @@ from gateway import keyring
 from gateway.client import Composed, GatewayClient, ProblemError, RefusedError, Sent, UnreachableError
 from gateway.demo.desk import Outcome
 from gateway.demo.triage import answer_to
+from gateway.draft import Draft
 from gateway.endpoint import AgencyEndpoint, Received
-from gateway.envelope import Case
+from gateway.envelope import Case, Officer
 from gateway.errors import GatewayError
 
 _log: Final = logging.getLogger("backend")
@@ -48,9 +49,10 @@ class _Reconnecting(httpx.AsyncHTTPTransport):
         while True:
             try:
                 return await super().handle_async_request(request)
-            except httpx.ConnectError:
+            except (httpx.ConnectError, AttributeError) as error:
+                # AttributeError: a connection that was reset as soon as it was made, which anyio cannot describe.
                 if time.monotonic() > until:
-                    raise
+                    raise httpx.ConnectError("nobody listens") from error
             await asyncio.sleep(0.1)
 
 
@@ -78,6 +80,8 @@ class Backend:
         routes = [
             Route("/sinergi", self.endpoint),
             Route("/desk/send", self.send, methods=["POST"]),
+            Route("/desk/drafts", self.draft, methods=["POST"]),
+            Route("/desk/drafts/send", self.send_draft, methods=["POST"]),
             Route("/desk/received", self.received),
             Route("/desk/transfers/{transfer}", self.follow),
             Route("/healthz", self.health),
@@ -143,16 +147,28 @@ class Backend:
 
     async def send(self, request: Request) -> JSONResponse:
         self._require_officer(request)
+        return await self._sent(self.client.compose(**self._wording(await request.json())))
+
+    async def draft(self, request: Request) -> JSONResponse:
+        """Every word fixed, nothing signed: for officers to approve with keys that are not in this process."""
+        self._require_officer(request)
+        return JSONResponse({"draft": self.client.draft(**self._wording(await request.json())).text()})
+
+    async def send_draft(self, request: Request) -> JSONResponse:
+        self._require_officer(request)
         asked = await request.json()
-        case = asked.pop("case", None)
-        composed = self.client.compose(
-            asked.pop("to"),
-            asked.pop("type"),
-            asked.pop("body"),
-            agreement=asked.pop("agreement", self._agreement),
-            case=None if case is None else Case(**case),
-            **asked,
-        )
+        return await self._sent(self.client.compose_draft(Draft.read(asked["draft"]), asked["approvals"]))
+
+    def _wording(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of the SDK's `compose` and `draft`, from JSON."""
+        case, officer = asked.get("case"), asked.get("officer")
+        given = {"agreement": self._agreement} | asked
+        return given | {
+            "case": None if case is None else Case(**case),
+            "officer": None if officer is None else Officer(**officer),
+        }
+
+    async def _sent(self, composed: Composed) -> JSONResponse:
         outcome = await self._outcome(composed)
         _log.info("sent transfer=%s decision=%s code=%s", outcome.transfer, outcome.decision, outcome.code)
         return JSONResponse(outcome.as_json())

@@ -1,6 +1,6 @@
 """An officer's desk at an agency: what is asked of the agency's backend, which alone has the agency's key."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -59,6 +59,14 @@ class Desk:
     def send(self, **message: Any) -> Outcome:
         """Has the backend sign and send: `to`, `type`, `body`, `purpose` and the other arguments of the SDK's `compose`."""
         return Outcome.read(self._ask("POST", "/desk/send", message))
+
+    def draft(self, **message: Any) -> str:
+        """The same message unsigned, as a file for officers to approve."""
+        text: str = self._ask("POST", "/desk/drafts", message)["draft"]
+        return text
+
+    def send_draft(self, draft: str, approvals: Sequence[str]) -> Outcome:
+        return Outcome.read(self._ask("POST", "/desk/drafts/send", {"draft": draft, "approvals": list(approvals)}))
 
     def received(self) -> list[Arrived]:
         items = self._ask("GET", "/desk/received")["items"]

@@ -148,8 +148,11 @@ class Processes:
             for log in sorted(self.logs.glob("*.log"))
         }
 
-    def run(self, name: str, *arguments: str) -> tuple[int, str]:
-        """`sinergi ARGUMENTS` to its end: exit code and what it printed. Its messages go into a log."""
+    def run(self, name: str, *arguments: str, log: bool = True) -> tuple[int, str]:
+        """`sinergi ARGUMENTS` to its end: exit code and what it printed.
+
+        Its messages go into a log, or with `log` False nowhere: a command may show its user what no log may hold.
+        """
         done = subprocess.run(  # noqa: S603 - this interpreter, our own program
             [*PYTHON, "gateway", *arguments],
             cwd=self.logs,
@@ -159,6 +162,7 @@ class Processes:
             timeout=READY_SECONDS,
             check=False,
         )
-        with (self.logs / f"{name}.log").open("ab") as log:
-            log.write(done.stderr)
+        if log:
+            with (self.logs / f"{name}.log").open("ab") as file:
+                file.write(done.stderr)
         return done.returncode, done.stdout.decode()

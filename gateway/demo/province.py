@@ -19,6 +19,7 @@ import structlog
 from gateway import keyring, operations, resources
 from gateway.agreement import AGREEMENT_TYP, parse_agreement, signing_payload
 from gateway.demo.desk import Desk
+from gateway.demo.officers import Approver, appoint
 from gateway.demo.processes import Processes
 from gateway.directory import parse_endpoint
 from gateway.jose import PublicKey, sign_jws
@@ -60,6 +61,7 @@ class Province:
     agency_keys: Mapping[str, PublicKey]
     ledgers: Mapping[str, Ledger]
     desks: Mapping[str, Desk]
+    officers: Mapping[str, Approver]
     token_file: Path
 
     @property
@@ -92,6 +94,7 @@ def found(path: Path, http: httpx.Client) -> Province:
             for site in sites.values()
         ]
         operations.activate_agreement(store, agreement, signatures, who=_OPERATOR)
+        officers = appoint(store, path / IMIGRASI / "officers", IMIGRASI, who=_OPERATOR)
         token = operations.issue_auditor(store, "bpk-banten", "Auditor BPK", "auditor", 7, who=_OPERATOR)
         gateway_key, checkpoint = store.keys.sign.public, store.keys.checkpoint
         origins = {ledger: settings.gateway.ledger_origin(ledger) for ledger in (AGREEMENT, OWN_LEDGER)}
@@ -108,6 +111,7 @@ def found(path: Path, http: httpx.Client) -> Province:
             for ledger, origin in origins.items()
         },
         desks={agency: Desk(site.base, site.desk_token, http) for agency, site in sites.items()},
+        officers=officers,
         token_file=token_file,
     )
     for site in sites.values():

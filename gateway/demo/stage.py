@@ -1,10 +1,11 @@
 """What a scene has at hand, and how it says what must be true."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 
@@ -15,6 +16,7 @@ from gateway.demo.province import IMIGRASI, POLDA, Ledger, Province
 from gateway.envelope import sd_hash
 from gateway.jose import b64decode
 from gateway.ledger.checkpoint import VerifiedCheckpoint, open_checkpoint
+from gateway.ledger.merkle import leaf_hash
 from gateway.ledger.proof import verify_proof
 from gateway.ledger.source import HttpSource
 from gateway.ledger.tiles import CHECKPOINT_PATH, TILE_WIDTH, entries_path, split_bundle, tile_width
@@ -26,6 +28,13 @@ PATIENCE: Final = 30.0
 
 class DifferenceError(Exception):
     """A scene found something else than it was to find."""
+
+
+def words_in(message: str, words: Iterable[str]) -> list[str]:
+    """Which of the words can be read in a message, signed part and disclosures decoded."""
+    parts = message.replace("~", ".").split(".")
+    readable = b"".join(b64decode(part, "part") for part in parts if part)
+    return [word for word in words if word.encode() in readable]
 
 
 @dataclass(slots=True)
@@ -40,6 +49,8 @@ class Stage:
     checks: int = 0
     warning: Outcome | None = None
     """The early warning of the first scene; later scenes return to it."""
+    wanted: str | None = None
+    """The transfer of the notice of a wanted person; a later scene finds him, and ends it."""
 
     @property
     def imigrasi(self) -> Desk:
@@ -96,6 +107,27 @@ class Stage:
             raise DifferenceError(f"a proof of entry {receipt.index}: it is of entry {proof.index}")
         return receipt
 
+    def entry(self, receipt: GatewayReceipt) -> dict[str, Any]:
+        """The published ledger entry that a receipt names. Raises DifferenceError for one with another hash."""
+        ledger = next(held for held in self.province.ledgers.values() if held.origin == receipt.origin)
+        leaf = self.leaves(ledger)[receipt.index]
+        if leaf_hash(leaf) != b64decode(receipt.leaf_hash, "leaf_hash"):
+            raise DifferenceError(f"entry {receipt.index} as the receipt says: it is another one")
+        entry: dict[str, Any] = json.loads(leaf)
+        return entry
+
+    def expect_accepted(self, what: str, outcome: Outcome, sender: str, clause: str) -> GatewayReceipt:
+        """Accepted under this clause, and signed for."""
+        if outcome.decision != "accepted":
+            self.screen.refusal(outcome)
+        receipt = self.receipt(outcome, sender)
+        self.expect(
+            f"{what}: accepted under clause {clause}, rule {receipt.rule}",
+            (outcome.decision, receipt.clause),
+            ("accepted", clause),
+        )
+        return receipt
+
     def expect_refusal(self, outcome: Outcome, sender: str, code: str, clause: str | None) -> None:
         """Refused with this code and clause, recorded, and signed for."""
         self.screen.refusal(outcome)
@@ -107,6 +139,11 @@ class Stage:
             (receipt.clause, receipt.reasons[0].code),
             (clause, code),
         )
+
+    def expect_nothing_of(self, secrets: Iterable[str], message: str) -> None:
+        """None of these words stands in a message as it arrived, its signed part and disclosures decoded."""
+        found = words_in(message, secrets)
+        self.expect("nothing of what is withheld stands in the bytes that were pushed", found, [])
 
     def checkpoint(self, ledger: Ledger) -> VerifiedCheckpoint:
         """The newest published one. Raises LedgerInvalidError."""

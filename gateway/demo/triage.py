@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.demo import story
+from gateway.demo.story import capacity, investigation
 from gateway.endpoint import Received
 
 _GRAVE: Final = 2  # of the four severities
@@ -22,13 +23,19 @@ class Reply:
 
 
 def answer_to(agency: str, item: Received) -> Reply | None:
-    """Polda Banten triages early warnings, Imigrasi Banten answers queries about crossings; the rest is only kept."""
+    """Polda Banten triages warnings, helps investigators and lends rooms, Imigrasi Banten answers queries; the rest is kept."""
     if item.claims.aud != agency:
         return None
     if item.claims.type == story.WARNING:
         return Reply(story.TRIAGE, _triage(item.body), item.claims.purpose)
     if item.claims.type == story.QUERY:
         return Reply(story.RESPONSE, _crossings(item.body), item.claims.purpose, story.DISCLOSABLE[story.RESPONSE])
+    if item.claims.type == investigation.REQUEST:
+        body, disclosable = investigation.decision(item.body), investigation.DISCLOSABLE[investigation.DECISION]
+        return Reply(investigation.DECISION, body, item.claims.purpose, disclosable)
+    if item.claims.type == capacity.FACILITY_REQUEST:
+        body, disclosable = capacity.facility_response(item.body), capacity.DISCLOSABLE[capacity.FACILITY_RESPONSE]
+        return Reply(capacity.FACILITY_RESPONSE, body, item.claims.purpose, disclosable)
     return None
 
 
@@ -38,7 +45,7 @@ def _triage(warning: Mapping[str, Any]) -> dict[str, Any]:
         return {"triage": "NEED_INFO", "next_action": "Mohon keterangan tambahan dari petugas desa binaan."}
     return {
         "triage": "ACCEPTED",
-        "assigned_unit": "Ditreskrimum Polda Banten, Subdit IV Renakta",
+        "assigned_unit": "RENAKTA_POLDA_BANTEN",
         "next_action": "Pengecekan lapangan bersama petugas imigrasi sebelum keberangkatan.",
         "case_reference": {"type": "LI", "number": story.number("LI", 31, "Ditreskrimum")},
     }

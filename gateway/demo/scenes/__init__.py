@@ -4,7 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.demo.scenes import attacks, evidence, exchange, stopping, tampering
+from gateway.demo.scenes import (
+    attacks,
+    capacity,
+    evidence,
+    exchange,
+    passports,
+    protection,
+    stopping,
+    supervision,
+    tampering,
+)
 from gateway.demo.stage import Stage
 
 
@@ -30,6 +40,31 @@ SCENES: Final = (
         "Wilayah hukum: a village that is not Polda Banten's",
         "Teluknaga lies in Kabupaten Tangerang, in Banten province, and belongs to Polda Metro Jaya.",
         exchange.out_of_jurisdiction,
+    ),
+    Scene(
+        "Kejanggalan paspor (ayat 1): who is named, who is asked for",
+        "Who is named depends on the case. Whom no case names may be asked about three times in 30 days.",
+        passports.fishing,
+    ),
+    Scene(
+        "DPO (ayat 2): a wanted man is found",
+        "A hit refers to a notice that stands. Once the police end it, there is nothing to refer to.",
+        protection.wanted_person,
+    ),
+    Scene(
+        "Rujukan korban (ayat 2): a name, and the two officers who release it",
+        "Under a token first. The name follows when the unit has taken note and two officers have approved.",
+        protection.victim_referral,
+    ),
+    Scene(
+        "SPDP dan Korwas (ayat 3): late notice, and help that needs it",
+        "The notice comes two days late, and is flagged. Without the notice there is no assistance.",
+        supervision.supervision,
+    ),
+    Scene(
+        "Fasilitas dan pelatihan (ayat 4): a classroom and a course",
+        "What both have is shared. Nobody's case belongs here, and the rule sees to it.",
+        capacity.capacity_building,
     ),
     Scene(
         "Serangan: forged, altered, replayed",

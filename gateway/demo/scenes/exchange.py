@@ -3,7 +3,6 @@
 from gateway.demo import story
 from gateway.demo.province import IMIGRASI, NAMES, POLDA
 from gateway.demo.stage import DifferenceError, Stage
-from gateway.jose import b64decode
 from gateway.receipt import parse_acknowledgement, verify_acknowledgement
 
 
@@ -33,7 +32,7 @@ def early_warning(stage: Stage) -> None:
         sorted(arrived.withheld),
         sorted(story.DISCLOSABLE[story.WARNING]),
     )
-    stage.expect("nothing of what is withheld stands in the bytes that were pushed", _leaked(arrived.text), [])
+    stage.expect_nothing_of(story.SECRETS, arrived.text)
 
     triage = stage.answer(stage.imigrasi, receipt.transfer)
     stage.expect(
@@ -64,13 +63,6 @@ def _expect_receipts(stage: Stage, transfer: str) -> None:
         signed,
         {"delivered", "processed"},
     )
-
-
-def _leaked(message: str) -> list[str]:
-    """Which secrets can be read in a message, signed part and disclosures decoded."""
-    parts = message.replace("~", ".").split(".")
-    readable = b"".join(b64decode(part, "part") for part in parts if part)
-    return [secret for secret in story.SECRETS if secret.encode() in readable]
 
 
 def border_crossing(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """Who and what the demo is about. Every person, number and event is invented; villages and offices are real.
 
-Dates count back from now, because a warning is about these days and a query about the last months.
+Dates count back from now, because a warning is about these days and a query about the last months. Here stand the first
+scenes and what all share; a scene of one clause has its own module.
 """
 
 from datetime import UTC, datetime, timedelta, timezone
@@ -39,10 +40,15 @@ def date(days: int) -> str:
     return moment(days=days)[:10]
 
 
-def number(kind: str, serial: int, office: str) -> str:
-    """A reference as the police write them: `LP/B/17/XI/2026/SPKT/POLDA BANTEN`."""
-    today = datetime.now(WIB)
-    return f"{kind}/{serial}/{_MONTHS[today.month - 1]}/{today.year}/{office}"
+def number(kind: str, serial: int, office: str, days: int = 0) -> str:
+    """A reference as the police write them, that many days from now: `LP/B/17/XI/2026/SPKT/POLDA BANTEN`."""
+    day = datetime.now(WIB) + timedelta(days=days)
+    return f"{kind}/{serial}/{_MONTHS[day.month - 1]}/{day.year}/{office}"
+
+
+def contact(name: str, unit: str, phone: str, **numbers: str) -> dict[str, str]:
+    """The officer who can be asked; `nip` or `nrp` is disclosable wherever it stands."""
+    return {"name": name, "unit": unit, "phone": phone, **numbers}
 
 
 def case() -> dict[str, str]:
