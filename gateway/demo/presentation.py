@@ -150,7 +150,7 @@ class Screen:
             None: Text(self._unplayed, style="dim"),
         }
         drawn = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, expand=True)
-        drawn.add_column("")
+        drawn.add_column("", justify="right")
         drawn.add_column("")
         drawn.add_column("scene", ratio=1)
         drawn.add_column("checks", justify="right")
