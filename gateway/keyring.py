@@ -1,6 +1,7 @@
 """Private keys, named by URI. A key only ever signs, or gives a secret for one purpose; its bytes never leave here.
 
-Schemes: `file:` is an encrypted PKCS#8 PEM file that nobody but its owner may read. Signing keys are Ed25519 or P-256;
+Schemes: `file:` is an encrypted PKCS#8 PEM file that nobody but its owner may read. Signing keys are Ed25519 or P-256,
+and for checkpoints alone ML-DSA-44;
 the storage and index secrets are derived by HKDF (RFC 5869) from an X25519 key, so that every private thing has one file
 format, one passphrase rule and one way of being rotated.
 """
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -31,9 +33,12 @@ from jwt.algorithms import ECAlgorithm
 
 from gateway.errors import KeyringError
 from gateway.jose import ED25519, ES256, PublicKey, b64encode, public_key
+from gateway.ledger.cosignature import Cosigner
+from gateway.ledger.note import COSIGNATURE_V1, ML_DSA_44, NoteVerifier
 
 SECRET: Final = "X25519"
-ALGORITHMS: Final = (ED25519, ES256, SECRET)
+LONG_LIVED: Final = "ML-DSA-44"
+ALGORITHMS: Final = (ED25519, ES256, SECRET, LONG_LIVED)
 PASSPHRASE_VARIABLE: Final = "SINERGI_KEY_PASSPHRASE"
 PASSPHRASE_LIMIT: Final = 1023  # of OpenSSL
 _FORBIDDEN_MODE: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -86,6 +91,16 @@ def signer_for(key: PrivateKeyTypes) -> KeyringSigner:
     raise KeyringError("a signing key must be Ed25519 or P-256")
 
 
+def load_cosigner(uri: str, passphrase: bytes, name: str) -> Cosigner:
+    """An Ed25519 or ML-DSA-44 key that signs checkpoints, with the time, as `name`. Raises KeyringError."""
+    key = _load(uri, passphrase)
+    if isinstance(key, Ed25519PrivateKey):
+        return Cosigner(NoteVerifier(name, key.public_key().public_bytes_raw(), COSIGNATURE_V1), key.sign)
+    if isinstance(key, MLDSA44PrivateKey):
+        return Cosigner(NoteVerifier(name, key.public_key().public_bytes_raw(), ML_DSA_44), key.sign)
+    raise KeyringError("a key that cosigns must be Ed25519 or ML-DSA-44")
+
+
 def load_secret(uri: str, passphrase: bytes, purpose: str) -> Secret:
     """A 32-byte secret bound to `purpose`: the same file gives unrelated secrets for two purposes."""
     key = _load(uri, passphrase)
@@ -98,8 +113,11 @@ def load_secret(uri: str, passphrase: bytes, purpose: str) -> Secret:
 
 
 def generate(path: Path, algorithm: str, passphrase: bytes) -> PublicKey | None:
-    """Makes a new key in a new file (mode 0600); never overwrites. The public half, or None for a secret."""
-    key: Ed25519PrivateKey | EllipticCurvePrivateKey | X25519PrivateKey
+    """Makes a new key in a new file (mode 0600); never overwrites.
+
+    The public half as a JWK, or None for a secret, and for ML-DSA-44, whose public half is a ledger's verifier key.
+    """
+    key: Ed25519PrivateKey | EllipticCurvePrivateKey | X25519PrivateKey | MLDSA44PrivateKey
     match algorithm:
         case "EdDSA":
             key = Ed25519PrivateKey.generate()
@@ -107,6 +125,8 @@ def generate(path: Path, algorithm: str, passphrase: bytes) -> PublicKey | None:
             key = generate_ec_key(SECP256R1())
         case "X25519":
             key = X25519PrivateKey.generate()
+        case "ML-DSA-44":
+            key = MLDSA44PrivateKey.generate()
         case _:
             raise KeyringError(f"the algorithm must be one of {', '.join(ALGORITHMS)}")
     if not passphrase:
@@ -115,7 +135,7 @@ def generate(path: Path, algorithm: str, passphrase: bytes) -> PublicKey | None:
         raise KeyringError(f"a passphrase may have {PASSPHRASE_LIMIT} bytes")
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
     write_private(path, pem)
-    return None if isinstance(key, X25519PrivateKey) else public_key(key.public_key())
+    return None if isinstance(key, X25519PrivateKey | MLDSA44PrivateKey) else public_key(key.public_key())
 
 
 def write_private(path: Path, content: bytes) -> None:

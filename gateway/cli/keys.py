@@ -35,7 +35,11 @@ def generate(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The private key's new file, encrypted PKCS#8.")],
     *,
     algorithm: Annotated[
-        str, typer.Option(metavar="EdDSA|ES256|X25519", help="X25519 is for storage and index keys.")
+        str,
+        typer.Option(
+            metavar="EdDSA|ES256|X25519|ML-DSA-44",
+            help="X25519 is for storage and index keys, ML-DSA-44 for checkpoints.",
+        ),
     ] = "EdDSA",
     passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="A file that only you may read (mode 0600).")],
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the public JWK here as well.")] = None,
@@ -44,14 +48,18 @@ def generate(
 
     Needs no gateway: an agency makes its own keys and hands over the JWK.
     """
+    from gateway.keyring import LONG_LIVED, read_passphrase
     from gateway.keyring import generate as make
-    from gateway.keyring import read_passphrase
 
     if out is not None and out.exists():
         raise OperatorError(f"{out} exists already")
     public = make(path, algorithm, read_passphrase(passphrase_file))
     if public is None:
-        message(f"{path} holds a new {algorithm} key; it has no public half that anyone needs.")
+        if algorithm == LONG_LIVED:
+            message(f"{path} holds a new {algorithm} key. Once keys.checkpoint_mldsa names it, its public half is in:")
+            message("  sinergi ledger list")
+        else:
+            message(f"{path} holds a new {algorithm} key; it has no public half that anyone needs.")
         if invocation(context).json:
             as_json({"file": str(path)})
         return

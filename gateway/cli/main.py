@@ -23,6 +23,7 @@ from gateway.cli import (
     schemas,
     starting,
     transfers,
+    witness,
 )
 from gateway.cli.context import Invocation, group
 from gateway.cli.output import DONE, MISUSE, UNASKED, exit_code, fail, line, message
@@ -57,7 +58,7 @@ starting.register(app)
 diagnosis.register(app)
 exchange.register(app)
 drafts.register(app)
-for part in (agencies, keys, schemas, review, auditors, transfers, ledgers):
+for part in (agencies, keys, schemas, review, auditors, transfers, ledgers, witness):
     app.add_typer(part.app)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from gateway.errors import LedgerForkedError, LedgerInvalidError
 from gateway.ledger.merkle import EMPTY_ROOT, HASH_SIZE, SIZE_LIMIT
 from gateway.ledger.note import (
+    COSIGNATURE_V1,
     NoteVerifier,
     Signer,
     VerifiedNote,
@@ -105,14 +106,16 @@ def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[Signer], *, after:
 def open_checkpoint(data: bytes, origin: str, verifiers: Iterable[NoteVerifier]) -> VerifiedCheckpoint:
     """The checkpoint of the ledger `origin`, signed by a key of `verifiers` that has the origin as its name.
 
-    Witnesses' keys among `verifiers` must verify where they appear, but never stand in for the ledger's own.
-    Raises LedgerInvalidError.
+    Witnesses' keys among `verifiers` must verify where they appear, but never stand in for the ledger's own: a key
+    that can only cosign is nobody's own, whatever its name. Raises LedgerInvalidError.
     """
-    note = open_note(data, verifiers)
+    known = tuple(verifiers)
+    note = open_note(data, known)
     checkpoint = parse(note.text)
     if checkpoint.origin != origin:
         raise LedgerInvalidError("the checkpoint is of another ledger")
-    if all(signature.name != origin for signature in note.signatures):
+    own = {verifier.key_id for verifier in known if verifier.name == origin and verifier.type != COSIGNATURE_V1}
+    if all(signature.name != origin or signature.key_id not in own for signature in note.signatures):
         raise LedgerInvalidError("the ledger's own key did not sign the checkpoint")
     return VerifiedCheckpoint(checkpoint, note)
 

@@ -16,12 +16,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.errors import LedgerInvalidError
+from gateway.ledger.timestamped import verify_cosignature_v1, verify_subtree_v1
 
 NOTE_LIMIT: Final = 1_000_000  # bytes
 SIGNATURES_LIMIT: Final = 100  # at least 16 must be accepted
 NAME_LIMIT: Final = 255  # bytes, as in a cosigned message of tlog-cosignature
 KEY_ID_SIZE: Final = 4
 ED25519: Final = 0x01
+COSIGNATURE_V1: Final = 0x04
+ML_DSA_44: Final = 0x06
 SPACE: Final = 0x20
 
 
@@ -57,7 +60,12 @@ def _verify_ed25519(_name: str, public_key: bytes, text: bytes, signature: bytes
 
 
 SIGNATURE_TYPES: Final[Mapping[int, SignatureType]] = MappingProxyType(
-    {ED25519: SignatureType("Ed25519", 32, 64, _verify_ed25519)}
+    {
+        ED25519: SignatureType("Ed25519", 32, 64, _verify_ed25519),
+        # Both begin with eight bytes of time.
+        COSIGNATURE_V1: SignatureType("an Ed25519 cosignature", 32, 72, verify_cosignature_v1),
+        ML_DSA_44: SignatureType("ML-DSA-44", 1312, 2428, verify_subtree_v1),
+    }
 )
 
 

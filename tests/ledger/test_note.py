@@ -202,9 +202,10 @@ def test_a_signer_that_returns_something_else_is_not_published() -> None:
 
 def test_a_key_is_never_used_with_another_algorithm() -> None:
     """The type byte is part of the key; types that are not in the table are refused when configured."""
-    for other in (0x00, 0x02, 0x04, 0x06, 0xFF):
+    for other in (0x00, 0x02, 0x05, 0x06, 0xFF):
         with pytest.raises(LedgerInvalidError):
             replace(PETER, type=other)
+    assert replace(PETER, type=0x04).key_id != PETER.key_id
     with pytest.raises(LedgerInvalidError):
         replace(PETER, public_key=PETER.public_key[:-1])
 
