@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, func
+from sqlalchemy import ColumnElement, bindparam, func
+from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import Session, col, select
 
 from gateway.directory import Agency, AgencyKey, Directory, Endpoint, Officer, directory, parse_endpoint
@@ -17,7 +18,6 @@ from gateway.ledger.proof import format_proof
 from gateway.ledger.tiles import TILE_WIDTH, TileReader
 from gateway.store.identity import first_id
 from gateway.store.tables import (
-    IS_UNMET,
     IS_WAITING,
     AcknowledgementRow,
     AgencyKeyRow,
@@ -228,8 +228,12 @@ class Search:
 
 
 def search(session: Session, question: Search) -> Sequence[TransferRow]:
-    """Newest first, one more than `limit` when there is a next page; `before` is the last id of the page before."""
-    statement = select(TransferRow)
+    """Newest first, one more than `limit` when there is a next page; `before` is the last id of the page before.
+
+    The ids come first, from the table whose index has them in order under the narrowest of what is asked, and only then
+    the rows: a sort or a walk over millions must not carry sealed contents along.
+    """
+    place, conditions = _driven(question)
     equal = {
         TransferRow.type: question.type,
         TransferRow.sender: question.sender,
@@ -237,25 +241,43 @@ def search(session: Session, question: Search) -> Sequence[TransferRow]:
         TransferRow.decision: question.decision,
         TransferRow.clause: question.clause,
     }
-    for column, value in equal.items():
-        if value is not None:
-            statement = statement.where(col(column) == value)
+    asked = [col(column) == value for column, value in equal.items() if value is not None]
+    statement = select(place).where(*conditions, *asked)
+    if asked and place is not _ID:
+        statement = statement.join(TransferRow, place == _ID)
     if question.since is not None:
-        statement = statement.where(col(TransferRow.id) >= first_id(question.since))
+        statement = statement.where(place >= first_id(question.since))
     if question.until is not None:
-        statement = statement.where(col(TransferRow.id) < first_id(question.until))
+        statement = statement.where(place < first_id(question.until))
     if question.before is not None:
-        statement = statement.where(col(TransferRow.id) < question.before)
-    if question.code is not None:
-        coded = select(TransferCode.transfer).where(TransferCode.code == question.code)
-        statement = statement.where(col(TransferRow.id).in_(coded))
-    if question.overdue_at is not None:
-        passed = select(DeadlineRow.transfer).where(IS_UNMET, DeadlineRow.due_at < question.overdue_at)
-        statement = statement.where(col(TransferRow.id).in_(passed))
+        statement = statement.where(place < question.before)
+    ids = session.exec(statement.order_by(place.desc()).limit(question.limit + 1)).all()
+    found = transfers(session, ids)
+    return [found[transfer_id] for transfer_id in ids]
+
+
+_ID = col(TransferRow.id)
+
+
+def _driven(question: Search) -> tuple[Mapped[str], list[ColumnElement[bool]]]:
+    """The column whose order is walked, and what is asked of other tables: the first of those is walked itself."""
+    asked: list[tuple[Mapped[str], list[ColumnElement[bool]]]] = []
     for kind, token in question.tokens:
-        found = select(SubjectIndex.transfer).where(SubjectIndex.kind == kind, SubjectIndex.token == token)
-        statement = statement.where(col(TransferRow.id).in_(found))
-    return session.exec(statement.order_by(col(TransferRow.id).desc()).limit(question.limit + 1)).all()
+        index = aliased(SubjectIndex)
+        asked.append((col(index.transfer), [col(index.kind) == kind, col(index.token) == token]))
+    if question.overdue_at is not None:
+        asked.append(
+            (
+                col(DeadlineRow.transfer),
+                [col(DeadlineRow.met_at).is_(None), col(DeadlineRow.due_at) < question.overdue_at],
+            )
+        )
+    if question.code is not None:
+        asked.append((col(TransferCode.transfer), [col(TransferCode.code) == question.code]))
+    if not asked:
+        return _ID, []
+    (place, conditions), *others = asked
+    return place, conditions + [select(other).where(other == place, *narrowed).exists() for other, narrowed in others]
 
 
 def ledgers(session: Session) -> Sequence[LedgerHead]:
