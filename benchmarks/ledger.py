@@ -15,12 +15,14 @@ import json
 import os
 import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -234,17 +236,29 @@ def search(database: Database, rounds: int) -> dict[str, Any]:
     return figures
 
 
-def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    say = Console(stderr=True).print
+def prepared(folder: Path, entries: int, say: Callable[[str], None]) -> tuple[made.Sample, dict[str, float]]:
+    """Two databases in the folder, or those that an earlier run left there."""
+    told = folder / "made.json"
+    if told.exists():
+        kept = json.loads(told.read_text())
+        return made.Sample(**kept["sample"]), kept["generated"]
     sample = made.sample(folder / "sample")
-    needed = int(options.entries / 28 * 10 * (sample.content + sample.receipt + 4_000) + options.entries * 1_500)
+    needed = int(entries / made.GROUP * 10 * (sample.content + sample.receipt + 5_000) + entries * 600)
     if made.free_bytes(folder) < needed:
         raise SystemExit(f"about {needed >> 30} GiB are needed in {folder}")
-    say(f"a real message leaves {sample.stored:,.0f} bytes; generating {options.entries:,} entries")
+    say(f"a real message leaves {sample.stored:,.0f} bytes; generating {entries:,} entries")
+    generated = made.generate(folder / "large.db", entries, sample)
+    made.generate(folder / "small.db", SMALL, sample)
+    told.write_text(json.dumps({"sample": asdict(sample), "generated": generated}))
+    return sample, generated
+
+
+def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    say = Console(stderr=True).print
     file, small = folder / "large.db", folder / "small.db"
-    result: dict[str, Any] = {"generated": made.generate(file, options.entries, sample)}
-    made.generate(small, SMALL, sample)
-    say(f"generated: {result['generated']}")
+    sample, generated = prepared(folder, options.entries, say)
+    say(f"generated: {generated}")
+    result: dict[str, Any] = {"generated": generated}
     large, little = opened(file), opened(small)
     say("search …")
     result["search"] = search(large, options.searches)
@@ -256,6 +270,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     export_ledger(large, made.keys(), made.LEDGER, folder / "export")
     result["export_s"] = time.perf_counter() - began
     result["audit"]["export"] = audit_apart(folder / "export")
+    shutil.rmtree(folder / "export")
     say("append …")
     result["append"] = append({"small": little, "large": large}, options.appends)
     large.close()
@@ -344,14 +359,20 @@ def main() -> int:
     parser.add_argument("--proofs", type=int, default=2_000)
     parser.add_argument("--appends", type=int, default=400, help="batches a ledger")
     parser.add_argument("--folder", type=Path, help="where the databases are written [default: a temporary folder]")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the databases there, and use them again")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON; - is standard output")
     parser.add_argument("--audit", metavar="PLACE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.audit is not None:
         print(json.dumps(audit_alone(options.audit)))
         return 0
-    with tempfile.TemporaryDirectory(prefix="sinergi-bench-", dir=options.folder) as folder:
-        result = run(Path(folder), options) | {"machine": machine()}
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        result = run(options.keep, options)
+    else:
+        with tempfile.TemporaryDirectory(prefix="sinergi-bench-", dir=options.folder) as folder:
+            result = run(Path(folder), options)
+    result["machine"] = machine()
     show(Console(file=sys.stderr if options.json == Path("-") else sys.stdout), result)
     if options.json is not None:
         text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"

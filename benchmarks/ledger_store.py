@@ -60,8 +60,8 @@ class Sample:
     receipt: int
     wrapped: int
     jws: int
-    accepted: bytes
-    acknowledged: bytes
+    accepted: str
+    acknowledged: str
     stored: float  # bytes of database and index a message, receipts of its recipient included
 
 
@@ -83,7 +83,8 @@ def sample(folder: Path, count: int = 200) -> Sample:
         (jws,) = connection.execute("SELECT avg(length(jws)) FROM acknowledgement").fetchone()
         leaves = [
             connection.execute(
-                "SELECT leaf FROM ledger_entry WHERE instr(leaf, ?) ORDER BY position DESC LIMIT 1", [kind]
+                "SELECT CAST(leaf AS TEXT) FROM ledger_entry WHERE instr(leaf, ?) ORDER BY position DESC LIMIT 1",
+                [kind],
             ).fetchone()[0]
             for kind in (b"transfer.accepted", b"transfer.acknowledged")
         ]

@@ -256,27 +256,25 @@ def search(session: Session, question: Search) -> Sequence[TransferRow]:
     return [found[transfer_id] for transfer_id in ids]
 
 
-_ID = col(TransferRow.id)
+_ID, _DEADLINE = col(TransferRow.id), col(DeadlineRow.transfer)
 
 
-def _driven(question: Search) -> tuple[Mapped[str], list[ColumnElement[bool]]]:
+def _driven(question: Search) -> tuple[Mapped[str] | ColumnElement[str], list[ColumnElement[bool]]]:
     """The column whose order is walked, and what is asked of other tables: the first of those is walked itself."""
     asked: list[tuple[Mapped[str], list[ColumnElement[bool]]]] = []
     for kind, token in question.tokens:
         index = aliased(SubjectIndex)
         asked.append((col(index.transfer), [col(index.kind) == kind, col(index.token) == token]))
     if question.overdue_at is not None:
-        asked.append(
-            (
-                col(DeadlineRow.transfer),
-                [col(DeadlineRow.met_at).is_(None), col(DeadlineRow.due_at) < question.overdue_at],
-            )
-        )
+        late = col(DeadlineRow.due_at) < question.overdue_at
+        asked.append((_DEADLINE, [col(DeadlineRow.met_at).is_(None), late]))
     if question.code is not None:
         asked.append((col(TransferCode.transfer), [col(TransferCode.code) == question.code]))
     if not asked:
         return _ID, []
-    (place, conditions), *others = asked
+    (column, conditions), *others = asked
+    # As an expression: else SQLite walks every deadline in the order of its key, and not the few that are open.
+    place = column.concat("") if column is _DEADLINE else column
     return place, conditions + [select(other).where(other == place, *narrowed).exists() for other, narrowed in others]
 
 
