@@ -17,10 +17,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import rfc8785
+import yaml
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
+from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
     MappingEndEvent,
@@ -31,6 +30,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
+from gateway import jcs
 from gateway.contradictions import contradictions
 from gateway.disclosure import escape
 from gateway.errors import AgreementInvalidError, GatewayError, Reason
@@ -110,7 +110,7 @@ def agreement_from_json(data: bytes) -> Agreement:
 
 def _agreement(value: object, lines: Mapping[str, int]) -> Agreement:
     try:
-        canonical = rfc8785.dumps(value)  # type: ignore[arg-type]  # the reader made plain JSON values only
+        canonical = jcs.dumps(value)
         document = Document.model_validate_json(canonical)
     except rfc8785.CanonicalizationError as error:
         raise AgreementInvalidError(f"the document has no canonical form: {error}") from error
@@ -154,23 +154,23 @@ _WORDS: Final[Mapping[str, object]] = {"true": True, "false": False, "null": Non
 
 
 class _Reader:
-    """One pass over the events of ruamel's parser: its constructor would make dates, merge keys and resolve tags."""
+    """One pass over the events of libyaml's parser: a constructor would make dates, merge keys and resolve tags."""
 
     def __init__(self, text: str) -> None:
         if len(text) > DOCUMENT_LIMIT:
             raise AgreementInvalidError(f"an agreement may have {DOCUMENT_LIMIT} characters")
-        self.events: Iterator[Any] = iter(YAML(typ="safe", pure=True).parse(text))
+        self.events: Iterator[Any] = iter(yaml.parse(text, Loader=yaml.CSafeLoader))
         self.lines: dict[str, int] = {}
         self.faults: list[Reason] = []
 
     def read(self) -> tuple[object, Mapping[str, int]]:
         try:
             value = self.document()
-        except MarkedYAMLError as error:
+        except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise AgreementInvalidError(f"line {line}: {error.problem or error.context}") from error
         # The last three are the parser's own slips: an escape beyond Unicode, a number of thousands of digits, deep nesting.
-        except (YAMLError, OverflowError, ValueError, RecursionError) as error:
+        except (yaml.YAMLError, OverflowError, ValueError, RecursionError) as error:
             raise AgreementInvalidError("the document is not YAML") from error
         if self.faults:
             raise _invalid(self.faults)

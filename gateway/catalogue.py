@@ -15,9 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-import rfc8785
-
-from gateway import validity
+from gateway import jcs, validity
 from gateway.errors import Reason, SchemaInvalidError
 from gateway.schema import Judge, released, self_contained, sensitive_pointers
 
@@ -75,20 +73,52 @@ class MessageType:
         return f"{self.name}/{self.version}"
 
 
+class _Judges:
+    """One for each type, compiled when it is first asked."""
+
+    __slots__ = ("_compiled", "_schemas")
+
+    def __init__(self, schemas: Mapping[str, Mapping[str, Any]]) -> None:
+        self._schemas = schemas
+        self._compiled: dict[str, Judge] = {}
+
+    def compile(self) -> None:
+        """Raises SchemaInvalidError."""
+        self._compiled |= {type_: Judge(schema) for type_, schema in self._schemas.items()}
+
+    def violations(self, type_: str, body: Any) -> tuple[Reason, ...]:
+        judge = self._compiled.get(type_)
+        if judge is None:
+            if type_ not in self._schemas:
+                return (Reason("schema.unknown", pointer="/type"),)
+            # Two threads may both do it; either's will do.
+            judge = self._compiled[type_] = Judge(self._schemas[type_])
+        return judge.violations(body)
+
+
 class Catalogue:
-    """All message types and code lists of one folder; build it with `load`."""
+    """All message types and code lists of one folder; build it with `load`.
+
+    A schema is compiled when a body of its type first comes, which most programs never see.
+    """
 
     __slots__ = ("_code_lists", "_codes", "_dated", "_full", "_released", "_types")
 
-    def __init__(self, documents: Mapping[str, Any]) -> None:
-        """From documents by path inside the schemas folder; raises SchemaInvalidError. Pins are `load`'s business."""
+    def __init__(self, documents: Mapping[str, Any], *, pinned: bool = False) -> None:
+        """From documents by path inside the schemas folder; raises SchemaInvalidError. Pins are `load`'s business.
+
+        What is not `pinned`, and so never was compiled by those who pinned it, is compiled at once.
+        """
         by_id = {document["$id"]: document for document in documents.values()}
         if len(by_id) != len(documents):
             raise SchemaInvalidError("two documents have the same $id")
         types = [_message_type(path, by_id) for path in sorted(documents) if path.endswith("/schema.json")]
         self._types = MappingProxyType({entry.type: entry for entry in types})
-        self._full = {entry.type: Judge(entry.schema) for entry in types}
-        self._released = {entry.type: Judge(entry.release_schema) for entry in types}
+        self._full = _Judges({entry.type: entry.schema for entry in types})
+        self._released = _Judges({entry.type: entry.release_schema for entry in types})
+        if not pinned:
+            self._full.compile()
+            self._released.compile()
         self._code_lists = {
             path.removeprefix("codes/").removesuffix(".json"): _code_list(path, document)
             for path, document in documents.items()
@@ -123,17 +153,17 @@ class Catalogue:
 
         Dates are compared once the body has the form of its schema: before that there may be none.
         """
-        return _judged(self._full.get(type_), body) or validity.violations(self._dated[type_], body)
+        return self._full.violations(type_, body) or validity.violations(self._dated[type_], body)
 
     def release_violations(self, type_: str, body: Any) -> tuple[Reason, ...]:
         """The same for a body as released: sensitive fields may be missing."""
-        return _judged(self._released.get(type_), body)
+        return self._released.violations(type_, body)
 
 
 def load(directory: Path) -> Catalogue:
     """The catalogue of a folder; SchemaInvalidError if any file or type differs from its pinned digest, or has none."""
     documents = read(directory)
-    catalogue = Catalogue(documents)
+    catalogue = Catalogue(documents, pinned=True)
     pinned = _parse(directory / PINS)
     for kind, actual in pins(documents, catalogue).items():
         wrong = sorted(set(actual.items()) ^ set(pinned.get(kind, {}).items()))
@@ -171,7 +201,7 @@ def pins(documents: Mapping[str, Any], catalogue: Catalogue) -> dict[str, dict[s
 
 def digest(document: Any) -> str:
     """`sha256:` and the hexadecimal SHA-256 of the RFC 8785 form: independent of layout and order of members."""
-    return "sha256:" + hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+    return "sha256:" + hashlib.sha256(jcs.dumps(document)).hexdigest()
 
 
 def _parse(path: Path) -> Any:
@@ -221,7 +251,3 @@ def _code_list(path: str, document: Mapping[str, Any]) -> CodeList:
 
 def _days(code_list: CodeList) -> dict[str, validity.Days]:
     return {code: validity.limits(entry.more) for code, entry in code_list.entries.items()}
-
-
-def _judged(judge: Judge | None, body: Any) -> tuple[Reason, ...]:
-    return (Reason("schema.unknown", pointer="/type"),) if judge is None else judge.violations(body)

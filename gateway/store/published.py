@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import rfc8785
 from sqlmodel import Session, select
 
+from gateway import jcs
 from gateway.catalogue import Catalogue, MessageType
 from gateway.errors import OperatorError
 from gateway.store.session import Database
@@ -35,7 +35,7 @@ def row_of(entry: MessageType, time: datetime) -> dict[str, Any]:
         "type": entry.name,
         "version": entry.version,
         "digest": entry.digest,
-        "document": rfc8785.dumps(dict(entry.schema)),
+        "document": jcs.dumps(dict(entry.schema)),
         "published_at": micros(time),
     }
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from gateway import terms
 from gateway.agreement import agreement_from_json, parse_agreement
@@ -50,7 +50,7 @@ def with_rule(text: str) -> str:
 def confidential() -> Any:
     """The second YAML block, in a rule of its own."""
     text = re.findall(r"```yaml\n(.*?)```", HOWTO, re.DOTALL)[1]
-    withhold = YAML(typ="safe", pure=True).load(text)["withhold"]
+    withhold = yaml.safe_load(text)["withhold"]
     return agreement(rule(purposes=["VICTIM_PROTECTION", "PREVENTION"], withhold=withhold))
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from tests.docs.pages import ROOT, parse
 
-COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
@@ -130,7 +130,7 @@ def test_scripts_are_posix_shell(script: Path) -> None:
 
 def test_alerts_are_well_formed() -> None:
     """Each alert has an expression, a severity and a sentence."""
-    document = YAML(typ="safe").load((ROOT / "deploy/prometheus-alerts.yaml").read_text(encoding="utf-8"))
+    document = yaml.safe_load((ROOT / "deploy/prometheus-alerts.yaml").read_text(encoding="utf-8"))
     for group in document["groups"]:
         for rule in group["rules"]:
             assert {"alert", "expr", "labels", "annotations"} <= set(rule)
