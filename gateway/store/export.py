@@ -50,16 +50,24 @@ class Exported:
 
 
 def export_ledger(
-    database: Database, keys: CheckpointKeys, ledger: str, directory: Path, progress: Progress | None = None
+    database: Database,
+    keys: CheckpointKeys,
+    ledger: str,
+    directory: Path,
+    progress: Progress | None = None,
+    *,
+    note: bytes | None = None,
 ) -> Exported:
-    """Brings the export of `ledger` in `directory` to the published checkpoint. `progress` is told of new entries.
+    """Brings the export of `ledger` in `directory` to `note`, or to the newest checkpoint. `progress` is of new entries.
+
+    `note` is the checkpoint that readers are given, with cosignatures; it may be behind the newest one.
 
     Raises NotFoundError for an unknown ledger before anything is made, OperatorError when the directory cannot be used,
     and LedgerForkedError when the database is not an extension of what was exported: the older export stands.
     """
     with database.reading() as session:
         head = queries.ledger_head(session, ledger)
-        origin, held, note = head.origin, head.size, head.checkpoint
+        origin, held, note = head.origin, head.size, note or head.checkpoint
     verifier = keys.note_signer(origin).verifier
     try:
         published = open_checkpoint(note, origin, [verifier]).checkpoint

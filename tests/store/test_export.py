@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
-from sqlmodel import col
 
 from gateway.errors import LedgerForkedError, NotFoundError, OperatorError
 from gateway.ledger.entry import OperatorAct
@@ -24,7 +22,6 @@ from gateway.store import queries
 from gateway.store.append import CheckpointKeys, LedgerAppend, Memory
 from gateway.store.export import Exported, export_ledger
 from gateway.store.session import Database
-from gateway.store.tables import LedgerHead
 from tests.ledger.published import signer as note_signer
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -242,10 +239,13 @@ def test_cosignatures_that_came_later_are_published(
     """The same tree with more signatures under it takes the place of the checkpoint; nothing else is written."""
     export(sqlite, checkpoint_keys, exported)
     note = (exported / "checkpoint").read_bytes()
-    text = parse_note(note).text
-    cosigned = note + sign_note(text, [note_signer("witness.example")]).rpartition(b"\n\n")[2]
-    with sqlite.write.begin() as connection:
-        connection.execute(update(LedgerHead).where(col(LedgerHead.ledger) == "pks").values(checkpoint=cosigned))
-    assert export(sqlite, checkpoint_keys, exported).files == 1
+    cosigned = note + sign_note(parse_note(note).text, [note_signer("witness.example")]).rpartition(b"\n\n")[2]
+    grow(sqlite, checkpoint_keys, 900)
+    assert export_ledger(sqlite, checkpoint_keys, "pks", exported, note=cosigned).files == 1
     assert (exported / "checkpoint").read_bytes() == cosigned
     assert require_verified(checkpoint_keys, exported) == 700
+    assert export(sqlite, checkpoint_keys, exported).size == 900
+    assert export_ledger(sqlite, checkpoint_keys, "pks", exported, note=cosigned).files == 0
+    assert require_verified(checkpoint_keys, exported) == 900, (
+        "an export went back to what witnesses have cosigned so far"
+    )
