@@ -85,6 +85,13 @@ CODES: Final = _table(
     ),
     # The gateway or its operator.
     Code("store.unavailable", 503, False, "Nothing was accepted: try again", "Tidak ada yang diterima: coba lagi"),
+    Code(
+        "ledger.unwitnessed",
+        503,
+        False,
+        "The ledger lacks its witnesses: try again",
+        "Saksi buku besar belum lengkap: coba lagi",
+    ),
     Code("gateway.internal", 500, False, "The gateway failed", "Gerbang mengalami kegagalan"),
     Code("config.invalid", 500, False, "The configuration is not valid", "Konfigurasi tidak sah"),
     Code("keyring.refused", 500, False, "The private key cannot be used", "Kunci privat tidak dapat dipakai"),
@@ -232,3 +239,9 @@ class StoreUnavailableError(GatewayError):
     def __init__(self, detail: str = "", *, retry_after: int = 2) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class UnwitnessedError(StoreUnavailableError):
+    """The ledger's policy wants more witnesses, or a timestamp, than there are: nothing is accepted or answered for."""
+
+    default_code = "ledger.unwitnessed"

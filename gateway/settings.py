@@ -68,6 +68,9 @@ class KeySettings(BaseModel):
     model_config = _STRICT
     sign: str = Field("file:var/keys/sign.pem", description="URI of the key for receipts, releases and push tokens.")
     checkpoint: str = Field("file:var/keys/checkpoint.pem", description="URI of the Ed25519 key for checkpoints.")
+    checkpoint_mldsa: str | None = Field(
+        None, description="URI of an ML-DSA-44 key that signs checkpoints as well, so that they outlive Ed25519."
+    )
     storage: str = Field("file:var/keys/storage.pem", description="URI of the key that wraps stored messages' keys.")
     index: str = Field("file:var/keys/index.pem", description="URI of the key of the subject index.")
     passphrase_file: Path | None = Field(None, description="Passphrase of the key files; else SINERGI_KEY_PASSPHRASE.")
@@ -117,6 +120,76 @@ class LimitSettings(BaseModel):
         )
 
 
+class WitnessEntry(BaseModel):
+    """One witness that checkpoints are shown to: `[[witness.witnesses]]`."""
+
+    model_config = _STRICT
+    vkey: str
+    url: str
+    networks: tuple[str, ...] = ()
+    ca_file: str | None = None
+
+
+class LedgerWitnessSettings(BaseModel):
+    """What is different for one ledger: `[witness.ledgers.LEDGER]`. `witnesses` are names out of their vkeys."""
+
+    model_config = _STRICT
+    witnesses: tuple[str, ...] | None = None
+    quorum: int | None = Field(None, ge=0)
+    when_missing: Literal["publish", "hold-receipts", "stop"] | None = None
+    budget_seconds: float | None = Field(None, ge=0)
+
+
+class WitnessSettings(BaseModel):
+    model_config = _STRICT
+    witnesses: tuple[WitnessEntry, ...] = Field(
+        (),
+        description="Tables `[[witness.witnesses]]` of `vkey`, `url` (its submission prefix), `networks` (the only addresses"
+        " that may be connected to) and `ca_file`.",
+    )
+    quorum: int = Field(
+        0, ge=0, description="How many witnesses must cosign a checkpoint before it counts as witnessed."
+    )
+    interval_seconds: float = Field(
+        5.0, ge=0.1, description="How often cosignatures are asked for while a ledger grows."
+    )
+    timeout: float = Field(5.0, gt=0, description="Seconds for one question to one witness, connecting included.")
+    when_missing: Literal["publish", "hold-receipts", "stop"] = Field(
+        "publish",
+        description="What happens while too few witnesses answer; [run a witness](../howto/run-a-witness.md).",
+    )
+    budget_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="How long an entry may wait for its witnesses: then the checkpoint is published without them (`publish`),"
+        " or no more messages are accepted (`stop`). A held receipt is waited for at most 15 s at a time.",
+    )
+    ledgers: dict[str, LedgerWitnessSettings] = Field(
+        {},
+        description="Tables `[witness.ledgers.LEDGER]` of `witnesses` (names), `quorum`, `when_missing`, `budget_seconds`,"
+        " where a ledger is to differ.",
+    )
+
+
+class TimestampSettings(BaseModel):
+    model_config = _STRICT
+    url: str | None = Field(None, description="Where the timestamp authority (RFC 3161) answers; unset asks for none.")
+    networks: tuple[str, ...] = Field((), description="The only addresses that may be connected to.")
+    ca_file: str | None = Field(None, description="PEM authorities of its HTTPS certificate; the system's if unset.")
+    roots_file: Path | None = Field(
+        None, description="PEM roots, and any intermediates, that a timestamp's own certificate must lead to."
+    )
+    period_seconds: float = Field(3600.0, ge=1, description="How often a ledger that grew is timestamped.")
+    timeout: float = Field(10.0, gt=0, description="Seconds for one question, connecting included.")
+    when_missing: Literal["publish", "stop"] = Field(
+        "publish",
+        description="`stop`: no more messages for a ledger whose timestamp is overdue by more than the budget.",
+    )
+    budget_seconds: float = Field(
+        86_400.0, ge=0, description="How long past `period_seconds` a timestamp may be missing."
+    )
+
+
 class LogSettings(BaseModel):
     model_config = _STRICT
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is written.")
@@ -135,6 +208,8 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     delivery: DeliverySettings = DeliverySettings()
     limits: LimitSettings = LimitSettings()
+    witness: WitnessSettings = WitnessSettings()
+    timestamp: TimestampSettings = TimestampSettings()
     log: LogSettings = LogSettings()
 
 

@@ -87,6 +87,36 @@ class Metrics:
         self.overdue = Gauge(
             "sinergi_deadlines_overdue", "Deadlines that have passed and are still open", registry=self.registry
         )
+        self.witnessed_age = Gauge(
+            "sinergi_witnessed_age_seconds",
+            "Since the newest witnessed checkpoint was cosigned",
+            ["ledger"],
+            registry=self.registry,
+        )
+        self.unwitnessed_entries = Gauge(
+            "sinergi_unwitnessed_entries", "Entries that lack their witnesses", ["ledger"], registry=self.registry
+        )
+        self.unwitnessed_seconds = Gauge(
+            "sinergi_unwitnessed_seconds",
+            "Since the first entry that lacks its witnesses was recorded; 0 when none does",
+            ["ledger"],
+            registry=self.registry,
+        )
+        self.witness_cosignatures = Counter(
+            "sinergi_witness_cosignatures", "Cosignatures obtained", ["witness"], registry=self.registry
+        )
+        self.witness_failures = Counter(
+            "sinergi_witness_failures", "Cosignatures not obtained", ["witness", "kind"], registry=self.registry
+        )
+        self.unstamped_seconds = Gauge(
+            "sinergi_unstamped_seconds",
+            "Since the first entry under no timestamp was recorded; 0 when there is none",
+            ["ledger"],
+            registry=self.registry,
+        )
+        self.timestamp_failures = Counter(
+            "sinergi_timestamp_failures", "Timestamps not obtained", ["kind"], registry=self.registry
+        )
         self.ready = Gauge("sinergi_ready", "1 when /readyz answers 200", registry=self.registry)
         # A child kept in a variable costs a third of a look-up; the labels are our own codes.
         self._refusal = {code: self.refusals.labels(code) for code in CODES}

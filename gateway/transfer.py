@@ -6,15 +6,22 @@ database and both wait in a thread; the one write goes through the recorder.
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from gateway.catalogue import Catalogue
 from gateway.decide import decide
 from gateway.envelope import Claims, Limits, UnverifiedMessage, VerifiedMessage, open_message, parse, staleness, verify
-from gateway.errors import AccessDeniedError, CallerError, MalformedError, Reason, StoreUnavailableError
+from gateway.errors import (
+    AccessDeniedError,
+    CallerError,
+    MalformedError,
+    Reason,
+    StoreUnavailableError,
+    UnwitnessedError,
+)
 from gateway.facts import Needs, needs
 from gateway.lookup import NOTHING, Found, Lookup, asks
 from gateway.record import Judged, RecordWriter, open_content
@@ -27,6 +34,7 @@ from gateway.store.session import Database
 from gateway.store.tables import TransferRow
 
 _ATTEMPTS: Final = 5
+GATE_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,17 @@ class Outcome:
     type: str
 
 
+class Gate:
+    """Ledgers that take no new message for now, because what they hold already lacks its witnesses (`attestation`)."""
+
+    def __init__(self) -> None:
+        self.ledgers: frozenset[str] = frozenset()
+
+    def shut(self, ledgers: Iterable[str]) -> None:
+        """From now on these, and no others."""
+        self.ledgers = frozenset(ledgers)
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """The collaborators of the flow; made once a process by `wiring.py`."""
@@ -60,6 +79,7 @@ class Exchange:
     sealer: Sealer
     lookup: Lookup
     clock: Callable[[], datetime]
+    gate: Gate = field(default_factory=Gate)
 
     async def transfer(self, raw: bytes) -> Outcome:
         """Takes one message through all ten steps.
@@ -83,6 +103,10 @@ class Exchange:
             judged = await self.judge(verified, snapshot, now, message_id_used=message_id_used)  # 5 fresh … 7 decide
             if not judged.permitted and (original := await self._seen(message, proven=True)) is not None:
                 return original
+            if judged.ledger in self.gate.ledgers:
+                if (original := await self._seen(message, proven=True)) is not None:
+                    return original
+                raise UnwitnessedError("the ledger's witnesses are missing", retry_after=GATE_SECONDS)
             try:
                 return await self._record(judged)  # 8 release, 9 record, 10 receipt
             except MessageIdUsedError:
@@ -108,19 +132,20 @@ class Exchange:
     ) -> Judged:
         """Steps 5 to 7. Each step reports all its faults together; a faulty step ends the judgement."""
         claims = message.claims
-        known = self.catalogue.get(claims.type) is not None
-        judged = Judged(message, snapshot, now, (), None, known)
+        kind = self.catalogue.get(claims.type)
+        judged = Judged(message, snapshot, now, (), None, kind is not None)
         reasons = staleness(claims, now, snapshot.directory.agencies.keys(), self.limits)  # 5 fresh
         if message_id_used:
             reasons = (Reason("envelope.replayed", pointer="/jti"), *reasons)
         if reasons:
             return replace(judged, reasons=reasons)
-        if not known:  # 6 schema
+        if kind is None:  # 6 schema
             return replace(judged, reasons=(Reason("schema.unknown", pointer="/type"),))
         if violations := self.catalogue.violations(claims.type, message.body):
             return replace(judged, reasons=violations)
         found = await self._found(needs(judged.agreement, message, now), message, snapshot, now)
-        decision = decide(judged.agreement, message, found.facts, now)  # 7 decide
+        facts = replace(found.facts, may_be_absent=kind.may_be_absent)
+        decision = decide(judged.agreement, message, facts, now)  # 7 decide
         return replace(judged, reasons=decision.reasons, decision=decision, relies_on=found.relies_on)
 
     async def _found(self, asked: Needs, message: VerifiedMessage, snapshot: Snapshot, now: datetime) -> Found:

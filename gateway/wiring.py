@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 from gateway import catalogue, keyring, resources
 from gateway.catalogue import Catalogue
 from gateway.errors import KeyringError
+from gateway.ledger.cosignature import Cosigner
+from gateway.ledger.note import ML_DSA_44
 from gateway.lookup import Lookup
 from gateway.record import RecordWriter
 from gateway.settings import Settings
@@ -38,6 +40,12 @@ class Keys:
     checkpoint: CheckpointKeys
     storage: keyring.Secret
     index: keyring.Secret
+    long_lived_key: Cosigner | None = None
+
+    def long_lived(self, origin: str) -> Cosigner | None:
+        """The ML-DSA-44 key, signing as a ledger; None where the gateway has none."""
+        key = self.long_lived_key
+        return None if key is None else replace(key, verifier=replace(key.verifier, name=origin))
 
 
 def load_keys(settings: Settings) -> Keys:
@@ -51,7 +59,17 @@ def load_keys(settings: Settings) -> Keys:
         checkpoint=CheckpointKeys(checkpoint, checkpoint.public.key.public_bytes_raw()),
         storage=keyring.load_secret(settings.keys.storage, passphrase, "storage"),
         index=keyring.load_secret(settings.keys.index, passphrase, "index"),
+        long_lived_key=_long_lived(settings.keys.checkpoint_mldsa, passphrase),
     )
+
+
+def _long_lived(uri: str | None, passphrase: bytes) -> Cosigner | None:
+    if uri is None:
+        return None
+    key = keyring.load_cosigner(uri, passphrase, "checkpoint")
+    if key.verifier.type != ML_DSA_44:
+        raise KeyringError("keys.checkpoint_mldsa must be an ML-DSA-44 key")
+    return key
 
 
 def connect(url: str, password_file: Path | None) -> Database:

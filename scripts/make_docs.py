@@ -97,11 +97,12 @@ GROUPS: Final[Sequence[tuple[str, str, Sequence[str]]]] = (
     (
         "The gateway and its operator",
         (
-            "Over HTTP `store.unavailable` and `gateway.internal` are seen, and `keyring.refused` where a stored message does"
+            "Over HTTP `store.unavailable`, `ledger.unwitnessed` and `gateway.internal` are seen, and `keyring.refused` where a stored message does"
             " not open; the others end a command."
         ),
         (
             "store.unavailable",
+            "ledger.unwitnessed",
             "gateway.internal",
             "config.invalid",
             "keyring.refused",
@@ -164,6 +165,9 @@ WORDS: Final = {
     " of other bytes than were released.",
     "store.unavailable": "Nothing is acknowledged. Send the same bytes again after `Retry-After` seconds: if they were"
     " recorded after all, the answer is the original receipt.",
+    "ledger.unwitnessed": "Too few witnesses have cosigned what the ledger already holds, or a timestamp is overdue, and the"
+    " policy of the ledger is not to go on (`witness.when_missing`, `timestamp.when_missing`). Send the same bytes again after"
+    " `Retry-After` seconds: a message that was recorded gets its receipt once it is witnessed.",
     "gateway.internal": "A fault of the program. Nothing about it is told to the caller; the log has it.",
     "config.invalid": "A setting or an argument is wrong. Every bad setting is named.",
     "keyring.refused": "A private key file has a wrong mode, passphrase or kind; or a stored message does not open.",

@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.api import audit, early_warnings, ledger, mailbox, messages, operations, registry, shapes
 from gateway.api.context import Context
 from gateway.api.problems import problem
+from gateway.attestation.wiring import collector
 from gateway.delivery.acknowledge import Acknowledgements
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.worker import Worker
@@ -32,11 +33,13 @@ def create_app(gateway: Gateway) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await context.attestations.start()
         await context.worker.start()
         try:
             yield
         finally:
             await context.worker.stop()
+            await context.attestations.stop()
 
     app = FastAPI(
         title="Sinergi",
@@ -91,7 +94,7 @@ def _context(gateway: Gateway) -> Context:
         clock=gateway.clock,
         metrics=metrics,
     )
-    return Context(gateway, acknowledgements, inbox, worker, metrics)
+    return Context(gateway, acknowledgements, inbox, worker, collector(gateway, metrics), metrics)
 
 
 def _gateway_error(request: Request, error: Exception) -> Response:

@@ -7,17 +7,19 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
+from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api import auth, shapes
 from gateway.api.body import read_json
 from gateway.api.context import Context, context, json_response
+from gateway.attestation.standing import RETRY_SECONDS
 from gateway.envelope import TRANSFER_ID, Limits, parse
-from gateway.errors import CODES, CallerError, NotFoundError
+from gateway.errors import CODES, CallerError, NotFoundError, UnwitnessedError
 from gateway.ledger.entry import AuditRead, recordable, timestamp
 from gateway.record import OWN_LEDGER, open_content
-from gateway.store import queries
+from gateway.store import attested, queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import RECEIPT_PART
 from gateway.store.tables import ACCEPTED, WAITING, TransferRow, micros, moment
@@ -31,6 +33,9 @@ _FILTERS: Final = (
 )  # fmt: skip
 TEXT_LIMIT: Final = 280
 _SUBJECT_LIMIT: Final = 128
+_PROOF: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "C2SP tlog-proof", "content": {"text/plain": {"example": shapes.PROOF_EXAMPLE}}}
+}
 _EVENTS: Final = ("rejected", "processed", "delivered")
 
 
@@ -248,17 +253,51 @@ async def transfer(request: Request, transfer: str) -> Response:
     return json_response(found)
 
 
-def _one(here: Context, transfer_id: str, who: str | auth.Auditor) -> dict[str, Any]:
+@router.get(
+    "/v1/transfers/{transfer}/proof",
+    summary="One transfer's witnessed proof",
+    responses=_PROOF | shapes.problems(401, 404, 503),
+)
+async def proof(request: Request, transfer: str) -> Response:
+    """That its entry is in the ledger, under a checkpoint that meets the ledger's policy, cosignatures and all.
+
+    For auditors, and for its sender and recipient. 503 `ledger.unwitnessed` until its witnesses have seen the entry.
+    """
+    here = context(request)
+    who = await auth.agency_or_auditor(request, here.gateway)
+
+    def look() -> str | None:
+        with here.gateway.store.database.reading() as session:
+            row = _visible(session, transfer, who)
+            quorum = here.attestations.policies.of(row.ledger).quorum
+            found = attested.witnessed_proof(session, row.ledger, row.position, quorum)
+            return queries.proof(session, row.ledger, row.position) if found is None and not quorum.count else found
+
+    text = await asyncio.to_thread(look)
+    if isinstance(who, auth.Auditor):
+        await record_read(here, who, "transfers.proof", {"transfer": transfer}, 1)
+    if text is None:
+        raise UnwitnessedError("the entry is not yet witnessed", retry_after=RETRY_SECONDS)
+    return Response(text, headers={"Cache-Control": "no-store"}, media_type="text/plain; charset=utf-8")
+
+
+def _visible(session: Session, transfer_id: str, who: str | auth.Auditor) -> TransferRow:
+    """Raises NotFoundError for whoever may not know of it."""
     if not TRANSFER_ID.fullmatch(transfer_id):
         raise NotFoundError("no such transfer")
+    row = queries.transfer(session, transfer_id)
+    if isinstance(who, str) and who not in (row.sender, row.recipient):
+        raise NotFoundError("no such transfer")
+    # A refused message never became the recipient's business.
+    if who == row.recipient and row.decision != ACCEPTED:
+        raise NotFoundError("no such transfer")
+    return row
+
+
+def _one(here: Context, transfer_id: str, who: str | auth.Auditor) -> dict[str, Any]:
     gateway = here.gateway
     with gateway.store.database.reading() as session:
-        row = queries.transfer(session, transfer_id)
-        if isinstance(who, str) and who not in (row.sender, row.recipient):
-            raise NotFoundError("no such transfer")
-        # A refused message never became the recipient's business.
-        if who == row.recipient and row.decision != ACCEPTED:
-            raise NotFoundError("no such transfer")
+        row = _visible(session, transfer_id, who)
         described = _described(session, [row])[0]
         receipts = queries.acknowledgements(session, transfer_id)
         described["ledger"]["proof"] = queries.proof(session, row.ledger, row.position)

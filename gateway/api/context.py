@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.attestation.collector import Collector
 from gateway.delivery.acknowledge import Acknowledgements
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.worker import Worker
@@ -19,6 +20,7 @@ class Context:
     acknowledgements: Acknowledgements
     inbox: Inbox
     worker: Worker
+    attestations: Collector
     metrics: Metrics = field(default_factory=Metrics)
     draining: bool = False
 

@@ -1,6 +1,7 @@
 """`POST /v1/messages` and `POST /v1/decisions`: the exact signed bytes in, a decision and its evidence out."""
 
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -12,10 +13,12 @@ from gateway.api import auth, shapes
 from gateway.api.body import read_body, require_media_type
 from gateway.api.context import Context, context, json_response
 from gateway.api.problems import PROBLEM_TYPE, language, problem_body
+from gateway.attestation.standing import RETRY_SECONDS, holds
 from gateway.envelope import MEDIA_TYPE
-from gateway.errors import CODES, CallerError
+from gateway.errors import CODES, CallerError, UnwitnessedError
 from gateway.transfer import Outcome
 
+HOLD_SECONDS: Final = 15.0
 router: Final = APIRouter(tags=["messages"])
 _log = structlog.get_logger("sinergi.message")
 _BODY: Final = {
@@ -50,12 +53,27 @@ async def send(request: Request) -> Response:
     seconds = time.perf_counter() - started
     here.metrics.accept_seconds.observe(seconds)
     _note(here, outcome, len(raw), seconds)
+    if outcome.decision == "accepted" and not outcome.again:
+        here.inbox.wake(outcome.recipient)
+        here.worker.wake(outcome.recipient)
+    # The entry is there, and the message the recipient's: what may wait for witnesses is the receipt.
+    proof = await _witnessed(here, outcome)
+    if proof is None:
+        raise UnwitnessedError("recorded, and not yet witnessed: send the same bytes again", retry_after=RETRY_SECONDS)
+    outcome = replace(outcome, proof=proof)
     if outcome.decision == "accepted":
-        if not outcome.again:
-            here.inbox.wake(outcome.recipient)
-            here.worker.wake(outcome.recipient)
         return json_response(_evidence(outcome), 200 if outcome.again else 202)
     return _refusal(request, outcome)
+
+
+async def _witnessed(here: Context, outcome: Outcome) -> str | None:
+    """The proof to answer with: a witnessed one where the ledger's receipts are held for it; None when it did not come."""
+    ledger = outcome.origin.rpartition("/ledger/")[2]
+    policies = here.attestations.policies
+    if not holds(policies, ledger):
+        return outcome.proof
+    seconds = min(policies.of(ledger).budget.total_seconds(), HOLD_SECONDS)
+    return await here.attestations.witnessed(ledger, outcome.index, seconds)
 
 
 def _note(here: Context, outcome: Outcome, size: int, seconds: float) -> None:

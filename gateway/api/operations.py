@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.context import Context, context, json_response
+from gateway.attestation.standing import standings
 from gateway.errors import GatewayError, TokenError
 from gateway.keyring import read_private
 from gateway.store import early_warnings, queries
@@ -30,7 +31,31 @@ def healthz() -> Response:
 async def readyz(request: Request) -> Response:
     checks = await readiness(context(request))
     ready = all(checks.values())
-    return json_response({"status": "ready" if ready else "not ready", "checks": checks}, 200 if ready else 503)
+    told = {
+        "status": "ready" if ready else "not ready",
+        "checks": checks,
+        "warnings": await _warnings(context(request)),
+    }
+    return json_response(told, 200 if ready else 503)
+
+
+async def _warnings(here: Context) -> list[str]:
+    """What an operator should know, and a load balancer not act on: other ledgers are served all the same."""
+    now, policies = here.gateway.clock(), here.attestations.policies
+
+    def look() -> list[str]:
+        if not here.attestations.needed:
+            return []
+        try:
+            with here.gateway.store.database.reading() as session:
+                found = standings(session, policies)
+        except GatewayError:
+            return []
+        told = [f"{one.ledger}: witnesses are missing" for one in found if policies.overdue(one, now)]
+        told += [f"{one.ledger}: a timestamp is missing" for one in found if policies.stamp_overdue(one, now)]
+        return told + [f"{one.ledger}: takes no messages" for one in found if policies.stops(one, now)]
+
+    return await asyncio.to_thread(look)
 
 
 async def readiness(here: Context) -> dict[str, bool]:

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api import shapes
-from gateway.api.context import context, json_response
+from gateway.api.context import Context, context, json_response
 from gateway.errors import NotFoundError
 from gateway.store import queries
-from gateway.store.tables import moment
+from gateway.store.tables import LedgerHead, moment
 from gateway.wiring import Gateway
 
 router: Final = APIRouter(tags=["registry"])
@@ -43,6 +43,7 @@ def well_known(request: Request) -> Response:
                     "origin": head.origin,
                     "vkey": gateway.store.keys.checkpoint.note_signer(head.origin).vkey,
                 }
+                | _attested(context(request), head)
                 for head in heads
             ],
             "limits": {
@@ -57,6 +58,16 @@ def well_known(request: Request) -> Response:
             },
         }
     )
+
+
+def _attested(here: Context, head: LedgerHead) -> dict[str, Any]:
+    """The long-lived key, and whose cosignatures to expect. Whoever relies on them has the keys from their owners."""
+    long_lived = here.gateway.store.keys.long_lived(head.origin)
+    quorum = here.attestations.policies.of(head.ledger).quorum
+    told: dict[str, Any] = {} if long_lived is None else {"mldsa_vkey": long_lived.verifier.vkey}
+    if quorum.witnesses:
+        told |= {"witnesses": [witness.vkey for witness in quorum.witnesses], "quorum": quorum.count}
+    return told
 
 
 @router.get(

@@ -29,6 +29,13 @@ class LedgerPlace(_Shape):
     proof: str = Field(description="C2SP tlog-proof", examples=[PROOF_EXAMPLE])
 
 
+class StampedCheckpoint(_Shape):
+    size: int = Field(examples=[42])
+    time: str = Field(description="The authority's", examples=["2026-11-23T08:15:00.000000Z"])
+    checkpoint: str = Field(description="The bytes that the timestamp is over, a signed note")
+    token: str = Field(description="The authority's answer (DER), base64")
+
+
 class Accepted(_Shape):
     transfer: str = Field(examples=[TRANSFER])
     decision: Literal["accepted"]

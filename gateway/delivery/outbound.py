@@ -12,7 +12,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +39,26 @@ Resolve = Callable[[str, int], Sequence[str]]
 class Answer:
     """A 2xx answer's body, of at most ANSWER_LIMIT bytes; nothing in it was looked at."""
 
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an endpoint: `path` is appended to its URL. Answers with a status of `heeded` are read as well."""
+
+    method: str
+    body: bytes
+    headers: Mapping[str, str]
+    path: str = ""
+    heeded: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A 2xx or heeded answer, with a body of at most ANSWER_LIMIT bytes."""
+
+    status: int
+    media_type: str
     body: bytes
 
 
@@ -103,9 +123,19 @@ class Outbound:
 
     async def push(self, endpoint: Endpoint, body: bytes, token: str) -> Answer | DeliveryFailed:
         """Posts JSON with a bearer token. Raises EndpointForbiddenError before anything is sent."""
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+        }
+        outcome = await self.call(endpoint, Call("POST", body, headers))
+        return Answer(outcome.body) if isinstance(outcome, Reply) else outcome
+
+    async def call(self, endpoint: Endpoint, call: Call) -> Reply | DeliveryFailed:
+        """Any request, under the same rules. Raises EndpointForbiddenError before anything is sent."""
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._push(endpoint, body, token)
+                return await self._call(endpoint, call)
         except TimeoutError:
             return DeliveryFailed("timeout")
 
@@ -120,7 +150,7 @@ class Outbound:
             await self.forget(endpoint)
         self._resolvers.shutdown(wait=False, cancel_futures=True)
 
-    async def _push(self, endpoint: Endpoint, body: bytes, token: str) -> Answer | DeliveryFailed:
+    async def _call(self, endpoint: Endpoint, call: Call) -> Reply | DeliveryFailed:
         parts = urlsplit(endpoint.url)
         port = parts.port or _PORTS[parts.scheme]
         loop = asyncio.get_running_loop()
@@ -131,14 +161,16 @@ class Outbound:
         failed = DeliveryFailed("dns")
         client = self._client(endpoint)
         for address in permitted(endpoint, resolved):
-            outcome = await self._post(client, _request(client, parts, address, body, token))
+            outcome = await self._send(client, _request(client, parts, address, call), call.heeded)
             # Only what never reached the recipient is tried at its next address.
             if not (isinstance(outcome, DeliveryFailed) and outcome.kind == "connection"):
                 return outcome
             failed = outcome
         return failed
 
-    async def _post(self, client: httpx.AsyncClient, request: httpx.Request) -> Answer | DeliveryFailed:
+    async def _send(
+        self, client: httpx.AsyncClient, request: httpx.Request, heeded: frozenset[int]
+    ) -> Reply | DeliveryFailed:
         try:
             response = await client.send(request, stream=True)
         except httpx.TimeoutException:
@@ -148,7 +180,7 @@ class Outbound:
         except httpx.HTTPError as error:
             return DeliveryFailed("tls" if _is_tls(error) else "broken-off")
         async with contextlib.aclosing(response):
-            if not response.is_success:
+            if not (response.is_success or response.status_code in heeded):
                 asked = response.headers.get("retry-after") if response.status_code in (429, 503) else None
                 return DeliveryFailed("status", response.status_code, parse_retry_after(asked, self._clock()))
             if response.headers.get("content-encoding", "identity").lower() != "identity":
@@ -174,18 +206,16 @@ class Outbound:
         return client
 
 
-def _request(client: httpx.AsyncClient, parts: SplitResult, address: Address, body: bytes, token: str) -> httpx.Request:
+def _request(client: httpx.AsyncClient, parts: SplitResult, address: Address, call: Call) -> httpx.Request:
     shown = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
     netloc = shown if parts.port is None else f"{shown}:{parts.port}"
     return client.build_request(
-        "POST",
-        f"{parts.scheme}://{netloc}{parts.path or '/'}",
-        content=body,
+        call.method,
+        f"{parts.scheme}://{netloc}{parts.path.rstrip('/') + call.path if call.path else parts.path or '/'}",
+        content=call.body,
         headers={
             "Host": parts.netloc,
-            "Authorization": f"Bearer {token}",
-            "Content-Type": "application/json",
-            "Accept": "application/json",
+            **call.headers,
             "Accept-Encoding": "identity",
             "User-Agent": "sinergi",
         },
@@ -193,7 +223,7 @@ def _request(client: httpx.AsyncClient, parts: SplitResult, address: Address, bo
     )
 
 
-async def _bounded(response: httpx.Response) -> Answer | DeliveryFailed:
+async def _bounded(response: httpx.Response) -> Reply | DeliveryFailed:
     body = bytearray()
     try:
         async for chunk in response.aiter_raw():
@@ -204,7 +234,8 @@ async def _bounded(response: httpx.Response) -> Answer | DeliveryFailed:
         return DeliveryFailed("timeout")
     except httpx.HTTPError:
         return DeliveryFailed("broken-off")
-    return Answer(bytes(body))
+    media_type = response.headers.get("content-type", "").strip().lower()
+    return Reply(response.status_code, media_type, bytes(body))
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext:

@@ -87,6 +87,29 @@ class LedgerCheckpoint(SQLModel, table=True):
     note: bytes = Field(sa_column=_bytes())
 
 
+class AttestedCheckpoint(SQLModel, table=True):
+    """A checkpoint as enough witnesses cosigned it, with the gateway's long-lived signature where it has such a key.
+
+    Stands beside the ledger, never in it: what others say comes after the commit. Lines are only added.
+    """
+
+    __tablename__ = "attested_checkpoint"
+    ledger: str = Field(primary_key=True, max_length=63)
+    size: int = Field(sa_column=_big(primary_key=True, autoincrement=False))
+    note: bytes = Field(sa_column=_bytes())
+
+
+class CheckpointTimestamp(SQLModel, table=True):
+    """A timestamp (RFC 3161) over exactly the bytes in `note`, a checkpoint with the signatures it had by then."""
+
+    __tablename__ = "checkpoint_timestamp"
+    ledger: str = Field(primary_key=True, max_length=63)
+    size: int = Field(sa_column=_big(primary_key=True, autoincrement=False))
+    note: bytes = Field(sa_column=_bytes())
+    token: bytes = Field(sa_column=_bytes())
+    stamped_at: int = Field(sa_column=_big())
+
+
 class ConfigVersion(SQLModel, table=True):
     """One row. Moves with every change of agencies, keys or agreements; a decision made before it is made again."""
 
@@ -392,6 +415,8 @@ TABLES: Final = (
     LedgerEntry,
     LedgerTile,
     LedgerCheckpoint,
+    AttestedCheckpoint,
+    CheckpointTimestamp,
     ConfigVersion,
     AgencyRow,
     AgencyKeyRow,

@@ -1,11 +1,13 @@
 """Real witness processes, made and started by the commands that an agency would use."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,12 +45,13 @@ class WitnessProcess:
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        made = sinergi(
-            "witness", "init", self.directory, "--name", self.name, "--port", self.port, "--algorithm", self.algorithm,
-            "--json",
-        )  # fmt: skip
+        from gateway.cli.main import run
+
+        words = ["witness", "init", self.directory, "--name", self.name, "--port", self.port]
+        with redirect_stdout(io.StringIO()) as made:  # in this process: a start of the program costs half a second
+            assert run([*map(str, words), "--algorithm", self.algorithm, "--json"]) == 0
         self.config = self.directory / "witness.toml"
-        self.vkey: str = json.loads(made)["vkey"]
+        self.vkey: str = json.loads(made.getvalue())["vkey"]
         self.url = f"http://127.0.0.1:{self.port}"
 
     @property
@@ -56,7 +59,6 @@ class WitnessProcess:
         return NoteVerifier.parse(self.vkey)
 
     def add_log(self, *vkeys: str) -> None:
-        # In this process: a start of the program costs half a second.
         from gateway.witness.settings import add_log
 
         for vkey in vkeys:
@@ -85,6 +87,15 @@ class WitnessProcess:
 
     def post(self, body: bytes) -> httpx.Response:
         return httpx.post(f"{self.url}/add-checkpoint", content=body, timeout=10)
+
+    def hang(self) -> None:
+        """From now on it takes connections and answers nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self.process is not None:

@@ -67,6 +67,13 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("id", "version"),
     )
     op.create_table(
+        "attested_checkpoint",
+        sa.Column("ledger", sa.String(length=63), nullable=False),
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("note", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("ledger", "size"),
+    )
+    op.create_table(
         "auditor",
         sa.Column("id", sa.String(length=63), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -76,6 +83,15 @@ def _tables() -> None:
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("token_hash"),
+    )
+    op.create_table(
+        "checkpoint_timestamp",
+        sa.Column("ledger", sa.String(length=63), nullable=False),
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("note", sa.LargeBinary(), nullable=False),
+        sa.Column("token", sa.LargeBinary(), nullable=False),
+        sa.Column("stamped_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("ledger", "size"),
     )
     op.create_table(
         "config_version",

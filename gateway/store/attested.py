@@ -1,0 +1,84 @@
+"""Named reads about what others put to checkpoints: cosignatures and timestamps. None of them changes anything."""
+
+from collections.abc import Callable, Iterable
+
+from sqlmodel import Session, col, select
+
+from gateway.errors import NotFoundError
+from gateway.ledger.cosignature import Quorum
+from gateway.ledger.merkle import consistency_proof, inclusion_proof
+from gateway.ledger.note import parse_note
+from gateway.ledger.proof import format_proof
+from gateway.ledger.tiles import TileReader
+from gateway.store import queries
+from gateway.store.tables import AttestedCheckpoint, CheckpointTimestamp
+
+# A policy that was just made stricter is not met by the newest ones; further back is not looked.
+_LOOKED_AT = 16
+
+
+def newest(session: Session, ledger: str, quorum: Quorum) -> AttestedCheckpoint | None:
+    """The largest checkpoint that enough of these witnesses cosigned. Its lines were verified when they were stored."""
+    rows = session.exec(
+        select(AttestedCheckpoint)
+        .where(AttestedCheckpoint.ledger == ledger)
+        .order_by(col(AttestedCheckpoint.size).desc())
+        .limit(_LOOKED_AT)
+    )
+    return _first(rows, quorum)
+
+
+def covering(session: Session, ledger: str, position: int, quorum: Quorum) -> AttestedCheckpoint | None:
+    """The first checkpoint that has this entry and enough of these witnesses; else the newest, if that has it."""
+    rows = session.exec(
+        select(AttestedCheckpoint)
+        .where(AttestedCheckpoint.ledger == ledger, AttestedCheckpoint.size > position)
+        .order_by(col(AttestedCheckpoint.size))
+        .limit(_LOOKED_AT)
+    )
+    found = _first(rows, quorum) or newest(session, ledger, quorum)
+    return found if found is not None and found.size > position else None
+
+
+def _first(rows: Iterable[AttestedCheckpoint], quorum: Quorum) -> AttestedCheckpoint | None:
+    return next((row for row in rows if quorum.met_by(parse_note(row.note).signatures)), None)
+
+
+def witnessed_proof(session: Session, ledger: str, position: int, quorum: Quorum) -> str | None:
+    """The inclusion proof of an entry against a witnessed checkpoint; None while no such checkpoint covers it."""
+    row = covering(session, ledger, position, quorum)
+    if row is None:
+        return None
+    reader = TileReader(row.size, reading_tiles(session, ledger))
+    return format_proof(position, inclusion_proof(position, row.size, reader.node), row.note)
+
+
+def extension(session: Session, ledger: str, old: int, size: int) -> list[bytes]:
+    """The consistency proof between two sizes of a ledger."""
+    return consistency_proof(old, size, TileReader(size, reading_tiles(session, ledger)).node)
+
+
+def reading_tiles(session: Session, ledger: str) -> Callable[[int, int, int], bytes]:
+    return lambda level, index, _width: queries.tile(session, ledger, level, index)
+
+
+def newest_timestamp(session: Session, ledger: str) -> CheckpointTimestamp | None:
+    return session.exec(
+        select(CheckpointTimestamp)
+        .where(CheckpointTimestamp.ledger == ledger)
+        .order_by(col(CheckpointTimestamp.size).desc())
+        .limit(1)
+    ).first()
+
+
+def timestamp_covering(session: Session, ledger: str, position: int) -> CheckpointTimestamp:
+    """The earliest timestamp of a checkpoint that has this entry. Raises NotFoundError."""
+    found = session.exec(
+        select(CheckpointTimestamp)
+        .where(CheckpointTimestamp.ledger == ledger, CheckpointTimestamp.size > position)
+        .order_by(col(CheckpointTimestamp.size))
+        .limit(1)
+    ).first()
+    if found is None:
+        raise NotFoundError("no timestamp covers the entry")
+    return found

@@ -1,0 +1,193 @@
+"""A real gateway and two real witnesses over real HTTP: both there, one away under each policy, a past that was restored."""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.jose import b64decode
+from gateway.ledger.cosignature import Quorum, Trust
+from gateway.ledger.note import NoteVerifier
+from gateway.ledger.proof import parse_proof, verify_proof
+from gateway.receipt import read_gateway_receipt
+from gateway.wiring import load_keys
+from tests.province import AGREEMENT, Province
+from tests.witness.processes import WitnessProcess
+
+BUDGET = 1.5
+
+
+class Court:
+    """A province whose ledgers need two witnesses of two, and what a stranger with the right keys makes of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.http = httpx.Client(timeout=10)
+        self.province = Province(directory / "gateway").found()
+        keys = load_keys(self.province.settings)
+        self.receipts = keys.sign.public
+        self.vkeys = {
+            name: keys.checkpoint.note_signer(self.province.settings.gateway.ledger_origin(name)).verifier
+            for name in ("gateway", AGREEMENT)
+        }
+        self.witnesses = [WitnessProcess(directory / f"w{n}", f"witness.example/w{n}") for n in (1, 2)]
+        for witness in self.witnesses:
+            witness.add_log(*(key.vkey for key in self.vkeys.values()))
+            witness.start()
+        tables = [
+            f'[[witness.witnesses]]\nvkey = "{one.vkey}"\nurl = "{one.url}"\nnetworks = ["127.0.0.1/32"]\n'
+            for one in self.witnesses
+        ]
+        settings = f"[witness]\nquorum = 2\ninterval_seconds = 0.2\ntimeout = 0.5\nbudget_seconds = {BUDGET}\n"
+        with (self.province.directory / "sinergi.toml").open("a") as file:
+            file.write("\n" + settings + "\n".join(tables))
+        quorum = Quorum(tuple(one.verifier for one in self.witnesses), 2)
+        self.trust = {name: Trust(key.name, (key,), quorum) for name, key in self.vkeys.items()}
+
+    def start(self, mode: str) -> Province:
+        self.province.extra = {"SINERGI_WITNESS__WHEN_MISSING": mode}
+        return self.province.start()
+
+    def checkpoint(self) -> bytes:
+        return self.http.get(f"{self.province.base}/ledger/{AGREEMENT}/checkpoint").content
+
+    def witnessed(self, index: int) -> Any:
+        """The published checkpoint, once two witnesses cosigned one that has this entry."""
+
+        def look() -> Any:
+            try:
+                found = self.trust[AGREEMENT].open(self.checkpoint())
+            except Exception:  # noqa: BLE001 - not yet
+                return None
+            return found if found.size > index else None
+
+        return until(look)
+
+    def metric(self, name: str) -> float:
+        text = self.http.get(f"{self.province.base}/metrics").text
+        found = re.search(rf'^{name}\{{[^}}]*ledger="{AGREEMENT}"[^}}]*\}} (\S+)$', text, re.MULTILINE)
+        assert found, name
+        return float(found.group(1))
+
+
+def until(look: Callable[[], Any], seconds: float = 15) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.2)
+    raise AssertionError("it did not happen")
+
+
+@pytest.fixture(scope="module")
+def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
+    made = Court(tmp_path_factory.mktemp("court"))
+    yield made
+    made.http.close()
+    made.province.kill()
+    for witness in made.witnesses:
+        witness.kill()
+
+
+def test_two_of_two_and_one_away_under_each_policy(court: Court, tmp_path: Path) -> None:
+    """Published with both cosignatures; without one: late and visibly bare, receipts held, or no more messages."""
+    province, (one, two) = court.start("publish"), court.witnesses
+
+    # Both there: the checkpoint is witnessed within seconds, and a receipt becomes a proof that needs no gateway.
+    accepted = province.imigrasi.post(province.imigrasi.message())
+    assert accepted.status_code == 202, accepted.text
+    receipt = read_gateway_receipt(accepted.json()["receipt"], court.receipts)
+    court.witnessed(receipt.index)
+    path = f"/v1/transfers/{receipt.transfer}/proof"
+    text = province.imigrasi.get(path).text
+    trust = court.trust[AGREEMENT]
+    verify_proof(text, b64decode(receipt.leaf_hash, "leaf_hash"), trust.origin, trust.keys)
+    assert trust.open(parse_proof(text).checkpoint).size > receipt.index
+    assert province.audit(path).text == text
+    stranger = httpx.get(province.base + path, timeout=10)
+    assert stranger.json()["code"] == "token.missing"
+    ledgers = court.http.get(f"{province.base}/.well-known/sinergi-gateway").json()["ledgers"]
+    assert {ledger["quorum"] for ledger in ledgers} == {2}
+
+    # One away: for the length of the budget the last witnessed checkpoint, then the bare one; everybody can see why.
+    two.kill()
+    bare = province.imigrasi.post(province.imigrasi.message())
+    index = bare.json()["ledger"]["index"]
+    assert bare.status_code == 202
+    assert trust.open(court.checkpoint()).size <= index
+    assert (
+        province.imigrasi.get(f"/v1/transfers/{bare.json()['transfer']}/proof").json()["code"] == "ledger.unwitnessed"
+    )
+    until(lambda: int(court.checkpoint().split(b"\n")[1]) > index)
+    assert court.checkpoint().count("\n— ".encode()) == 1
+    warnings = court.http.get(f"{province.base}/readyz").json()["warnings"]
+    assert f"{AGREEMENT}: witnesses are missing" in warnings
+    assert court.metric("sinergi_unwitnessed_entries") >= 1
+    until(lambda: court.metric("sinergi_unwitnessed_seconds") > BUDGET)
+    assert "witnesses_missing" in province.log()
+
+    # Back again: by itself, and at once where somebody waits.
+    two.start()
+    court.witnessed(index)
+    until(lambda: not court.http.get(f"{province.base}/readyz").json()["warnings"])
+    assert province.stop() == [0]
+    backup = tmp_path / "backup"
+    shutil.copytree(province.directory, backup)
+
+    # Hold receipts: recorded and delivered, and no receipt before its witnesses.
+    court.start("hold-receipts")
+    held = province.imigrasi.post(province.imigrasi.message())
+    index = held.json()["ledger"]["index"]
+    assert held.status_code == 202
+    assert trust.open(parse_proof(held.json()["ledger"]["proof"]).checkpoint).size > index
+    one.hang()
+    message = province.imigrasi.message()
+    refused = province.imigrasi.post(message)
+    assert (refused.status_code, refused.json()["code"]) == (503, "ledger.unwitnessed")
+    assert "receipt" not in refused.json()
+    assert refused.headers["retry-after"]
+    assert court.trust[AGREEMENT].open(court.checkpoint()).size == index + 1, "and nothing bare is published"
+    one.go_on()
+    again = until(lambda: (found := province.imigrasi.post(message)).status_code == 200 and found)
+    assert again.json()["ledger"]["index"] == index + 1
+    assert trust.open(parse_proof(again.json()["ledger"]["proof"]).checkpoint).size > index + 1
+    assert province.stop() == [0]
+
+    # Stop: while the budget lasts messages are taken, then none; what was taken is still answered for.
+    court.start("stop")
+    one.hang()
+    taken = province.imigrasi.message()
+    first = province.imigrasi.post(taken)
+    assert first.status_code == 202
+    shut = until(lambda: (found := province.imigrasi.post(province.imigrasi.message())).status_code == 503 and found)
+    assert shut.json()["code"] == "ledger.unwitnessed"
+    assert shut.headers["retry-after"] == "30"
+    retried = province.imigrasi.post(taken)
+    assert (retried.status_code, retried.json()["receipt"]) == (200, first.json()["receipt"])
+    assert f"{AGREEMENT}: takes no messages" in court.http.get(f"{province.base}/readyz").json()["warnings"]
+    one.go_on()
+    until(lambda: province.imigrasi.post(province.imigrasi.message()).status_code == 202, 30)
+    province.kill()
+
+    # Database and checkpoint files restored together from a backup: only the witnesses know better, and they say it.
+    for name in ("sinergi.db", "sinergi.db-wal", "sinergi.db-shm"):
+        (province.directory / name).unlink(missing_ok=True)
+    shutil.rmtree(province.directory / "checkpoints")
+    shutil.copy(backup / "sinergi.db", province.directory / "sinergi.db")
+    shutil.copytree(backup / "checkpoints", province.directory / "checkpoints")
+    court.start("publish")
+    until(lambda: "ledger_forked" in province.log())
+    refused = province.imigrasi.post(province.imigrasi.message())
+    assert (refused.status_code, refused.json()["code"]) == (503, "store.unavailable")
+
+
+def test_a_key_of_a_stranger_is_no_witness(court: Court) -> None:
+    """The same checkpoint under another witness's name or key does not meet the policy."""
+    trust = court.trust[AGREEMENT]
+    other = NoteVerifier("witness.example/w1", bytes(31) + b"\x01", 0x04)
+    with pytest.raises(Exception, match="witnesses needed"):
+        Trust(trust.origin, trust.keys, Quorum((other,), 1)).open(court.checkpoint())
