@@ -28,7 +28,7 @@ settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--chaos-rounds", type=int, default=3, help="rounds of kill -9 on each database")
+    parser.addoption("--chaos-rounds", type=int, default=2, help="rounds of kill -9 on each database")
 
 
 @pytest.fixture(scope="session")
