@@ -57,7 +57,7 @@ chaos: $(INSTALLED)  ## kill -9 the gateway under load, 50 rounds on each databa
 bench-early-warning: $(INSTALLED)  ## how long an early warning takes past 10,000 waiting messages
 	$(BIN)/python -m benchmarks.early_warning_backlog
 
-bench-ledger: $(INSTALLED)  ## a ledger of 10,000,000 entries on disk: append, prove, audit, search; takes half an hour and 40 GB
+bench-ledger: $(INSTALLED)  ## a ledger of 10,000,000 entries on disk: append, prove, audit, search; takes half an hour and 36 GB
 	$(BIN)/python -m benchmarks.ledger --json var/bench-ledger.json
 
 lock: $(INSTALLED)  ## resolve the dependencies again and rewrite both lock files
