@@ -150,18 +150,26 @@ def export(
     Each is in a folder of its name. Only what is new is written, the checkpoint last: an interrupted export is the
     older one, and the next goes on from there.
     """
+    from datetime import UTC, datetime
+
+    from gateway.attestation.standing import published
+    from gateway.attestation.wiring import read_policies
     from gateway.store import queries
     from gateway.store.export import export_ledger
 
     told: list[dict[str, Any]] = []
     with invocation(context).store() as store:
         with store.database.reading() as session:
+            policies = read_policies(store.settings)
             names = ledger or [head.ledger for head in queries.ledgers(session)]
             for name in names:
                 queries.ledger_head(session, name)  # all or nothing for a name that is not known
         for name in dict.fromkeys(names):
             with progress(name, shown=not invocation(context).json) as advance:
-                done = export_ledger(store.database, store.keys.checkpoint, name, directory / name, advance)
+                with store.database.reading() as session:
+                    note = published(session, name, policies, datetime.now(UTC))
+                keys = store.keys.checkpoint
+                done = export_ledger(store.database, keys, name, directory / name, advance, note=note)
             vkey = store.keys.checkpoint.note_signer(done.origin).vkey
             told.append(asdict(done) | {"new": done.size - done.old_size, "vkey": vkey})
     if invocation(context).json:
