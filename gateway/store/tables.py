@@ -320,6 +320,7 @@ class DeadlineRow(SQLModel, table=True):
         Index(
             "deadline_open",
             "due_at",
+            "transfer",
             sqlite_where=text("met_at IS NULL"),
             postgresql_where=text("met_at IS NULL"),
         ),

@@ -115,7 +115,7 @@ def _tables() -> None:
     op.create_index(
         "deadline_open",
         "deadline",
-        ["due_at"],
+        ["due_at", "transfer"],
         unique=False,
         sqlite_where=sa.text("met_at IS NULL"),
         postgresql_where=sa.text("met_at IS NULL"),
