@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from gateway import jcs, validity
 from gateway.errors import Reason, SchemaInvalidError
-from gateway.schema import Judge, released, self_contained, sensitive_pointers
+from gateway.schema import Judge, absent_pointers, released, self_contained, sensitive_pointers
 
 PINS: Final = "digests.json"
 
@@ -53,7 +53,8 @@ class MessageType:
 
     `schema` is self-contained (every `$ref` points into its own `$defs`); `digest` is over its RFC 8785 form, so it
     changes with any shared definition or code list that the type uses. `sensitive` holds pointer patterns such as
-    `/body/crossings/*/document`, where `*` is any array index.
+    `/body/crossings/*/document`, where `*` is any array index; `may_be_absent` those of every field that the release
+    schema can do without.
     """
 
     name: str
@@ -66,6 +67,7 @@ class MessageType:
     release_schema: Mapping[str, Any]
     digest: str
     sensitive: frozenset[str]
+    may_be_absent: frozenset[str]
 
     @property
     def type(self) -> str:
@@ -223,6 +225,7 @@ def _message_type(path: str, by_id: Mapping[str, Any]) -> MessageType:
     if identifier not in by_id:
         raise SchemaInvalidError(f"{path}: its $id must be {identifier}")
     schema = self_contained(identifier, by_id)
+    release_schema = {**released(schema), "$id": f"{identifier}:release"}
     return MessageType(
         name=name,
         version=int(version),
@@ -231,9 +234,10 @@ def _message_type(path: str, by_id: Mapping[str, Any]) -> MessageType:
         description_en=schema["description"],
         description_id=schema["x-description-id"],
         schema=schema,
-        release_schema={**released(schema), "$id": f"{identifier}:release"},
+        release_schema=release_schema,
         digest=digest(schema),
         sensitive=sensitive_pointers(schema),
+        may_be_absent=absent_pointers(release_schema),
     )
 
 

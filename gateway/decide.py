@@ -6,6 +6,7 @@ permitted the message, with its clause; no reason ever holds a value of the mess
 steps before, withholding and recording to those after.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -29,6 +30,7 @@ __all__ = ["Decision", "Facts", "Needs", "RelatedTransfer", "decide", "needs"]
 REASONS_LIMIT: Final = 64
 EVALUATION_FAILED: Final = "evaluation failed"
 REVEALS: Final = "reveals what is withheld"
+_INDEX: Final = re.compile(r"/[0-9]+(?=/|$)")
 # How far a message may travel (TLP 2.0), the widest first.
 _HANDLINGS: Final = ("CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED")
 
@@ -155,7 +157,7 @@ class _Judgement:
         retain_until, stands_until = self.retain_until(), self.stands_until()
         findings = [*self.conditions(), *self.relations(), *self.subject()]
         gone, carried = self.sorted_out()
-        withheld, revealing = consistent(self.view, self.disclosable, gone)
+        withheld, revealing = consistent(self.view, self.may_stay_behind() if gone else (), gone)
         reasons = [
             *self.case(),
             *(reason for otherwise, reason in findings if otherwise == "refuse"),
@@ -278,6 +280,13 @@ class _Judgement:
                 else:
                     carried.append((pointer, entry))
         return gone, carried
+
+    def may_stay_behind(self) -> frozenset[str]:
+        """What may be taken along with what the rule withholds: a recipient's schema must still find what it asks for."""
+        known = self.facts.may_be_absent
+        if known is None:
+            return self.disclosable
+        return frozenset(pointer for pointer in self.disclosable if _INDEX.sub("/*", pointer) in known)
 
     def retain_until(self) -> date | None:
         """None where the day to count from is not there: without it nobody could say when the message must go."""

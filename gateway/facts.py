@@ -45,6 +45,8 @@ class Facts:
     `in_reply_to` is None where no such transfer is known; `linked` holds what is known, by transfer id. `replies` are the
     accepted messages of this type to that transfer, `last_hour` and `last_day` those of this sender under this rule,
     `repeated` those of this type and sender about the same person since `Needs.since`: each without this message.
+    `may_be_absent` is `MessageType.may_be_absent`: what may stay behind because it would tell what a rule withholds; None
+    where no schema is known, and anything may.
     """
 
     in_reply_to: RelatedTransfer | None = None
@@ -56,6 +58,7 @@ class Facts:
     named_by_case: bool = False
     approvals: tuple[Approval, ...] = ()
     approval_faults: tuple[Reason, ...] = ()
+    may_be_absent: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,36 @@ def sensitive_pointers(schema: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(_sensitive(schema, schema["$defs"], "/body"))
 
 
+def absent_pointers(schema: Mapping[str, Any]) -> frozenset[str]:
+    """Where a member may be missing from a body as released, as pointer patterns: sensitive ones and optional ones.
+
+    `schema` is a release schema. A member that some condition of the schema names is left out: it may be needed.
+    """
+    definitions = schema["$defs"]
+    conditions: list[Any] = []
+
+    def look(part: Any) -> Any:
+        if isinstance(part, dict):
+            conditions.extend(part[keyword] for keyword in (*_CONDITIONAL, *_IF) if keyword in part)
+        return _rebuilt(part, look)
+
+    look(dict(schema))
+
+    def optional(node: Any, at: str) -> Iterator[str]:
+        links = [*_chain(node, definitions)]
+        needed = {name for link in links for name in link.get("required", ())}
+        counted = any(link.keys() & {"minProperties", "minItems", "contains"} for link in links)
+        for link in links:
+            parts = {**link.get("properties", {}), **({"*": link["items"]} if "items" in link else {})}
+            for name, entry in parts.items():
+                free = not counted and name not in needed and not _mentions(conditions, {name})
+                if free or _is_sensitive(entry, definitions):
+                    yield f"{at}/{name}"
+                yield from optional(entry, f"{at}/{name}")
+
+    return frozenset(optional(schema, "/body"))
+
+
 def released(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema with every sensitive field optional; a condition that mentions one of their names is dropped whole.
 

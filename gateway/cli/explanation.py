@@ -44,11 +44,14 @@ def judge(agreement: Agreement, text: str, related: Mapping[str, Any] | None, no
     """
     message = _from_json(text, now) if text.lstrip().startswith("{") else _from_text(text.strip())
     claims = message.claims
-    if violations := catalogue.load(resources.schemas_dir()).violations(claims.type, message.body):
+    messages = catalogue.load(resources.schemas_dir())
+    if violations := messages.violations(claims.type, message.body):
         return Decision(
             permitted=False, reasons=violations, agreement=agreement.id, agreement_version=agreement.version
         )
-    return decide(agreement, message, Facts(in_reply_to=_related(related)), now)
+    kind = messages.get(claims.type)
+    facts = Facts(in_reply_to=_related(related), may_be_absent=kind.may_be_absent if kind else None)
+    return decide(agreement, message, facts, now)
 
 
 def _from_json(text: str, now: datetime) -> VerifiedMessage:

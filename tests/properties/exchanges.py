@@ -41,7 +41,7 @@ FIRST, LAST = datetime(2025, 11, 18, 17, tzinfo=UTC), datetime(2028, 11, 18, 17,
 
 _CASES = ("LP", "SPRINDIK", "LI", "LK", "SPDP", "DPO")
 _OFFICER = Officer("OFFICER-1", "LIAISON")
-OFFICERS = (("one", "SUPERVISOR"), ("two", "VICTIM_PROTECTION_OFFICER"))
+OFFICERS = (("1" * 43, "SUPERVISOR"), ("2" * 43, "VICTIM_PROTECTION_OFFICER"))  # key ids have 43 characters
 _DAY = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
 
 
@@ -70,7 +70,9 @@ class Exchange:
         verified = message(self.draft)
         digests = frozenset(disclosure.digest for disclosure in verified.disclosures)
         approvals = tuple(Approval(officer, role, digests) for officer, role in self.approvals)
-        return verified, replace(self.known, approvals=approvals)
+        kind = MESSAGES.get(self.draft.type)
+        assert kind is not None
+        return verified, replace(self.known, approvals=approvals, may_be_absent=kind.may_be_absent)
 
     def decided(self, agreement: Agreement | None = AGREEMENT) -> Decision:
         verified, facts = self.sent()
