@@ -1,6 +1,7 @@
 """Request tokens, auditors, and the calls around a message: who may do what, and what is written down of it."""
 
 import json
+import secrets
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.envelope import Case
 from gateway.keyring import signer_for
 from tests.functional.test_exchange import drain, entry_at
-from tests.province import AGREEMENT, POLDA, QUERY, Province, now
+from tests.province import AGREEMENT, POLDA, QUERY, Province, example, now
 
 
 def inbox_with(province: Province, headers: dict[str, str], path: str = "/v1/inbox") -> httpx.Response:
@@ -130,14 +131,17 @@ def test_pages_end_and_lose_nothing(province: Province) -> None:
 
 def test_a_person_is_found_by_identifier_and_only_by_the_dpo(province: Province) -> None:
     """The data-protection officer finds a travel document; an auditor may not; the number is in no URL, log or entry."""
-    sent = province.polda.post(province.polda.query()).json()["transfer"]
-    subject = {"subject": {"kind": "travel-document", "value": "IDNX0000017"}, "limit": 200}
+    number = f"X{secrets.randbelow(10**7):07}"
+    body = example(QUERY, "valid-by-passport")
+    body["subject"]["travel_documents"][0]["number"] = number
+    sent = province.polda.post(province.polda.query(body=body)).json()["transfer"]
+    subject = {"subject": {"kind": "travel-document", "value": f"IDN{number}"}, "limit": 200}
     assert province.audit("/v1/transfers/search", json_body=subject).json()["code"] == "access.denied"
     items = province.audit("/v1/transfers/search", dpo=True, json_body=subject).json()["items"]
     assert sent in {item["transfer"] for item in items}
-    other = {"subject": {"kind": "travel-document", "value": "IDNX9999999"}}
+    other = {"subject": {"kind": "travel-document", "value": "IDNZ9999999"}}
     assert province.audit("/v1/transfers/search", dpo=True, json_body=other).json()["items"] == []
-    assert "X0000017" not in province.log()
+    assert number not in province.log()
     drain(province)
 
 
