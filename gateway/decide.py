@@ -286,7 +286,9 @@ class _Judgement:
         known = self.facts.may_be_absent
         if known is None:
             return self.disclosable
-        return frozenset(pointer for pointer in self.disclosable if _INDEX.sub("/*", pointer) in known)
+        return frozenset(
+            [pointer for pointer in self.disclosable if pointer in known or _INDEX.sub("/*", pointer) in known]
+        )
 
     def retain_until(self) -> date | None:
         """None where the day to count from is not there: without it nobody could say when the message must go."""
@@ -308,12 +310,13 @@ class _Judgement:
     def acknowledge_by(self) -> datetime | None:
         if self.rule.acknowledge_within is None:
             return None
-        deadlines = (
-            deadline.within.after(self.now)
-            for deadline in self.rule.acknowledge_within.deadlines
-            if self.reading.given(deadline.when)
-        )
-        return min(deadlines).astimezone(UTC)
+        ends: list[datetime] = []
+        for deadline in self.rule.acknowledge_within.shortest_first:
+            if self.reading.given(deadline.when):
+                ends.append(deadline.within.after(self.now))
+                if not deadline.within.months:  # those that follow are no shorter
+                    break
+        return min(ends).astimezone(UTC)
 
 
 def _lies_within(pointer: str, others: Collection[str]) -> bool:

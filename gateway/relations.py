@@ -146,11 +146,11 @@ def _unlinked(relation: Links, reading: Reading, facts: Facts) -> Iterator[str]:
 
 
 def _timely(relation: Ordered | PeriodAtMost | PeriodAtLeast, reading: Reading) -> bool:
-    if relation.optional and MISSING in (relation.first.read(reading.view), relation.last.read(reading.view)):
-        return True
-    first, last = (Span.read(pointer, reading.view, reading.zone) for pointer in (relation.first, relation.last))
+    first = Span.read(relation.first, reading.view, reading.zone)
+    last = Span.read(relation.last, reading.view, reading.zone)
     if first is None or last is None:
-        return False
+        ends = (relation.first.read(reading.view), relation.last.read(reading.view))
+        return relation.optional and MISSING in ends
     match relation:
         case Ordered():
             return in_order(first, last)

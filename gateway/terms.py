@@ -7,6 +7,7 @@ expressions, and to `decide.py` what a rule means for a message.
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -330,6 +331,19 @@ class Acknowledgement(Sourced):
     """The shortest of the deadlines whose situation is given; exactly one has none and always applies."""
 
     deadlines: Annotated[tuple[Deadline, ...], AfterValidator(some)]
+
+    @cached_property
+    def shortest_first(self) -> tuple[Deadline, ...]:
+        """Those of months come first, because a month has no length to order it by."""
+        return tuple(
+            sorted(
+                self.deadlines,
+                key=lambda deadline: (
+                    not deadline.within.months,
+                    deadline.within.days * 86400 + deadline.within.seconds,
+                ),
+            )
+        )
 
     @model_validator(mode="after")
     def _has_a_default(self) -> "Acknowledgement":
