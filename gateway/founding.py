@@ -67,6 +67,7 @@ def initialise(
     owner_url: str | None = None,
     owner_password_file: Path | None = None,
     passphrase_file: Path | None = None,
+    ml_dsa: bool = False,
 ) -> Settings:
     """Makes a gateway in `directory` and returns the settings it wrote to `directory/sinergi.toml`.
 
@@ -88,6 +89,7 @@ def initialise(
         passphrase_path = (passphrase_file or keys_dir / "passphrase").absolute()
         draft = keys_dir / "sinergi.toml.new"
         made.append(draft)
+        algorithms = _KEYS | ({"checkpoint_mldsa": keyring.LONG_LIVED} if ml_dsa else {})
         values: dict[str, dict[str, Any]] = {
             "gateway": {
                 "id": gateway_id,
@@ -102,7 +104,7 @@ def initialise(
                 "owner_password_file": _absolute(owner_password_file),
             },
             "keys": {
-                **{name: f"file:{quote(str(keys_dir / name))}.pem" for name in _KEYS},
+                **{name: f"file:{quote(str(keys_dir / name))}.pem" for name in algorithms},
                 "passphrase_file": passphrase_path,
             },
             "server": {"host": host, "port": port},
@@ -111,7 +113,7 @@ def initialise(
         # Read back as every later command will: the environment stands over the file already now.
         settings = load_settings(draft)
         passphrase = keyring.read_passphrase(settings.keys.passphrase_file)
-        for name, algorithm in _KEYS.items():
+        for name, algorithm in algorithms.items():
             made.append(keys_dir / f"{name}.pem")
             keyring.generate(made[-1], algorithm, passphrase)
         keys = load_keys(settings)

@@ -19,6 +19,8 @@ from sqlmodel import Session
 
 from gateway import catalogue, resources
 from gateway.agreement import agreement_from_json
+from gateway.attestation.standing import standings
+from gateway.attestation.wiring import read_policies
 from gateway.directory import ACTIVE
 from gateway.errors import GatewayError
 from gateway.ledger.entry import decode, instant
@@ -74,6 +76,7 @@ def examine(settings: Settings) -> list[Finding]:
             run("guards", lambda: _guards(database))
             if keys:
                 run("ledgers", lambda: _ledgers(settings, keys[0], database))
+            run("witnesses", lambda: _witnesses(settings, database))
             for name, check in (
                 ("schemas", _schemas),
                 ("agreements", _agreements),
@@ -193,6 +196,25 @@ def _ledgers(settings: Settings, keys: Keys, database: Database) -> Iterator[tup
     with database.reading() as session:
         sizes = ", ".join(f"{head.ledger} {head.size}" for head in queries.ledgers(session))
     yield OK, f"heads, edges and last entries fit what was signed: {sizes}"
+
+
+def _witnesses(settings: Settings, database: Database) -> Iterator[tuple[str, str]]:
+    policies = read_policies(settings)
+    with database.reading() as session:
+        found = standings(session, policies)
+    if not policies.places:
+        yield OK, "no ledger has witnesses"
+    for one in found:
+        policy = policies.of(one.ledger)
+        if policy.witnessed:
+            waits = one.size - one.witnessed
+            told = f"{one.ledger}: {one.witnessed} of {one.size} entries are witnessed ({policy.when_missing})"
+            yield FAILED if policies.stops(one, now()) else WARNING if policies.overdue(one, now()) else OK, told
+            if waits and one.witnessed_at is None:
+                yield WARNING, f"{one.ledger} was never witnessed: is the gateway running, and are the witnesses?"
+        if policies.stamp_period is not None:
+            status = WARNING if policies.stamp_overdue(one, now()) else OK
+            yield status, f"{one.ledger}: {one.stamped} of {one.size} entries are under a timestamp"
 
 
 def _schemas(session: Session) -> Iterator[tuple[str, str]]:

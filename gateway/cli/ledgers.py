@@ -14,15 +14,52 @@ from gateway.cli.output import NO, UnreachableError, as_json, line, message, pro
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.ledger.checkpoint import Checkpoint
+    from gateway.ledger.cosignature import Trust
     from gateway.ledger.note import NoteVerifier
     from gateway.ledger.verify import Source
 
 app = group(
     "ledger",
-    "Append-only ledgers: list, verify, export.",
+    "Append-only ledgers: list, verify, prove, export.",
     commands="sinergi ledger list\nsinergi ledger verify https://sinergi.example.id/ledger/pks-banten-2025 --vkey VKEY",
 )
+
+
+KeyOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="VKEY",
+        help="The ledger's public key, as it was handed over, never from where it is served; repeated, all must have signed.",
+    ),
+]
+WitnessOption = Annotated[
+    list[str] | None, typer.Option(metavar="VKEY", help="A witness whose cosignature counts; may be repeated.")
+]
+QuorumOption = Annotated[
+    int | None, typer.Option(min=0, metavar="K", help="How many of the witnesses must have cosigned [default: all].")
+]
+
+
+def read_trust(vkeys: list[str], witnesses: list[str] | None, quorum: int | None) -> "Trust":
+    """What the options say is to be believed. Raises OperatorError."""
+    from gateway.errors import LedgerInvalidError
+    from gateway.ledger.cosignature import Quorum, Trust
+    from gateway.ledger.note import NoteVerifier
+
+    option = "--vkey"
+    try:
+        keys = tuple(NoteVerifier.parse(vkey.strip()) for vkey in vkeys)
+        option = "--witness"
+        known = tuple(NoteVerifier.parse(vkey.strip()) for vkey in witnesses or ())
+        option = "--quorum"
+        wanted = Quorum(known, len({one.name for one in known}) if quorum is None else quorum)
+        option = "--vkey"
+        return Trust(keys[0].name, keys, wanted)
+    except LedgerInvalidError as error:
+        raise OperatorError(f"{option}: {error.detail}") from error
 
 
 @command(app, "list", example="sinergi ledger list")
@@ -40,6 +77,7 @@ def list_(context: typer.Context) -> None:
                 "root": verified_head(head, store.keys.checkpoint).root.hex(),
                 "vkey": store.keys.checkpoint.note_signer(head.origin).vkey,
             }
+            | ({} if (own := store.keys.long_lived(head.origin)) is None else {"mldsa_vkey": own.verifier.vkey})
             for head in queries.ledgers(session)
         ]
     if invocation(context).json:
@@ -53,16 +91,17 @@ def list_(context: typer.Context) -> None:
     app,
     "verify",
     example="sinergi ledger verify https://sinergi.example.id/ledger/pks-banten-2025"
-    " --vkey 'sinergi.example.id/ledger/pks-banten-2025+4f3c…'\n"
+    " --vkey 'sinergi.example.id/ledger/pks-banten-2025+4f3c…'"
+    " --witness 'witness.polda-banten.example/w1+9a1b…' --witness 'witness.ombudsman.example/w7+77c0…' --quorum 2\n"
     'sinergi ledger verify ./export --vkey "$(cat ledger.vkey)" --old-checkpoint last-year.checkpoint',
 )
 def verify(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A ledger's URL, or the directory of an export.")],
     *,
-    vkey: Annotated[
-        str, typer.Option(metavar="VKEY", help="The gateway's public key, as it was handed over: never from SOURCE.")
-    ],
+    vkey: KeyOption,
+    witness: WitnessOption = None,
+    quorum: QuorumOption = None,
     origin: Annotated[
         str | None, typer.Option(metavar="ORIGIN", help="The ledger's name [default: the name in VKEY].")
     ] = None,
@@ -74,19 +113,16 @@ def verify(
     ] = None,
 ) -> None:
     """Check a whole ledger: every signature, entry, tile and root. Believes nothing but VKEY, needs no gateway's files."""
-    from gateway.errors import LedgerInvalidError
-    from gateway.ledger.note import NoteVerifier
     from gateway.ledger.verify import SourceUnavailableError, audit
 
+    trust = read_trust(vkey, witness, quorum)
+    name = origin or trust.origin
+    trusted = None if old_checkpoint is None else _trusted(old_checkpoint, name, trust.keys)
+    asked = trust if len(trust.keys) > 1 or trust.quorum.witnesses else None
     try:
-        verifier = NoteVerifier.parse(vkey.strip())
-    except LedgerInvalidError as error:
-        raise OperatorError(f"--vkey: {error.detail}") from error
-    name = origin or verifier.name
-    trusted = None if old_checkpoint is None else _trusted(old_checkpoint, name, verifier)
-    try:
-        with _source(source, ca_file) as place, progress("entries") as advance:
-            report = audit(place, name, [verifier], trusted=trusted, progress=advance)
+        with open_source(source, ca_file) as place, progress("entries") as advance:
+            every = (*trust.keys, *trust.quorum.witnesses)
+            report = audit(place, name, every, trusted=trusted, asked=asked, progress=advance)
     except SourceUnavailableError as error:
         raise UnreachableError(error.detail) from error
     if invocation(context).json:
@@ -101,18 +137,18 @@ def verify(
         raise typer.Exit(NO)
 
 
-def _trusted(file: Path, origin: str, verifier: "NoteVerifier") -> "Checkpoint":
+def _trusted(file: Path, origin: str, keys: "Sequence[NoteVerifier]") -> "Checkpoint":
     from gateway.errors import LedgerInvalidError
     from gateway.ledger.checkpoint import open_checkpoint
 
     try:
-        return open_checkpoint(read_text(file).encode(), origin, [verifier]).checkpoint
+        return open_checkpoint(read_text(file).encode(), origin, keys).checkpoint
     except LedgerInvalidError as error:
         raise OperatorError(f"{file} is no checkpoint of this ledger: {error.detail}") from error
 
 
 @contextmanager
-def _source(text: str, ca_file: Path | None) -> "Iterator[Source]":
+def open_source(text: str, ca_file: Path | None) -> "Iterator[Source]":
     from gateway.ledger.source import DirectorySource, HttpSource
 
     if not text.startswith(("http://", "https://")):

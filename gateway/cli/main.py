@@ -18,6 +18,7 @@ from gateway.cli import (
     drafts,
     exchange,
     keys,
+    ledger_proofs,
     ledgers,
     review,
     schemas,
@@ -58,6 +59,7 @@ starting.register(app)
 diagnosis.register(app)
 exchange.register(app)
 drafts.register(app)
+ledger_proofs.register(ledgers.app)
 for part in (agencies, keys, schemas, review, auditors, transfers, ledgers, witness):
     app.add_typer(part.app)
 

@@ -56,6 +56,9 @@ def init(
         Path | None,
         typer.Option(metavar="FILE", help="Passphrase for the keys [default: a random one in DIR/keys/passphrase]."),
     ] = None,
+    ml_dsa: Annotated[
+        bool, typer.Option("--ml-dsa", help="Sign checkpoints with ML-DSA-44 as well, so that they outlive Ed25519.")
+    ] = False,
 ) -> None:
     """Make a new gateway: settings, encrypted keys, database, and the first entries of its ledger.
 
@@ -80,6 +83,7 @@ def init(
         owner_url=database_owner_url,
         owner_password_file=database_owner_password_file,
         passphrase_file=passphrase_file,
+        ml_dsa=ml_dsa,
     )
     config = directory.absolute() / "sinergi.toml"
     ledger = settings.gateway.ledger_origin("gateway")
@@ -99,6 +103,9 @@ def init(
     line(str(config))
     message(f"{settings.gateway.id} is initialised; its ledger is {ledger}, verified with")
     message(f"  {vkey}")
+    if (long_lived := keys.long_lived(ledger)) is not None:
+        message("and, for as long as evidence must last, with")
+        message(f"  {long_lived.verifier.vkey}")
     message("Keep a copy of the keys and of their passphrase in two places: without them no stored message opens.")
     message("Next:")
     message(f"  sinergi doctor --config {config}")

@@ -9,6 +9,7 @@ Numbered checks, each reported whether it passed or not:
 5. the entries lead to the root in the checkpoint
 6. the entries' times do not run backwards (a warning: clocks do)
 7. the ledger begins with the one of an earlier, trusted checkpoint (only when one is given)
+8. every key that was given signed the checkpoint, and enough witnesses did (only when that is asked for)
 
 Memory is flat: one bundle and one tile a level. Where the bytes come from is the `Source`'s business (`source.py`).
 """
@@ -21,6 +22,7 @@ from typing import Final, Protocol
 from gateway.errors import LedgerInvalidError
 from gateway.ledger import tiles
 from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint
+from gateway.ledger.cosignature import Trust
 from gateway.ledger.entry import instant
 from gateway.ledger.leaf import recorded_at
 from gateway.ledger.merkle import HASH_SIZE, Frontier, leaf_hash
@@ -81,6 +83,7 @@ TITLES: Final = {
     5: "root follows from the entries",
     6: "times in order",
     7: "extends the earlier checkpoint",
+    8: "signed by every key, and by enough witnesses",
 }
 
 
@@ -90,22 +93,36 @@ def audit(
     verifiers: Iterable[NoteVerifier],
     *,
     trusted: Checkpoint | None = None,
+    asked: Trust | None = None,
     tolerance: timedelta = CLOCK_TOLERANCE,
     progress: Progress | None = None,
 ) -> AuditReport:
     """Check the whole ledger `origin` at `source`. `trusted` is an earlier checkpoint the caller verified and kept.
 
+    `asked` are the keys that all must have signed and the witnesses of whom enough must have; `verifiers` holds them.
     Returns a report in every case but one: SourceUnavailableError passes through, for it answers nothing.
     """
     try:
-        checkpoint = open_checkpoint(source.fetch(tiles.CHECKPOINT_PATH), origin, verifiers)
+        note = source.fetch(tiles.CHECKPOINT_PATH)
+        checkpoint = open_checkpoint(note, origin, verifiers)
     except SourceUnavailableError:
         raise
     except LedgerInvalidError as error:
         return AuditReport(origin, None, (Check(1, TITLES[1], ok=False, detail=error.detail),))
     signed = Check(1, TITLES[1], ok=True, detail=f"{checkpoint.size} entries, root {checkpoint.root.hex()}")
     walk = _Walk(source, checkpoint, trusted, tolerance)
-    return AuditReport(origin, checkpoint, (signed, *walk.run(progress)))
+    checks = (signed, *walk.run(progress))
+    return AuditReport(origin, checkpoint, checks if asked is None else (*checks, _attested(asked, note)))
+
+
+def _attested(asked: Trust, note: bytes) -> Check:
+    try:
+        names = sorted(asked.quorum.among(asked.open(note).note.signatures))
+    except LedgerInvalidError as error:
+        return Check(8, TITLES[8], ok=False, detail=error.detail)
+    return Check(
+        8, TITLES[8], ok=True, detail=f"{len(asked.keys)} keys; witnesses: {', '.join(names) or 'none asked for'}"
+    )
 
 
 @dataclass(slots=True)

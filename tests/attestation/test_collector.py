@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import sqlite3
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from gateway.attestation.stamping import Stamper
 from gateway.attestation.standing import published
 from gateway.attestation.wiring import read_policies
 from gateway.directory import parse_endpoint
-from gateway.errors import LedgerInvalidError, OperatorError, UnwitnessedError
+from gateway.errors import LedgerInvalidError, OperatorError, StoreUnavailableError, UnwitnessedError
 from gateway.ledger.cosignature import Cosigner, Quorum, Trust, with_signatures
 from gateway.ledger.entry import OperatorAct
 from gateway.ledger.note import ML_DSA_44, NoteVerifier, parse_note
@@ -30,7 +31,7 @@ from gateway.store import attested, queries
 from gateway.store.append import CheckpointKeys
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Recorder
-from gateway.store.session import Database
+from gateway.store.session import Database, open_database
 from gateway.telemetry import Metrics
 from gateway.transfer import Gate
 from gateway.witness.memory import Memory, create
@@ -143,6 +144,52 @@ def test_two_nodes_that_collect_at_once_keep_one_witnessed_checkpoint(house: Hou
         assert house.recorder.fatal is None
 
     asyncio.run(serving(app, act))
+    memory.close()
+
+
+def test_a_past_that_was_restored_everywhere_is_known_to_the_witness(
+    house: House, tmp_path: Path, checkpoint_keys: CheckpointKeys
+) -> None:
+    """Database and checkpoint files are of yesterday: nothing here knows more. The witness shows what our own key signed."""
+    create(tmp_path / "witness.db")
+    memory, own = Memory(tmp_path / "witness.db"), cosigner()
+    app = Witness(own, memory, lambda: {house.origin: (house.own,)})
+
+    async def act(port: int) -> None:
+        place = WitnessPlace(own.verifier, parse_endpoint(f"http://127.0.0.1:{port}", LOOPBACK))
+        ask = Policy(Quorum((own.verifier,), 1))
+        policies = Policies(Policy(Quorum()), {"pks": ask}, (place,), None, stamp_stops=False, stamp_budget=timedelta())
+
+        async def collect(there: House) -> None:
+            node = there.collector(policies)
+            await node.start()
+            await node.round()
+            await node.stop()
+
+        await asyncio.to_thread(house.append, 3)
+        await collect(house)
+        backup = tmp_path / "backup.db"
+        with sqlite3.connect(tmp_path / "sinergi.db") as live, sqlite3.connect(backup) as copy:
+            live.backup(copy)
+        for connection in (live, copy):
+            connection.close()
+        await asyncio.to_thread(house.append, 2)
+        await collect(house)
+        database = open_database(f"sqlite:///{backup}")
+        for entries in (0, 2):  # as it was restored; and grown again, to the very size that the witness holds
+            restored = House(database, checkpoint_keys)
+            await asyncio.to_thread(restored.append, entries)
+            await collect(restored)
+            assert restored.recorder.fatal is not None
+            assert restored.recorder.fatal.code == "ledger.forked"
+            with pytest.raises(StoreUnavailableError):
+                restored.append()
+            restored.recorder.stop()
+        database.close()
+
+    asyncio.run(serving(app, act))
+    [proof] = memory.contradictions()
+    assert proof.size == 5, "and the two notes convict whoever restored it"
     memory.close()
 
 

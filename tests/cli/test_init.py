@@ -10,6 +10,7 @@ import pytest
 
 from gateway.cli import output
 from gateway.ledger.entry import decode
+from gateway.ledger.note import ML_DSA_44, NoteVerifier
 from gateway.ledger.source import DirectorySource
 from gateway.ledger.tiles import entries_path, split_bundle
 from tests.cli.shell import Shell, new_shell
@@ -150,3 +151,14 @@ def test_init_says_what_to_do_next_and_how_to_verify(shell: Shell, tmp_path: Pat
     assert told["ledger"]["vkey"].startswith("sinergi.example.id/ledger/gateway+")
     ledgers = json.loads(shell.ok("ledger", "list", "--json").out)
     assert [ledger["vkey"] for ledger in ledgers] == [told["ledger"]["vkey"]]
+
+
+def test_init_makes_a_key_that_outlives_ed25519_when_asked(shell: Shell, tmp_path: Path) -> None:
+    """Its verifier key is shown for each ledger, doctor opens it, and without being asked for there is none."""
+    shell.ok("init", tmp_path / "gw", "--ml-dsa")
+    assert (tmp_path / "gw" / "keys" / "checkpoint_mldsa.pem").is_file()
+    [ledger] = shell.ok("ledger", "list", "--json").json
+    key = NoteVerifier.parse(ledger["mldsa_vkey"])
+    assert (key.name, key.type) == (ledger["origin"], ML_DSA_44)
+    checks = {check["check"]: check["status"] for check in shell.ok("doctor", "--json").json["checks"]}
+    assert checks["witnesses"] == "ok"

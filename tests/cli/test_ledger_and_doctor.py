@@ -120,7 +120,7 @@ def test_doctor_finds_a_sound_gateway_fit(house: Shell) -> None:
     report = house.ok("doctor", "--json").json
     assert report["ok"]
     subjects = {"settings", "keys", "disk", "database", "guards"}
-    subjects |= {"schemas", "ledgers", "agreements", "agencies", "clock"}
+    subjects |= {"schemas", "ledgers", "witnesses", "agreements", "agencies", "clock"}
     assert {check["check"] for check in report["checks"]} == subjects
     assert house.ok("ledger", "list").out == before
 
