@@ -25,7 +25,19 @@ from gateway.facts import RelatedTransfer
 from gateway.keyring import KeyringSigner, signer_for
 from tests.agreement.making import EARLIER, KEY
 from tests.properties.changes import near
-from tests.properties.exchanges import ACKNOWLEDGED, AGREEMENT, MESSAGES, Exchange, bodies, permitted, put, some
+from tests.properties.exchanges import (
+    ACKNOWLEDGED,
+    AGREEMENT,
+    MESSAGES,
+    PURPOSES,
+    Exchange,
+    at,
+    bodies,
+    leaves,
+    permitted,
+    put,
+    some,
+)
 
 CHILD_BANDS = {"AGE_00_11", "AGE_12_17"}
 PPA = {code for code, entry in MESSAGES.code_list("unit").entries.items() if entry.more["group"] == "PPA"}
@@ -269,19 +281,66 @@ CONFIDENTIAL = sorted(
 )
 
 
-@pytest.mark.parametrize(("type_", "pattern"), CONFIDENTIAL)
-def test_with_all_that_it_takes_an_identity_is_released(type_: str, pattern: str) -> None:
-    """Some example of each confidential field is released in full, so that the property above speaks of real releases."""
+Signers = list[tuple[Someone, list[str] | None]]
+
+
+def releases(type_: str, pattern: str) -> list[tuple[Exchange, str]]:
+    """Exchanges with all that it takes, in which the protected field goes out, each with the field's place."""
+    found = []
     for base in permitted(type_):
-        exchange = base.with_draft(purpose="VICTIM_PROTECTION").with_claims(in_reply_to=EARLIER)
-        exchange = replace(exchange, known=replace(exchange.known, in_reply_to=acknowledgement(exchange)))
-        if not pointers_matching({"body": dict(exchange.draft.body)}, pattern):
-            continue
+        exchange = acknowledged(base.with_draft(purpose="VICTIM_PROTECTION").with_claims(in_reply_to=EARLIER))
         message, decision = approved(exchange, [(SARI, None), (BUDI, None)])
-        whom = FIELDS[type_][pattern]
-        if decision.permitted and shown(message, decision, [pattern]) and is_protected(type_, whom, message.body):
-            return
-    pytest.fail("no example is released")
+        if decision.permitted and is_protected(type_, FIELDS[type_][pattern], message.body):
+            found += [(exchange, pointer) for _, pointer in shown(message, decision, [pattern])]
+    return found
+
+
+def acknowledged(exchange: Exchange, **changes: Any) -> Exchange:
+    return replace(exchange, known=replace(exchange.known, in_reply_to=acknowledgement(exchange, **changes)))
+
+
+def faults(exchange: Exchange, pointer: str) -> Iterator[tuple[str, Exchange, Signers]]:
+    """Each single thing that may be missing, by name."""
+    both: Signers = [(SARI, None), (BUDI, None)]
+    draft, note = exchange.draft, acknowledgement(exchange)
+    for one in OTHERS:
+        yield one.name, exchange, [(SARI, None), (one, None)]
+    yield "one officer", exchange, both[:1]
+    yield "nobody", exchange, []
+    # The second officer saw one part of the field and not the whole.
+    part = next(f"{pointer}{leaf}" for leaf, _ in leaves(at({"body": dict(draft.body)}, pointer)))
+    if part != pointer:
+        yield "a part", exchange.with_draft(disclosable=[*draft.disclosable, part]), [(SARI, None), (BUDI, [part])]
+    for name, changes in {
+        "not standing": {"live": False},
+        "not accepted": {"accepted": False},
+        "not received": {"sender": draft.sender, "recipient": draft.recipient},
+        "another type": {"type": "case.status/1"},
+        "another transfer": {"transfer": EARLIER[:-1] + "9"},
+        "not known": {"view": None},
+    }.items():
+        yield name, acknowledged(exchange, **changes), both
+    told = dict(note.view or {})["body"]
+    for name in told:
+        yield f"another {name}", acknowledged(exchange, view={"body": {**told, name: "X"}}), both
+        yield f"no {name}", acknowledged(exchange, view={"body": {**told, name: None}}), both
+    for purpose in PURPOSES:
+        if purpose != "VICTIM_PROTECTION":
+            yield purpose, exchange.with_draft(purpose=purpose), both
+    if may_be_a_child(dict(draft.body)):
+        for unit in ("DITRESKRIMUM_BANTEN", "POLRES_LEBAK", "KANIM_SERANG"):
+            yield unit, acknowledged(exchange.with_draft(body={**draft.body, "receiving_unit": unit})), both
+
+
+@pytest.mark.parametrize(("type_", "pattern"), CONFIDENTIAL)
+def test_with_all_that_it_takes_an_identity_is_released_and_without_any_of_it_not(type_: str, pattern: str) -> None:
+    """Some example of each confidential field goes out, and stays behind, or is refused, for each single thing missing."""
+    found = releases(type_, pattern)
+    assert found
+    for exchange, pointer in found:
+        for name, faulty, signers in faults(exchange, pointer):
+            message, decision = approved(faulty, signers)
+            assert not decision.permitted or (pattern, pointer) not in shown(message, decision, [pattern]), name
 
 
 def test_every_protected_field_is_one_that_its_rules_withhold() -> None:
