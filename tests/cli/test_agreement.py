@@ -261,7 +261,7 @@ def test_explain_takes_a_signed_message_and_a_related_transfer(house: Shell, tmp
         json.dumps(
             {
                 "transfer": transfer, "type": "early-warning.report/1", "sender": AGENCIES[0], "recipient": AGENCIES[1],
-                "accepted": True, "open": True,
+                "accepted": True, "open": True, "live": True,
             }
         )
     )  # fmt: skip
