@@ -110,8 +110,11 @@ async def serving(app: Any, act: Callable[[int], Awaitable[None]]) -> None:
         await task
 
 
-def test_two_nodes_that_collect_at_once_keep_one_witnessed_checkpoint(house: House, tmp_path: Path) -> None:
+def test_two_nodes_that_collect_at_once_keep_one_witnessed_checkpoint(
+    database: Database, checkpoint_keys: CheckpointKeys, tmp_path: Path
+) -> None:
     """Both ask the same witness while the ledger grows: each round ends witnessed, and no node is told of a fork."""
+    house, second = (House(database, checkpoint_keys) for _ in range(2))
     create(tmp_path / "witness.db")
     memory, own = Memory(tmp_path / "witness.db"), cosigner()
     app = Witness(own, memory, lambda: {house.origin: (house.own,)})
@@ -131,20 +134,26 @@ def test_two_nodes_that_collect_at_once_keep_one_witnessed_checkpoint(house: Hou
         )
         with pytest.raises(UnwitnessedError):
             house.published(policies)
-        nodes = [house.collector(policies) for _ in range(2)]
+        nodes = [node.collector(policies) for node in (house, second)]
         for node in nodes:
             await node.start()
         for _ in range(8):
-            await asyncio.to_thread(house.append, 3)
-            await asyncio.gather(*(node.round() for node in nodes))
+            await asyncio.gather(
+                asyncio.to_thread(house.append, 2),
+                asyncio.to_thread(second.append, 1),
+                *(node.round() for node in nodes),
+            )
+        await asyncio.gather(*(node.round() for node in nodes))
         for node in nodes:
             await node.stop()
         checkpoint = Trust(house.origin, (house.own,), quorum).open(house.published(policies))
         assert checkpoint.size == 24
-        assert house.recorder.fatal is None
+        assert house.recorder.fatal is second.recorder.fatal is None
 
     asyncio.run(serving(app, act))
     memory.close()
+    house.recorder.stop()
+    second.recorder.stop()
 
 
 def test_a_past_that_was_restored_everywhere_is_known_to_the_witness(

@@ -18,6 +18,7 @@ from gateway.ledger.note import NoteVerifier
 from gateway.ledger.proof import parse_proof, verify_proof
 from gateway.receipt import GatewayReceipt, read_gateway_receipt
 from gateway.wiring import load_keys
+from tests.attestation.authority import OPENSSL, Authority
 from tests.province import AGREEMENT, Province
 from tests.witness.logs import cosigner
 from tests.witness.processes import WitnessProcess
@@ -52,9 +53,13 @@ class Court:
             for one in self.witnesses
         ]
         settings = f"[witness]\nquorum = 2\ninterval_seconds = 0.2\ntimeout = 0.5\nbudget_seconds = {BUDGET}\n"
+        self.authority = Authority(directory / "tsa").__enter__() if OPENSSL else None
+        if self.authority is not None:
+            roots, url = self.authority.roots, self.authority.url
+            tables.append(f'[timestamp]\nurl = "{url}"\nnetworks = ["127.0.0.1/32"]\nroots_file = "{roots}"\n')
+        quorum = Quorum(tuple(one.verifier for one in self.witnesses), 2)
         with (self.province.directory / "sinergi.toml").open("a") as file:
             file.write("\n" + settings + "\n".join(tables))
-        quorum = Quorum(tuple(one.verifier for one in self.witnesses), 2)
         self.trust = {name: Trust(key.name, (key,), quorum) for name, key in self.vkeys.items()}
 
     def start(self, mode: str) -> Province:
@@ -95,6 +100,21 @@ def until(look: Callable[[], Any], seconds: float = 15) -> Any:
     raise AssertionError("it did not happen")
 
 
+def check_timestamps(court: Court, keys: list[str], folder: Path) -> None:
+    """A checkpoint is stamped once the gateway runs; the command believes the right roots and no others."""
+    assert court.authority is not None
+    url = f"{court.province.base}/ledger/{AGREEMENT}/timestamp"
+    until(lambda: court.http.get(url, params={"index": 0}).status_code == 200)
+    assert court.http.get(url, params={"index": 10**6}).json()["code"] == "request.not-found"
+    stamp, other = folder / "stamp.json", Authority(folder / "other")
+    stamp.write_bytes(court.http.get(url).content)
+    words = ["ledger", "check-timestamp", str(stamp), *keys]
+    assert run([*words, "--roots", str(court.authority.roots)]) == 0
+    assert run([*words, "--roots", str(other.roots)]) == 1
+    stamp.write_text(stamp.read_text().replace('"token":"M', '"token":"N'))
+    assert run([*words, "--roots", str(court.authority.roots)]) == 1
+
+
 def check_commands(court: Court, receipt: GatewayReceipt, proof: str, folder: Path) -> None:
     """`ledger prove`, `check-proof` and `verify` say yes with the right keys, and no without enough witnesses."""
     vkey, (one, two) = court.vkeys[AGREEMENT].vkey, court.witnesses
@@ -109,6 +129,8 @@ def check_commands(court: Court, receipt: GatewayReceipt, proof: str, folder: Pa
         assert run([*words, *keys[:2], "--witness", cosigner("witness.example/w3").verifier.vkey]) == 1
         assert run([*words[:-1], "0" * 64, *keys]) == 1
     assert run(["ledger", "verify", url, *keys]) == 0
+    if court.authority is not None:
+        check_timestamps(court, keys[:2], folder)
     assert run(["ledger", "verify", url, *keys, "--witness", cosigner("witness.example/w3").verifier.vkey]) == 1
     assert run(["ledger", "verify", url, *keys, "--quorum", "3"]) == 2
 
@@ -118,6 +140,8 @@ def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
     made = Court(tmp_path_factory.mktemp("court"))
     yield made
     made.http.close()
+    if made.authority is not None:
+        made.authority.__exit__(None, None, None)
     made.province.kill()
     for witness in made.witnesses:
         witness.kill()
