@@ -26,6 +26,8 @@ __all__ = [
     "AuditRead",
     "Entry",
     "GatewayInitialised",
+    "HoldAdded",
+    "HoldReleased",
     "KeyAdded",
     "KeyRetired",
     "KeyRevoked",
@@ -33,9 +35,11 @@ __all__ = [
     "OfficerRevoked",
     "OperatorAct",
     "SchemaPublished",
+    "SubjectRequest",
     "TransferAccepted",
     "TransferAcknowledged",
     "TransferDead",
+    "TransferErased",
     "TransferExpired",
     "TransferOverdue",
     "TransferRedelivered",
@@ -264,6 +268,60 @@ class TransferRedelivered(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransferErased(Entry):
+    """Message, receipt, their keys and every index of them were destroyed. `erased_for` says on what ground.
+
+    `request` is the accepted transfer by which the parties agreed on it, where it is not retention or a person's wish.
+    """
+
+    kind: ClassVar[str] = "transfer.erased"
+    transfer: str
+    erased_for: str
+    who: str
+    why: str | None = None
+    request: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldAdded(Entry):
+    """Nothing that the hold covers is erased from here on. `scope` is `transfer`, or the kind of an identifier."""
+
+    kind: ClassVar[str] = "hold.added"
+    hold: str
+    scope: str
+    who: str
+    why: str
+    transfer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReleased(Entry):
+    """A hold ended. `approvals` are the keys of the officers who signed for it, each another person's."""
+
+    kind: ClassVar[str] = "hold.released"
+    hold: str
+    who: str
+    why: str
+    approvals: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectRequest(Entry):
+    """A person's request was worked on: `what` was done, with how many transfers, of which `erased` were destroyed.
+
+    `request` is the gateway's number for it. Which transfers they are is not told here: it would tie them to one person.
+    """
+
+    kind: ClassVar[str] = "subject.request"
+    request: str
+    what: str
+    who: str
+    why: str
+    results: int
+    erased: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyAdded(Entry):
     """An agency's public key counts for `use` from `not_before` on."""
 
@@ -417,7 +475,7 @@ KINDS: Final[Mapping[str, _Kind]] = MappingProxyType({
     entry.kind: _kind(entry)
     for entry in (
         TransferAccepted, TransferRefused, TransferAcknowledged, TransferExpired, TransferDead, TransferWithdrawn,
-        TransferOverdue, TransferRedelivered,
+        TransferOverdue, TransferRedelivered, TransferErased, HoldAdded, HoldReleased, SubjectRequest,
         KeyAdded, KeyRevoked, KeyRetired, OfficerAdded, OfficerRevoked, AgencyAdded, AgencyChanged,
         AgreementActivated, SchemaPublished,
         AuditRead, OperatorAct, GatewayInitialised,

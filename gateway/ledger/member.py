@@ -21,6 +21,7 @@ CLAUSE_LIMIT: Final = 200
 APPROVALS_LIMIT: Final = 16
 ACKNOWLEDGED: Final = frozenset({"delivered", "processed", "rejected"})
 REPLIES: Final = frozenset({"answers", "ends", "amends", "refers"})
+ERASED_FOR: Final = frozenset({"retention", "data-subject", "request"})
 
 Form = Callable[[Any], bool]
 
@@ -168,11 +169,14 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "digest": _is_sha256,
         "due_at": _is_time,
         "ended_by": _is_transfer,
+        "erased": _is_count,
+        "erased_for": lambda value: isinstance(value, str) and value in ERASED_FOR,
         "event": lambda value: isinstance(value, str) and value in ACKNOWLEDGED,
         "exp": _is_count,
         "filters": _is_filters,
         "flags": _is_reasons,
         "gateway": _is_name,
+        "hold": _is_transfer,
         "in_reply_to": _is_transfer,
         "key": _is_thumbprint,
         "kind": _is_name,
@@ -187,7 +191,9 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "results": _is_count,
         "retain_until": _is_date,
         "role": _is_name,
+        "request": _is_transfer,
         "rule": _is_name,
+        "scope": _is_name,
         "sender": _is_name,
         "signers": _is_names,
         "status": _is_name,
@@ -229,6 +235,7 @@ _SPELLINGS: Final[Mapping[Form, str]] = {
     _is_reasons: rf"\[{_REASONS}(?:,{_REASONS}){{0,{REASONS_LIMIT - 1}}}\]",
     _is_thumbprints: rf'\["{THUMBPRINT}"\]',
     _is_filters: rf'\{{(?:"{NAME}":(?:null|{_CODE}))?\}}',
+    FORMS["erased_for"]: f'"(?:{"|".join(sorted(ERASED_FOR))})"',
     FORMS["event"]: f'"(?:{"|".join(sorted(ACKNOWLEDGED))})"',
     FORMS["reply_as"]: f'"(?:{"|".join(sorted(REPLIES))})"',
     FORMS["v"]: "1",

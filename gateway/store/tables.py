@@ -23,6 +23,7 @@ URGENT: Final = 0
 # Written out, not bound: a partial index is used only where the planner sees its constant.
 IS_WAITING: Final = text("outbox.state = 'waiting'")
 IS_UNMET: Final = text("deadline.met_at IS NULL")
+IS_KEPT: Final = text("transfer.erased_at IS NULL")
 
 
 def micros(moment: datetime) -> int:
@@ -193,6 +194,7 @@ class TransferRow(SQLModel, table=True):
     `identity` is a keyed digest of what was signed: the same message is never recorded twice (ADR 0008). `reply_as` is
     what the message is to the one it replies to (`answers`, `ends`, `amends`, `refers`), `flags` what was wrong with an
     accepted message, `stands_until` when others can no longer refer to it.
+    Once erased, the wrapped key and what was sealed are empty; the entry that says so is at `erased_position`.
     """
 
     __tablename__ = "transfer"
@@ -207,6 +209,15 @@ class TransferRow(SQLModel, table=True):
         Index("transfer_by_entry", "ledger", "position", unique=True),
         # For quotas: the refusals under a rule, which a sender may pile up, are not in the way.
         Index("transfer_by_rule", "agreement", "rule", "sender", "decision", "id"),
+        # What retention will come for, and nothing of what it has done.
+        Index(
+            "transfer_kept",
+            "decision",
+            "retain_until",
+            "id",
+            sqlite_where=text("erased_at IS NULL"),
+            postgresql_where=text("erased_at IS NULL"),
+        ),
     )
     id: str = Field(primary_key=True, max_length=36)
     ledger: str = Field(max_length=63)
@@ -239,6 +250,9 @@ class TransferRow(SQLModel, table=True):
     wrapped_key: bytes = Field(sa_column=_bytes())
     sealed_content: bytes = Field(sa_column=_bytes())
     sealed_receipt: bytes = Field(sa_column=_bytes())
+    erased_at: int | None = Field(default=None, sa_column=_big(nullable=True))
+    erased_for: str | None = Field(default=None, max_length=16)
+    erased_position: int | None = Field(default=None, sa_column=_big(nullable=True))
 
 
 class UsedMessageId(SQLModel, table=True):
@@ -390,6 +404,50 @@ class PublishedSchemaRow(SQLModel, table=True):
     published_at: int = Field(sa_column=_big())
 
 
+class HoldRow(SQLModel, table=True):
+    """A legal hold. `target` is a transfer's id, or the keyed token of an identifier of the kind `scope`.
+
+    `citation` is the paper it rests on, for people; the ledger has `why`, a code. `approvals` are key ids, as JSON.
+    """
+
+    __tablename__ = "hold"
+    __table_args__ = (Index("hold_by_target", "scope", "target"),)
+    id: str = Field(primary_key=True, max_length=36)
+    scope: str = Field(max_length=16)
+    target: str = Field(max_length=64)
+    why: str = Field(max_length=128)
+    citation: str = Field(max_length=200)
+    added_by: str = Field(max_length=128)
+    added_at: int = Field(sa_column=_big())
+    released_by: str | None = Field(default=None, max_length=128)
+    released_why: str | None = Field(default=None, max_length=128)
+    released_at: int | None = Field(default=None, sa_column=_big(nullable=True))
+    approvals: str = "[]"
+
+
+class SubjectRequestRow(SQLModel, table=True):
+    """A person's request and what came of it. Which transfers it was about is sealed: they are all of one person."""
+
+    __tablename__ = "subject_request"
+    id: str = Field(primary_key=True, max_length=36)
+    what: str = Field(max_length=16)
+    who: str = Field(max_length=128)
+    why: str = Field(max_length=128)
+    requested_at: int = Field(sa_column=_big())
+    recorded_at: int = Field(sa_column=_big())
+    storage_key: str = Field(max_length=16)
+    wrapped_key: bytes = Field(sa_column=_bytes())
+    sealed_detail: bytes = Field(sa_column=_bytes())
+
+
+class ChoreRow(SQLModel, table=True):
+    """Work that one node does for all, each period: `due_at` is the next time, or the end of the lease of who is at it."""
+
+    __tablename__ = "chore"
+    name: str = Field(primary_key=True, max_length=32)
+    due_at: int = Field(sa_column=_big())
+
+
 class UsedToken(SQLModel, table=True):
     """Request tokens that were used; a row may go when its token has expired."""
 
@@ -434,6 +492,9 @@ TABLES: Final = (
     EarlyWarningRow,
     LiaisonNoticeRow,
     PublishedSchemaRow,
+    HoldRow,
+    SubjectRequestRow,
+    ChoreRow,
     UsedToken,
     AuditorRow,
 )

@@ -69,6 +69,10 @@ ONE_OF_EACH: list[entry.Entry] = [
     entry.TransferWithdrawn(time=NOW, transfer=TRANSFER, ended_by=TRANSFER, recipient="polda-banten", attempts=0),
     entry.TransferOverdue(time=NOW, transfer=TRANSFER, recipient="polda-banten", due_at=NOW),
     entry.TransferRedelivered(time=NOW, transfer=TRANSFER, who="op-3", why="INC-2041"),
+    entry.TransferErased(time=NOW, transfer=TRANSFER, erased_for="request", who="op-3", why="T-1", request=TRANSFER),
+    entry.HoldAdded(time=NOW, hold=TRANSFER, scope="transfer", who="op-3", why="PERKARA-7", transfer=TRANSFER),
+    entry.HoldReleased(time=NOW, hold=TRANSFER, who="op-3", why="PERKARA-7", approvals=(KEY,)),
+    entry.SubjectRequest(time=NOW, request=TRANSFER, what="erase", who="op-3", why="T-1", results=3, erased=2),
     entry.KeyAdded(time=NOW, agency="polda-banten", key=KEY, use="sig", not_before=NOW, not_after=NOW),
     entry.KeyRevoked(time=NOW, agency="polda-banten", key=KEY, use="sig", not_after=NOW, why="compromised"),
     entry.KeyRetired(time=NOW, agency="polda-banten", key=KEY, use="sig", not_after=NOW),
@@ -227,7 +231,7 @@ def test_a_later_kind_passes_when_its_frame_is_right() -> None:
     """An entry of an unknown kind reads back whole, but not with another version, and not without a time."""
     later: dict[str, Any] = {
         "v": 1,
-        "kind": "transfer.erased",
+        "kind": "transfer.dreamt",
         "time": entry.timestamp(NOW),
         "what": ["never", "seen", 1, None],
     }

@@ -296,6 +296,9 @@ def _tables() -> None:
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
         sa.Column("sealed_content", sa.LargeBinary(), nullable=False),
         sa.Column("sealed_receipt", sa.LargeBinary(), nullable=False),
+        sa.Column("erased_at", sa.BigInteger(), nullable=True),
+        sa.Column("erased_for", sa.String(length=16), nullable=True),
+        sa.Column("erased_position", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("transfer_by_clause", "transfer", ["clause", "id"], unique=False)
@@ -303,6 +306,14 @@ def _tables() -> None:
     op.create_index("transfer_by_entry", "transfer", ["ledger", "position"], unique=True)
     op.create_index("transfer_by_identity", "transfer", ["sender", "identity"], unique=True)
     op.create_index("transfer_by_recipient", "transfer", ["recipient", "id"], unique=False)
+    op.create_index(
+        "transfer_kept",
+        "transfer",
+        ["decision", "retain_until", "id"],
+        unique=False,
+        sqlite_where=sa.text("erased_at IS NULL"),
+        postgresql_where=sa.text("erased_at IS NULL"),
+    )
     op.create_index("transfer_by_reply", "transfer", ["in_reply_to", "decision", "reply_as"], unique=False)
     op.create_index("transfer_by_rule", "transfer", ["agreement", "rule", "sender", "decision", "id"], unique=False)
     op.create_index("transfer_by_sender", "transfer", ["sender", "id"], unique=False)
@@ -312,6 +323,41 @@ def _tables() -> None:
         sa.Column("code", sa.String(length=64), nullable=False),
         sa.Column("transfer", sa.String(length=36), nullable=False),
         sa.PrimaryKeyConstraint("code", "transfer"),
+    )
+    op.create_table(
+        "hold",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("scope", sa.String(length=16), nullable=False),
+        sa.Column("target", sa.String(length=64), nullable=False),
+        sa.Column("why", sa.String(length=128), nullable=False),
+        sa.Column("citation", sa.String(length=200), nullable=False),
+        sa.Column("added_by", sa.String(length=128), nullable=False),
+        sa.Column("added_at", sa.BigInteger(), nullable=False),
+        sa.Column("released_by", sa.String(length=128), nullable=True),
+        sa.Column("released_why", sa.String(length=128), nullable=True),
+        sa.Column("released_at", sa.BigInteger(), nullable=True),
+        sa.Column("approvals", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("hold_by_target", "hold", ["scope", "target"], unique=False)
+    op.create_table(
+        "subject_request",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("what", sa.String(length=16), nullable=False),
+        sa.Column("who", sa.String(length=128), nullable=False),
+        sa.Column("why", sa.String(length=128), nullable=False),
+        sa.Column("requested_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("storage_key", sa.String(length=16), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed_detail", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "chore",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
         "used_message_id",
