@@ -83,6 +83,7 @@ CODES: Final = _table(
     Code(
         "receipt.mismatch", 422, False, "The receipt is not about this transfer", "Tanda terima bukan untuk kiriman ini"
     ),
+    Code("transfer.erased", 410, False, "The message has been erased", "Pesan telah dimusnahkan"),
     # The gateway or its operator.
     Code("store.unavailable", 503, False, "Nothing was accepted: try again", "Tidak ada yang diterima: coba lagi"),
     Code(
@@ -101,6 +102,7 @@ CODES: Final = _table(
     Code(
         "ledger.forked", 500, False, "The ledger disagrees with its past", "Buku besar bertentangan dengan riwayatnya"
     ),
+    Code("evidence.invalid", 422, False, "The evidence does not verify", "Bukti tidak lolos pemeriksaan"),
     Code("endpoint.forbidden", 422, False, "The endpoint may not be called", "Alamat tujuan tidak boleh dipanggil"),
 )
 
@@ -205,6 +207,12 @@ class KeyringError(OperatorError):
     default_code = "keyring.refused"
 
 
+class ErasedError(KeyringError):
+    """The message was erased, by law or at its time: its entry in the ledger and this answer are what is left."""
+
+    default_code = "transfer.erased"
+
+
 class AgreementInvalidError(OperatorError):
     default_code = "agreement.invalid"
 
@@ -223,6 +231,12 @@ class LedgerInvalidError(OperatorError):
     """A checkpoint, tile, entry or proof does not verify."""
 
     default_code = "ledger.invalid"
+
+
+class EvidenceInvalidError(OperatorError):
+    """A bundle of evidence is none, or a file in it proves something else than it should."""
+
+    default_code = "evidence.invalid"
 
 
 class LedgerForkedError(OperatorError):

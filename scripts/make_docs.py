@@ -92,7 +92,7 @@ GROUPS: Final[Sequence[tuple[str, str, Sequence[str]]]] = (
             " judged alone, and only a true one is recorded. `key.*`, `envelope.signature-invalid`,"
             " `envelope.not-yet-valid` and `gateway.internal` can stand there as well."
         ),
-        ("receipt.malformed", "receipt.mismatch"),
+        ("receipt.malformed", "receipt.mismatch", "transfer.erased"),
     ),
     (
         "The gateway and its operator",
@@ -110,6 +110,7 @@ GROUPS: Final[Sequence[tuple[str, str, Sequence[str]]]] = (
             "schema.invalid",
             "ledger.invalid",
             "ledger.forked",
+            "evidence.invalid",
             "endpoint.forbidden",
         ),
     ),
@@ -163,6 +164,8 @@ WORDS: Final = {
     "receipt.malformed": "Not exactly the members of a receipt.",
     "receipt.mismatch": "Another agency's receipt, for another gateway, about no transfer of this agency, or with an `sd_hash`"
     " of other bytes than were released.",
+    "transfer.erased": "The gateway keeps neither the message nor the receipt any more. Also the answer where somebody asks for"
+    " them, such as for evidence; `GET /v1/transfers/{id}` still says that it was, and when and why it was erased.",
     "store.unavailable": "Nothing is acknowledged. Send the same bytes again after `Retry-After` seconds: if they were"
     " recorded after all, the answer is the original receipt.",
     "ledger.unwitnessed": "Too few witnesses have cosigned what the ledger already holds, or a timestamp is overdue, and the"
@@ -176,6 +179,7 @@ WORDS: Final = {
     "ledger.invalid": "A checkpoint, tile, entry or proof does not verify.",
     "ledger.forked": "The database contradicts what was signed before. The gateway signs nothing more until an operator has"
     " looked; callers get `store.unavailable`.",
+    "evidence.invalid": "A bundle of evidence is none, or a file in it proves something else than it should. The detail names the file.",
     "endpoint.forbidden": "The endpoint's name resolves to an address outside its allow-list. Nothing is sent.",
 }
 

@@ -16,12 +16,14 @@ from gateway.api.body import read_json
 from gateway.api.context import Context, context, json_response
 from gateway.attestation.standing import RETRY_SECONDS
 from gateway.envelope import TRANSFER_ID, Limits, parse
-from gateway.errors import CODES, CallerError, NotFoundError, UnwitnessedError
+from gateway.errors import CODES, AccessDeniedError, CallerError, NotFoundError, UnwitnessedError
+from gateway.evidence.collect import Collector
 from gateway.ledger.entry import AuditRead, recordable, timestamp
 from gateway.record import OWN_LEDGER, open_content
 from gateway.store import attested, queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import RECEIPT_PART
+from gateway.store.sealing import Sealer
 from gateway.store.tables import ACCEPTED, WAITING, TransferRow, micros, moment
 from gateway.subjects import CASE, OFFICER, SUBJECT_KINDS
 
@@ -35,6 +37,9 @@ TEXT_LIMIT: Final = 280
 _SUBJECT_LIMIT: Final = 128
 _PROOF: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "C2SP tlog-proof", "content": {"text/plain": {"example": shapes.PROOF_EXAMPLE}}}
+}
+_EVIDENCE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "A bundle of evidence", "content": {"application/zip": {}}}
 }
 _EVENTS: Final = ("rejected", "processed", "delivered")
 
@@ -226,9 +231,17 @@ def describe(row: TransferRow, states: Sequence[str], origin: str) -> dict[str, 
         "expires_at": timestamp(moment(row.expires_at)),
         "acknowledge_by": None if row.acknowledge_by is None else timestamp(moment(row.acknowledge_by)),
         "retain_until": row.retain_until,
+        "erased": _erasure(row),
         "ledger": {"origin": origin, "index": row.position},
     }
     return {name: value for name, value in described.items() if value is not None}
+
+
+def _erasure(row: TransferRow) -> dict[str, Any] | None:
+    """When and on what ground the message was destroyed, and the ledger's entry of that."""
+    if row.erased_at is None:
+        return None
+    return {"at": timestamp(moment(row.erased_at)), "for": row.erased_for, "index": row.erased_position}
 
 
 def _status(row: TransferRow, states: Sequence[str]) -> str:
@@ -281,6 +294,37 @@ async def proof(request: Request, transfer: str) -> Response:
     return Response(text, headers={"Cache-Control": "no-store"}, media_type="text/plain; charset=utf-8")
 
 
+@router.get(
+    "/v1/transfers/{transfer}/evidence",
+    summary="One transfer's evidence",
+    responses=_EVIDENCE | shapes.problems(401, 403, 404, 503),
+)
+async def evidence(request: Request, transfer: str) -> Response:
+    """A bundle that verifies offline (`sinergi evidence verify`). It holds the message: keep it as the message itself.
+
+    For the sender of a message, and for the data-protection officer: nobody else may have what was withheld.
+    """
+    here = context(request)
+    who = await auth.agency_or_auditor(request, here.gateway)
+    if isinstance(who, auth.Auditor):
+        auth.require_dpo(who)
+
+    def look() -> bytes:
+        gateway = here.gateway
+        with gateway.store.database.reading() as session:
+            if isinstance(who, str) and _visible(session, transfer, who).sender != who:
+                raise AccessDeniedError("a recipient has its own copy, and no right to what was withheld")
+            policies, keys = here.attestations.policies, gateway.store.keys
+            collector = Collector(session, gateway.sealer, policies, gateway.settings.gateway.id, keys.sign)
+            return collector.bundle(transfer, gateway.clock())
+
+    bundle = await asyncio.to_thread(look)
+    if isinstance(who, auth.Auditor):
+        await record_read(here, who, "transfers.evidence", {"transfer": transfer}, 1)
+    sent = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{transfer}.evidence.zip"'}
+    return Response(bundle, headers=sent, media_type="application/zip")
+
+
 def _visible(session: Session, transfer_id: str, who: str | auth.Auditor) -> TransferRow:
     """Raises NotFoundError for whoever may not know of it."""
     if not TRANSFER_ID.fullmatch(transfer_id):
@@ -302,17 +346,24 @@ def _one(here: Context, transfer_id: str, who: str | auth.Auditor) -> dict[str, 
         receipts = queries.acknowledgements(session, transfer_id)
         described["ledger"]["proof"] = queries.proof(session, row.ledger, row.position)
         waiting = queries.outbox(session, transfer_id)
-    seal = gateway.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
-    gateway_receipt = seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii")
     described["receipts"] = [
-        {"event": row.decision, "receipt": gateway_receipt, "index": row.position},
+        *_own_receipt(gateway.sealer, row),
         *({"event": receipt.event, "receipt": receipt.jws, "index": receipt.position} for receipt in receipts),
     ]
     if waiting is not None and described["status"] in (WAITING, "dead"):
         described["delivery"] = {"attempts": waiting.attempts, "last_error": waiting.last_error}
-    if isinstance(who, auth.Auditor):
+    if isinstance(who, auth.Auditor) and row.erased_at is None:
         described["claims"] = _claims_in_clear(open_content(gateway.sealer, row)["message"], gateway.exchange.limits)
     return described
+
+
+def _own_receipt(sealer: Sealer, row: TransferRow) -> list[dict[str, Any]]:
+    """The gateway's receipt; none for an erased message: it held the key of the commitment."""
+    if row.erased_at is not None:
+        return []
+    seal = sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
+    receipt = seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii")
+    return [{"event": row.decision, "receipt": receipt, "index": row.position}]
 
 
 def _claims_in_clear(message: str, limits: Limits) -> dict[str, Any]:

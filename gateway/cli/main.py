@@ -16,6 +16,7 @@ from gateway.cli import (
     auditors,
     diagnosis,
     drafts,
+    evidence,
     exchange,
     keys,
     ledger_proofs,
@@ -60,7 +61,7 @@ diagnosis.register(app)
 exchange.register(app)
 drafts.register(app)
 ledger_proofs.register(ledgers.app)
-for part in (agencies, keys, schemas, review, auditors, transfers, ledgers, witness):
+for part in (agencies, keys, schemas, review, auditors, transfers, ledgers, witness, evidence):
     app.add_typer(part.app)
 
 

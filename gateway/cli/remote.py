@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import httpx
 
@@ -49,23 +49,37 @@ class Auditor:
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._ask("POST", path, json=dict(body))
 
+    def fetch(self, path: str) -> bytes:
+        """The bytes of an answer that is no JSON. Raises as the others do."""
+        response = self._request("GET", path)
+        return response.content if response.is_success else self._refused(response)
+
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Raises CallerError with the gateway's own code for a refusal, UnreachableError where nothing is known."""
+        response = self._request(method, path, **options)
+        return _object(response) if response.is_success else self._refused(response)
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            response = self._client.request(method, path, **options)
-            answer = response.json()
+            return self._client.request(method, path, **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnreachableError(f"the gateway cannot be reached: {type(error).__name__}") from error
-        except ValueError as error:
-            raise UnreachableError("the gateway's answer is not JSON") from error
-        if not isinstance(answer, dict):
-            raise UnreachableError("the gateway's answer is not an object")
-        if response.is_success:
-            return answer
+
+    def _refused(self, response: httpx.Response) -> NoReturn:
         if response.is_server_error or response.is_redirect:
             raise UnreachableError(f"the gateway answered with status {response.status_code}")
-        reasons = _reasons(answer)
+        reasons = _reasons(_object(response))
         raise CallerError((reasons[0].detail or "") if len(reasons) == 1 else "", reasons=reasons)
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError as error:
+        raise UnreachableError("the gateway's answer is not JSON") from error
+    if not isinstance(answer, dict):
+        raise UnreachableError("the gateway's answer is not an object")
+    return answer
 
 
 def _reasons(problem: Mapping[str, Any]) -> list[Reason]:

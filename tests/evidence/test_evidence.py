@@ -1,0 +1,201 @@
+"""Evidence of a transfer: a bundle from a real gateway proves what happened, and any altered byte of it is found."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.cli.main import run
+from gateway.errors import EvidenceInvalidError
+from gateway.evidence.bundle import MANIFEST, Bundle, unpack
+from gateway.evidence.checks import TITLES, Report, Trust, check
+from gateway.jose import public_key, public_key_from_jwk
+from gateway.ledger.cosignature import Trust as LedgerTrust
+from gateway.ledger.note import NoteVerifier
+from tests.province import QUERY, Province
+
+NO_TIMESTAMP = {11}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two transfers of one gateway: one that was delivered and signed for, and one that was refused."""
+
+    province: Province
+    trust: Trust
+    accepted: bytes
+    refused: bytes
+
+
+def fetched(province: Province, transfer: str, *, police: bool = False) -> httpx.Response:
+    return (province.polda if police else province.imigrasi).get(f"/v1/transfers/{transfer}/evidence")
+
+
+def trusted(province: Province) -> Trust:
+    """What a verifier was handed over before: the gateway's key, and the keys of its two ledgers."""
+    told = httpx.get(f"{province.base}/.well-known/sinergi-gateway", timeout=10).json()
+    keys = httpx.get(f"{province.base}/.well-known/jwks.json", timeout=10).json()["keys"]
+    signing = [public_key_from_jwk({name: key[name] for name in ("kty", "crv", "x")}) for key in keys]
+    ledgers = {one["origin"]: LedgerTrust(one["origin"], (NoteVerifier.parse(one["vkey"]),)) for one in told["ledgers"]}
+    return Trust({key.kid: key for key in signing}, ledgers)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    province = Province(tmp_path_factory.mktemp("evidence") / "gateway").found().start()
+    sent = province.imigrasi.post(province.imigrasi.message()).json()["transfer"]
+    for item in province.polda.inbox():
+        province.polda.acknowledge(
+            *(province.polda.acknowledgement(item, event) for event in ("delivered", "processed"))
+        )
+    refused = province.polda.post(province.polda.message(QUERY)).json()["transfer"]
+    yield Case(
+        province,
+        trusted(province),
+        fetched(province, sent).content,
+        fetched(province, refused, police=True).content,
+    )
+    province.kill()
+
+
+def failed(report: Report) -> dict[int, str]:
+    return {one.number: one.detail for one in report.checks if one.ok is False}
+
+
+def test_a_delivered_transfer_is_proved_from_end_to_end(case: Case) -> None:
+    """Every check passes but the timestamp's, of which there is none; each says what it found."""
+    report = check(unpack(case.accepted), case.trust)
+    assert failed(report) == {}
+    assert (report.ok, report.decision) == (True, "accepted")
+    assert {one.number for one in report.checks if one.ok is None} == NO_TIMESTAMP
+    assert [one.number for one in report.checks] == sorted(TITLES)
+    details = {one.number: one.detail for one in report.checks}
+    assert "/body/reporter" in details[9]
+    assert "delivered" in details[10]
+    assert "processed" in details[10]
+    assert "clause 1" in details[8]
+
+
+def test_a_refusal_is_proved_too(case: Case) -> None:
+    """What was refused, for what, under which version; there is no release and no acknowledgement."""
+    report = check(unpack(case.refused), case.trust)
+    assert failed(report) == {}
+    assert report.decision == "refused"
+    assert {one.number for one in report.checks if one.ok is None} == {9, 10, 11}
+
+
+def test_any_altered_file_fails_and_is_named(case: Case) -> None:
+    """One bit of each file in turn, the list itself included."""
+    bundle = unpack(case.accepted)
+    for name, content in bundle.files.items():
+        flipped = content[:-2] + bytes([content[-2] ^ 1]) + content[-1:]
+        report = check(Bundle({**bundle.files, name: flipped}), case.trust)
+        assert not report.ok
+        assert name in failed(report)[1], name
+
+
+@pytest.mark.parametrize("change", ["missing", "added"])
+def test_a_file_more_or_less_fails_and_is_named(case: Case, change: str) -> None:
+    """Nothing can be left out or slipped in."""
+    files = dict(unpack(case.accepted).files)
+    if change == "missing":
+        del files["release.jws"]
+    else:
+        files["notes.txt"] = b"he did it"
+    report = check(Bundle(files), case.trust)
+    assert (
+        f"{'release.jws' if change == 'missing' else 'notes.txt'} {'is missing' if change == 'missing' else 'was added'}"
+        in (failed(report)[1])
+    )
+
+
+def swapped(case: Case, name: str) -> Mapping[str, bytes]:
+    """The files of the accepted transfer, with one from the refused transfer's bundle in its place."""
+    return {**unpack(case.accepted).files, name: unpack(case.refused).files[name]}
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("message.sd-jwt", 5), ("receipt.jws", 5), ("entries/decision.json", 2), ("schema.json", 7)]
+)
+def test_a_true_file_of_another_transfer_fails_where_it_does_not_belong(case: Case, name: str, number: int) -> None:
+    """Even for somebody who signs the list: each file is held against the others, not only against the list."""
+    report = check(Bundle(swapped(case, name)), case.trust)
+    assert {1, number} <= failed(report).keys()
+
+
+def test_the_command_line_fetches_and_verifies(case: Case, tmp_path: Path) -> None:
+    """Exported by the data-protection officer, checked offline with keys alone; an altered bundle ends with 1."""
+    report = check(unpack(case.accepted), case.trust)
+    token = tmp_path / "dpo.token"
+    token.touch(0o600)
+    token.write_text(case.province.dpo_token)
+    bundle, jwk = tmp_path / "case.zip", tmp_path / "gateway.jwk"
+    reach = ("--gateway", case.province.base, "--token-file", str(token))
+    assert run(["evidence", "export", str(report.transfer), *reach, "--out", str(bundle)]) == 0
+    jwk.write_text(httpx.get(f"{case.province.base}/.well-known/jwks.json", timeout=10).text)
+    vkeys = [option for trust in case.trust.ledgers.values() for option in ("--vkey", trust.keys[0].vkey)]
+    verify = ["evidence", "verify", str(bundle), "--gateway-key", str(jwk), *vkeys]
+    assert run(verify) == 0
+    files = dict(unpack(bundle.read_bytes()).files)
+    files["message.sd-jwt"] = files["released.sd-jwt"]
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    assert run(verify) == 1
+
+
+def test_nothing_is_believed_of_a_key_that_is_not_trusted(case: Case) -> None:
+    """Another gateway's key, or another ledger's: nothing in the bundle makes up for it."""
+    stranger = public_key(Ed25519PrivateKey.generate().public_key())
+    report = check(unpack(case.accepted), replace(case.trust, gateway={stranger.kid: stranger}))
+    assert {1, 5, 6, 9} <= failed(report).keys()
+    report = check(unpack(case.accepted), replace(case.trust, ledgers={}))
+    assert {2, 4, 5} <= failed(report).keys()
+
+
+def test_only_those_who_had_the_message_get_its_evidence(case: Case) -> None:
+    """The sender has it; the recipient has no right to what was withheld, an auditor without the role none at all."""
+    report = check(unpack(case.accepted), case.trust)
+    assert report.transfer is not None
+    path = f"/v1/transfers/{report.transfer}/evidence"
+    assert fetched(case.province, report.transfer, police=True).json()["code"] == "access.denied"
+    assert case.province.audit(path).json()["code"] == "access.denied"
+    assert case.province.audit(path, dpo=True).status_code == 200
+
+
+def zipped(write: Callable[[zipfile.ZipFile], None]) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        write(archive)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x03\x04 no zip",
+        zipped(lambda archive: archive.writestr("../etc/passwd", "x")),
+        zipped(lambda archive: archive.writestr("/message.sd-jwt", "x")),
+        zipped(lambda archive: archive.writestr("message.sd-jwt", bytes(65 * 1024 * 1024))),
+        zipped(lambda archive: [archive.writestr(f"{number}.txt", "x") for number in range(600)] and None),
+    ],
+)
+def test_what_is_no_bundle_is_refused_at_once(data: bytes) -> None:
+    """Paths out of the folder, bombs, too many files: nothing is unpacked."""
+    with pytest.raises(EvidenceInvalidError):
+        unpack(data)
+
+
+def test_the_list_is_signed_with_its_own_type(case: Case) -> None:
+    """A receipt of the same key cannot stand for the list."""
+    files = dict(unpack(case.accepted).files)
+    files[MANIFEST] = files["receipt.jws"]
+    assert 1 in failed(check(Bundle(files), case.trust))
+    assert json.loads(files["schema.json"])["$id"].startswith("urn:sinergi:schema:")
