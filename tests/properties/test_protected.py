@@ -343,6 +343,27 @@ def test_with_all_that_it_takes_an_identity_is_released_and_without_any_of_it_no
             assert not decision.permitted or (pattern, pointer) not in shown(message, decision, [pattern]), name
 
 
+def ordinary(type_: str) -> Iterator[Exchange]:
+    """Every permitted exchange of the type, also told of a child, without an approval or an acknowledgement."""
+    for base in permitted(type_):
+        for flag in (None, "is_minor", "minors_present"):
+            body = dict(base.draft.body) if flag is None else {**base.draft.body, flag: True}
+            if not MESSAGES.violations(type_, body):
+                yield replace(base.with_draft(body=body), approvals=())
+
+
+@each_type
+def test_nobody_protected_is_shown_by_an_ordinary_message(type_: str) -> None:
+    """Each example, for each purpose that its rule has: whoever is protected in it stays behind."""
+    present = 0
+    for exchange in ordinary(type_):
+        message, decision = approved(exchange, [])
+        fields = {one: whom for one, whom in FIELDS[type_].items() if is_protected(type_, whom, message.body)}
+        present += sum(len(pointers_matching({"body": message.body}, field)) for field in fields)
+        assert not decision.permitted or shown(message, decision, fields) == []
+    assert present
+
+
 def test_every_protected_field_is_one_that_its_rules_withhold() -> None:
     """No type has a field with `x-protects` that some rule of the type would let pass in every situation."""
     for type_, fields in FIELDS.items():
