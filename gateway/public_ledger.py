@@ -26,6 +26,10 @@ def open_commitment(entry: Mapping[str, Any], commitment_key: str, message: str)
 
     Raises AnswerError. `message` may be the sent or the released one: both begin with the same issuer-signed JWT.
     """
+    if not commitment_key:
+        raise AnswerError(
+            "the message was erased at the gateway: no key opens its entry any more", code="transfer.erased"
+        )
     try:
         expected = ledger_entry.commitment(bytes.fromhex(commitment_key), message.partition("~")[0])
     except (ValueError, TypeError, GatewayError) as error:

@@ -23,7 +23,9 @@ _REASONS_LIMIT: Final = 16
 _LATEST: Final = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a datetime can hold
 _DIGEST: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _REQUIRED: Final = frozenset({"iss", "aud", "iat", "jti", "transfer", "event", "sd_hash"})
-_GATEWAY_REQUIRED: Final = _REQUIRED | {"origin", "index", "leaf_hash", "commitment_key"}
+_GATEWAY_REQUIRED: Final = _REQUIRED | {"origin", "index", "leaf_hash"}
+# A receipt that was made again after an erasure says when that was; until then it opens the entry.
+_KEY, _ERASED_AT = "commitment_key", "erased_at"
 _RELEASE_MEMBERS: Final = _REQUIRED - {"event"} | {"withheld", "commitment_key"}
 _SOMETHING: Final = re.compile(r"(?s).+")
 _FORMS: Final = {
@@ -131,7 +133,8 @@ def verify_acknowledgement(receipt: UnverifiedAcknowledgement, key: PublicKey) -
 class GatewayReceipt:
     """What the gateway says of one message: its decision, and where the ledger has it.
 
-    `commitment_key` (64 hex digits) opens the entry's commitment over the issuer-signed JWT.
+    `commitment_key` (64 hex digits) opens the entry's commitment over the issuer-signed JWT. Once the message is erased it is
+    empty, and `erased_at` (whole seconds) says since when.
     """
 
     iss: str
@@ -148,6 +151,7 @@ class GatewayReceipt:
     rule: str | None = None
     clause: str | None = None
     reasons: tuple[Reason, ...] = ()
+    erased_at: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         claims: dict[str, Any] = {
@@ -161,7 +165,7 @@ class GatewayReceipt:
             "origin": self.origin,
             "index": self.index,
             "leaf_hash": self.leaf_hash,
-            "commitment_key": self.commitment_key,
+            **({_KEY: self.commitment_key} if self.erased_at is None else {_ERASED_AT: self.erased_at}),
         }
         if self.rule is not None:
             claims["rule"] = self.rule
@@ -181,7 +185,9 @@ def sign_gateway_receipt(receipt: GatewayReceipt, signer: Signer) -> str:
 def read_gateway_receipt(text: str, key: PublicKey) -> GatewayReceipt:
     """For a sender: verifies and reads. Raises MalformedError, TooLargeError or SignatureInvalidError."""
     payload = verify_jws(parse_jws(text, RECEIPT_TYP, 4), key).payload
-    if not _GATEWAY_REQUIRED <= payload.keys() <= _GATEWAY_REQUIRED | {"rule", "clause", "reasons"}:
+    opens = _ERASED_AT if _ERASED_AT in payload else _KEY
+    required = _GATEWAY_REQUIRED | {opens}
+    if not required <= payload.keys() <= required | {"rule", "clause", "reasons"}:
         raise MalformedError("the receipt has other members than a gateway's receipt")
     reasons = payload.get("reasons", [])
     if not isinstance(reasons, list) or ("reasons" in payload and not reasons):
@@ -192,6 +198,8 @@ def read_gateway_receipt(text: str, key: PublicKey) -> GatewayReceipt:
         iat=_whole(payload["iat"], "iat"),
         index=_whole(payload["index"], "index"),
         reasons=tuple(_reason(reason) for reason in reasons),
+        commitment_key=_form(payload[_KEY], _KEY) if opens == _KEY else "",
+        erased_at=_whole(payload[_ERASED_AT], _ERASED_AT) if opens == _ERASED_AT else None,
     )
     if receipt.event not in GATEWAY_EVENTS or (receipt.event == "accepted" and reasons):
         raise MalformedError("a gateway's receipt says accepted, or refused and why")

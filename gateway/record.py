@@ -15,8 +15,8 @@ from gateway.agreement import Agreement
 from gateway.catalogue import Catalogue
 from gateway.decide import Decision
 from gateway.early_warning import follow_up
-from gateway.envelope import VerifiedMessage, release, sd_hash, serialise
-from gateway.errors import Reason
+from gateway.envelope import UnverifiedMessage, VerifiedMessage, release, sd_hash, serialise
+from gateway.errors import ErasedError, Reason
 from gateway.jose import Signer, b64encode
 from gateway.ledger.entry import Entry, TransferAccepted, TransferRefused, commitment
 from gateway.receipt import GatewayReceipt, Release, sign_gateway_receipt, sign_release
@@ -215,6 +215,30 @@ class RecordWriter:
             "sealed_content": seal.close(CONTENT_PART, json.dumps(content).encode()),
         }
 
+    def receipt_again(self, row: TransferRow, message: UnverifiedMessage, placed: Placed, now: datetime) -> str:
+        """Of an erased message, for whoever holds its bytes still: all that the first receipt said, but for the key."""
+        assert row.erased_at is not None
+        return sign_gateway_receipt(
+            GatewayReceipt(
+                iss=self.gateway_id,
+                aud=row.sender,
+                iat=int(now.timestamp()),
+                jti=secrets.token_urlsafe(16),
+                transfer=row.id,
+                event=row.decision,
+                sd_hash=sd_hash(serialise(message.jwt, (disclosure.encoded for disclosure in message.disclosures))),
+                origin=placed.origin,
+                index=placed.index,
+                leaf_hash=b64encode(placed.leaf_hash),
+                commitment_key="",
+                rule=row.rule,
+                clause=row.clause,
+                reasons=tuple(Reason(**reason) for reason in json.loads(row.reasons)),
+                erased_at=row.erased_at // 1_000_000,
+            ),
+            self.signer,
+        )
+
     def _receipt(self, judged: Judged, transfer: str, key: bytes, placed: Placed) -> str:
         decision = judged.decision
         return sign_gateway_receipt(
@@ -279,8 +303,18 @@ def released_text(content: dict[str, Any]) -> str:
     return serialise(jwt, (text for text, mark in zip(disclosures, content["released"], strict=True) if mark == "1"))
 
 
+def require_kept(row: TransferRow) -> None:
+    """Raises ErasedError."""
+    if row.erased_at is not None:
+        raise ErasedError("the message has been erased")
+
+
 def open_content(sealer: Sealer, row: TransferRow) -> dict[str, Any]:
-    """What is stored of a message: `message`, `commitment_key` and, if accepted, `released` and `release`."""
+    """What is stored of a message: `message`, `commitment_key` and, if accepted, `released` and `release`.
+
+    Raises ErasedError when it is stored no more, KeyringError when it does not open.
+    """
+    require_kept(row)
     content = sealer.unwrap(row.id, row.storage_key, row.wrapped_key).open(CONTENT_PART, row.sealed_content)
     loaded: dict[str, Any] = json.loads(content)
     return loaded

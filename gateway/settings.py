@@ -190,6 +190,19 @@ class TimestampSettings(BaseModel):
     )
 
 
+class RetentionSettings(BaseModel):
+    model_config = _STRICT
+    every_hours: float = Field(
+        24.0,
+        ge=0,
+        description="How often one of the nodes erases what is past its retention; 0: only `sinergi retention run` does.",
+    )
+    refused_days: int = Field(
+        90, ge=0, description="Days for which a refused message is kept; the rules say it for accepted ones."
+    )
+    batch: int = Field(100, ge=1, le=500, description="Messages that are erased in one commit.")
+
+
 class LogSettings(BaseModel):
     model_config = _STRICT
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is written.")
@@ -210,6 +223,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     witness: WitnessSettings = WitnessSettings()
     timestamp: TimestampSettings = TimestampSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 
 

@@ -23,9 +23,11 @@ from gateway.errors import (
     UnwitnessedError,
 )
 from gateway.facts import Needs, needs
+from gateway.ledger.merkle import leaf_hash
 from gateway.lookup import NOTHING, Found, Lookup, asks
 from gateway.record import Judged, RecordWriter, open_content
 from gateway.store import queries
+from gateway.store.append import Placed
 from gateway.store.configuration import Configuration, Snapshot
 from gateway.store.jobs.transfers import RECEIPT_PART, MessageIdUsedError
 from gateway.store.recorder import DecidedBeforeError, Recorder
@@ -39,7 +41,7 @@ GATE_SECONDS: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the sender is told. `again` marks the answer to a retry: the original one, word for word."""
+    """What the sender is told. `again` marks the answer to a retry: the original one, word for word, until it is erased."""
 
     transfer: str
     decision: str
@@ -184,13 +186,26 @@ class Exchange:
         row = await self._recorded(message)
         if row is None:
             return None
-        if not proven and not str(open_content(self.sealer, row)["message"]).startswith(f"{message.jwt}~"):
+        if not proven and not self._is_same(message, row):
             return None
         try:
             open_message(message, self.limits)
         except MalformedError:
             return None
-        return await asyncio.to_thread(self._original, row)
+        return await asyncio.to_thread(self._original, row, message)
+
+    def _is_same(self, message: UnverifiedMessage, row: TransferRow) -> bool:
+        """Whether an unproven text is the one that was proven once. When it is stored no more, the signature must say so."""
+        if row.erased_at is None:
+            return str(open_content(self.sealer, row)["message"]).startswith(f"{message.jwt}~")
+        key = self.configuration.current().directory.keys.get((row.sender, row.kid))
+        if key is None:
+            return False
+        try:
+            verify(message, key.public, self.limits)
+        except CallerError:
+            return False
+        return True
 
     async def _recorded(self, message: UnverifiedMessage) -> TransferRow | None:
         identity = self.writer.tokens.identity(message.jwt)
@@ -205,15 +220,21 @@ class Exchange:
         with self.database.reading() as session:
             return queries.message_id_used(session, claims.iss, claims.jti)
 
-    def _original(self, row: TransferRow) -> Outcome:
-        seal = self.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
+    def _original(self, row: TransferRow, message: UnverifiedMessage) -> Outcome:
         with self.database.reading() as session:
             origin = queries.ledger_head(session, row.ledger).origin
             proof = queries.proof(session, row.ledger, row.position)
+            leaf = queries.leaf(session, row.ledger, row.position) if row.erased_at is not None else None
+        if leaf is None:
+            seal = self.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
+            receipt = seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii")
+        else:
+            placed = Placed(row.ledger, origin, row.position, leaf_hash(leaf))
+            receipt = self.writer.receipt_again(row, message, placed, self.clock())
         return Outcome(
             transfer=row.id,
             decision=row.decision,
-            receipt=seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii"),
+            receipt=receipt,
             origin=origin,
             index=row.position,
             proof=proof,

@@ -22,7 +22,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.envelope import Limits, sd_hash
-from gateway.errors import CallerError, KeyringError, ReceiptError, StoreUnavailableError
+from gateway.errors import CallerError, ErasedError, KeyringError, ReceiptError, StoreUnavailableError
 from gateway.receipt import Acknowledgement, parse_acknowledgement, verify_acknowledgement
 from gateway.record import open_content, released_text
 from gateway.store import queries
@@ -146,6 +146,8 @@ class Acknowledgements:
             return AckResult(claims.transfer, REFUSED, code="receipt.mismatch")
         try:
             released = released_text(open_content(self.sealer, row))
+        except ErasedError as error:
+            return AckResult(claims.transfer, REFUSED, code=error.code)
         except KeyringError as error:
             _log.error("message_does_not_open", transfer=row.id, detail=error.detail)
             return AckResult(claims.transfer, REFUSED, code="gateway.internal")
