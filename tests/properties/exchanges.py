@@ -23,7 +23,7 @@ from gateway.catalogue import Catalogue
 from gateway.conditions import MISSING, Pointer
 from gateway.decide import Decision, Facts, RelatedTransfer, decide
 from gateway.disclosure import unescape
-from gateway.envelope import Case, Officer, VerifiedMessage
+from gateway.envelope import TRANSFER_ID, Case, Officer, VerifiedMessage
 from gateway.jose import strict_json
 from gateway.specimens import specimens, variations
 from gateway.terms import Amends, Answers, Earlier, Links, RefersTo, Rule, Same
@@ -247,4 +247,5 @@ def _linked(rule: Rule, draft: Draft) -> dict[str, RelatedTransfer]:
         for relation in rule.relations
         if isinstance(relation, Links)
         for _, text in relation.field.find({"body": draft.body})
+        if TRANSFER_ID.fullmatch(text)  # as `needs` asks: nothing else can name a transfer
     }

@@ -15,7 +15,7 @@ from gateway.envelope import TRANSFER_ID, release
 from gateway.errors import Reason
 from gateway.record import released_text
 from tests.properties.changes import near
-from tests.properties.exchanges import AGREEMENT, TYPES, Exchange, leaves, permitted, some
+from tests.properties.exchanges import AGREEMENT, TYPES, Exchange, agreement, leaves, permitted, rules_of, some
 from tests.properties.flow import Kept, sent, told
 from tests.properties.test_release import tells, words_in
 
@@ -100,6 +100,17 @@ def test_nothing_else_decides(type_: str) -> None:
             follows(sent(one, patch), one, planted)
 
 
+def repeated(kept: Kept, exchange: Exchange) -> list[str]:
+    """The places of the body whose own words or numbers stand in what the gateway wrote in clear."""
+    words = words_in(told(kept))
+    return [
+        pointer
+        for pointer, value in leaves(dict(exchange.draft.body))
+        if tells(exchange.draft.type, f"/body{pointer}", value) and not TRANSFER_ID.fullmatch(value)
+        if re.search(rf"(?<!\w){re.escape(value.casefold())}(?!\w)", words)
+    ]
+
+
 @each_type
 @some(8)
 @given(st.data())
@@ -108,7 +119,26 @@ def test_nothing_written_about_a_message_repeats_its_words(type_: str, data: st.
     exchange = data.draw(near(type_))
     with pytest.MonkeyPatch.context() as patch:
         kept = sent(exchange, patch)
-    words = words_in(told(kept))
-    for pointer, value in leaves(dict(exchange.draft.body)):
-        if tells(type_, f"/body{pointer}", value) and not TRANSFER_ID.fullmatch(value):
-            assert re.search(rf"(?<!\w){re.escape(value.casefold())}(?!\w)", words) is None, pointer
+    assert repeated(kept, exchange) == []
+
+
+@each_type
+@pytest.mark.parametrize("otherwise", ["refuse", "flag"])
+def test_a_condition_that_fails_names_the_place_and_never_what_stands_there(type_: str, otherwise: str) -> None:
+    """Every place of the body fails a condition: each is told, in a refusal or in a flag, and none of its words."""
+    exchange = permitted(type_)[0]
+    places = [
+        f"/body{pointer}" for pointer, _ in leaves(dict(exchange.draft.body)) if not re.search(r"/[0-9]", pointer)
+    ]
+    failing = [
+        {"name": f"fails-{number}", "field": place, "must": {"const": "never"}, "otherwise": otherwise}
+        for number, place in enumerate(places)
+    ]
+    under = agreement([{**rule, "where": [*rule.get("where", ()), *failing]} for rule in rules_of(type_)])
+    with pytest.MonkeyPatch.context() as patch:
+        kept = sent(exchange, patch, under)
+    decision = kept.judged[0].decision
+    assert decision is not None
+    assert {reason.pointer for reason in (*decision.reasons, *decision.flags)} >= set(places)
+    assert decision.permitted is (otherwise == "flag")
+    assert repeated(kept, exchange) == []

@@ -188,7 +188,7 @@ def narrower(draw: st.DrawFn, type_: str) -> Agreement | None:
 
 
 @each_type
-@some(24)
+@some(16)
 @given(st.data())
 def test_a_narrower_agreement_gives_no_more(type_: str, data: st.DataObject) -> None:
     """A rule, sender, recipient, purpose, situation or day less; a condition, relation, limit, officer or field more."""

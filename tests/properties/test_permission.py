@@ -45,7 +45,7 @@ def test_every_type_has_examples_that_a_rule_permits(type_: str) -> None:
 
 
 @each_type
-@some(16)
+@some(12)
 @given(st.data())
 def test_what_is_permitted_has_a_rule_that_covers_it(type_: str, data: st.DataObject) -> None:
     """The rule that the decision names allows sender, recipient, type, purpose and day; a refusal has a reason."""
@@ -67,7 +67,7 @@ def test_what_is_permitted_has_a_rule_that_covers_it(type_: str, data: st.DataOb
 
 
 @each_type
-@some(8)
+@some(5)
 @given(st.data())
 def test_without_its_rule_a_message_is_refused_for_having_none(type_: str, data: st.DataObject) -> None:
     """The agreement with every rule but those of this type permits nothing of it: `rule.none`, and no other reason."""
@@ -109,7 +109,7 @@ def _names(rule: dict[str, Any], sender: str, recipient: str) -> bool:
 
 
 @each_type
-@some(6)
+@some(4)
 @given(st.data())
 def test_outside_its_days_an_agreement_permits_nothing(type_: str, data: st.DataObject) -> None:
     """Before the first and after the last day, to the second and in the agreement's zone, whatever else holds."""
@@ -169,7 +169,7 @@ _strange = st.sampled_from([MISSING, None, 0, True, "x", [], {}, [{}], {"case": 
 
 
 @each_type
-@some(14)
+@some(12)
 @given(st.data())
 def test_judging_never_fails_whatever_is_absent(type_: str, data: st.DataObject) -> None:
     """Neither `decide` nor `needs` raises, and nothing is refused for an error of the gateway's own.

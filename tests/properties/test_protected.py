@@ -249,7 +249,7 @@ def signing(draw: st.DrawFn, exchange: Exchange) -> list[tuple[Someone, list[str
 
 
 @each_type
-@some(30)
+@some(20)
 @given(st.data())
 def test_an_identity_is_released_only_with_all_that_it_takes(type_: str, data: st.DataObject) -> None:
     """The purpose, two valid officers of the sender, the acknowledged notice, and a unit for women and children of a minor."""

@@ -197,7 +197,7 @@ def released(exchange: Exchange, under: Agreement) -> tuple[VerifiedMessage, Dec
 
 
 @each_type
-@some(16)
+@some(10)
 @given(st.data())
 def test_what_is_released_satisfies_its_release_schema(type_: str, data: st.DataObject) -> None:
     """Of every message that the schema and a rule let pass, what goes out is what the recipient's schema asks for.
@@ -214,7 +214,7 @@ def test_what_is_released_satisfies_its_release_schema(type_: str, data: st.Data
 
 
 @each_type
-@some(24)
+@some(16)
 @given(st.data())
 def test_nothing_released_tells_what_is_withheld(type_: str, data: st.DataObject) -> None:
     """Not a word of a withheld field stands in what goes out, nor a number made from it; under any stricter rule too."""
