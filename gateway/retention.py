@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Self
 
 import structlog
 from sqlalchemy import Engine, text
@@ -23,6 +23,7 @@ from gateway.errors import GatewayError, StoreUnavailableError
 from gateway.ledger.entry import TransferErased, decode
 from gateway.ledger.merkle import leaf_hash
 from gateway.ledger.proof import verify_proof
+from gateway.settings import RetentionSettings
 from gateway.store import erasures, queries
 from gateway.store.append import CheckpointKeys
 from gateway.store.jobs.erasures import Erase, Erased, MoveChore, TakeChore
@@ -60,7 +61,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """Made once a process, or once a command. `own_ledger` is the gateway's."""
+    """Made once a process, or once a command. `own_ledger` is the gateway's; `every` is the timer's period, 0 for none."""
 
     database: Database
     recorder: Recorder
@@ -68,6 +69,27 @@ class Retention:
     own_ledger: str
     refused_days: int
     batch: int = 100
+    every: timedelta = timedelta(0)
+
+    @classmethod
+    def of(
+        cls,
+        settings: RetentionSettings,
+        database: Database,
+        recorder: Recorder,
+        own_ledger: str,
+        clock: Callable[[], datetime],
+    ) -> Self:
+        """As the settings say."""
+        return cls(
+            database=database,
+            recorder=recorder,
+            clock=clock,
+            own_ledger=own_ledger,
+            refused_days=settings.refused_days,
+            batch=settings.batch,
+            every=timedelta(hours=settings.every_hours),
+        )
 
     def run(
         self,
@@ -142,7 +164,7 @@ class Retention:
             )
         )
 
-    def run_when_due(self, every: timedelta, go_on: Callable[[], bool]) -> Report | None:
+    def run_when_due(self, go_on: Callable[[], bool]) -> Report | None:
         """The timer's question, on every node: one of them runs, and the others hear that it is not due. Blocks."""
         now = self.clock()
         ledgers = (self.own_ledger,)
@@ -159,7 +181,7 @@ class Retention:
             # Cut short by the end of the process: whoever comes next goes on.
             self._submit(MoveChore(CHORE, micros(self.clock()), ledgers))
             return report
-        self._submit(MoveChore(CHORE, micros(now + every), ledgers))
+        self._submit(MoveChore(CHORE, micros(now + self.every), ledgers))
         clean = scrub(self.database) if report.erased else True
         _log.info("retention_run", erased=report.erased, kept=dict(report.kept), clean=clean)
         return report

@@ -21,6 +21,8 @@ from gateway.delivery.acknowledge import Acknowledgements
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.worker import Worker
 from gateway.errors import CODES, CallerError, GatewayError, Reason
+from gateway.record import OWN_LEDGER
+from gateway.retention import Retention
 from gateway.telemetry import Metrics
 from gateway.wiring import Gateway
 
@@ -93,6 +95,7 @@ def _context(gateway: Gateway) -> Context:
         settings=settings.delivery,
         clock=gateway.clock,
         metrics=metrics,
+        retention=Retention.of(settings.retention, store.database, store.recorder, OWN_LEDGER, gateway.clock),
     )
     return Context(gateway, acknowledgements, inbox, worker, collector(gateway, metrics), metrics)
 

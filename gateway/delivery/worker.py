@@ -1,4 +1,4 @@
-"""What a gateway process does besides answering: it pushes, expires, escalates, and keeps its own picture fresh.
+"""What a gateway process does besides answering: it pushes, expires, escalates, erases, and keeps its own picture fresh.
 
 Decides which loops run and how they end. A loop never dies of an exception: it says so in the log and goes on, slower.
 Every node runs all of them; leases and the recorder's locks keep two nodes from doing the same thing twice.
@@ -20,6 +20,7 @@ from gateway.delivery.liaison import NOTICE_SECONDS, LiaisonNotices
 from gateway.delivery.outbound import Outbound, Resolve
 from gateway.delivery.page import OTHERS, URGENT, Shelf
 from gateway.jose import Signer
+from gateway.retention import Retention
 from gateway.settings import DeliverySettings
 from gateway.store import queries
 from gateway.store.checkpoint_files import CheckpointFiles
@@ -36,6 +37,7 @@ SWEEP_SECONDS: Final = 1.0
 SWEEP_BATCH: Final = 200
 FORGET_SECONDS: Final = 600.0
 SAVE_SECONDS: Final = 1.0
+RETENTION_SECONDS: Final = 60.0
 GRACE_SECONDS: Final = 5.0
 _LONGEST_BACKOFF: Final = 30.0
 _log: Final = structlog.get_logger("sinergi.worker")
@@ -58,6 +60,7 @@ class Worker:
         settings: DeliverySettings,
         clock: Callable[[], datetime],
         metrics: Metrics | None = None,
+        retention: Retention | None = None,
         resolve: Resolve = outbound.resolve,
     ) -> None:
         self._settings = settings
@@ -82,6 +85,7 @@ class Worker:
             page=settings.page,
             retry_limit=settings.retry_limit,
         )
+        self._retention = retention
         self._escalations = Escalations(database, recorder, clock, metrics)
         self._gateway_id = gateway_id
         self._signer = signer
@@ -99,6 +103,8 @@ class Worker:
             ("save-checkpoints", SAVE_SECONDS, self._save_checkpoints),
             ("escalate", ESCALATE_SECONDS, self._escalations.run),
         )
+        if self._retention is not None and self._retention.every:
+            loops = (*loops, ("retention", RETENTION_SECONDS, self._retain))
         self._loops = [asyncio.create_task(self._every(*loop), name=loop[0]) for loop in loops]
         if self._settings.push:
             self._loops.append(asyncio.create_task(self._tell_liaisons(), name="liaison"))
@@ -178,6 +184,11 @@ class Worker:
 
     async def _forget_tokens(self) -> None:
         await asyncio.wrap_future(self._recorder.submit(ForgetTokens(micros(self._clock()))))
+
+    async def _retain(self) -> None:
+        assert self._retention is not None
+        # One node a period does it; between two commits it looks whether the process is to stop.
+        await asyncio.to_thread(self._retention.run_when_due, lambda: not self._stopping.is_set())
 
     async def _save_checkpoints(self) -> None:
         await asyncio.to_thread(self._checkpoints.save, self._recorder.memory)

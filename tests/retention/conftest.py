@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -45,4 +46,5 @@ def retention(flow: Flow) -> Retention:
         own_ledger="gateway",
         refused_days=90,
         batch=2,
+        every=timedelta(days=1),
     )

@@ -261,14 +261,14 @@ def test_one_node_runs_the_timer(flow: Flow, retention: Retention) -> None:
         asked.append(True)
         return len(asked) == 1
 
-    stopped = retention.run_when_due(timedelta(days=1), once)
+    stopped = retention.run_when_due(once)
     assert stopped is not None
-    finished = retention.run_when_due(timedelta(days=1), lambda: True)
+    finished = retention.run_when_due(lambda: True)
     assert finished is not None
     assert stopped.erased + finished.erased == 3
-    assert retention.run_when_due(timedelta(days=1), lambda: True) is None
+    assert retention.run_when_due(lambda: True) is None
     flow.clock.advance(days=1)
-    assert retention.run_when_due(timedelta(days=1), lambda: True) is not None
+    assert retention.run_when_due(lambda: True) is not None
     assert timedelta(days=1) > LEASE
 
 
