@@ -164,6 +164,15 @@ class Retention:
             )
         )
 
+    def would_keep(self, transfers: Sequence[str], *, duty: bool = True) -> Erased:
+        """What `erase` would do with these now. Changes nothing."""
+        now = self.clock()
+        with self.database.reading() as session:
+            found = erasures.stored(session.connection(), transfers)
+        against = {one.transfer: standing_against(one, now, self.refused_days, duty=duty) for one in found}
+        going = tuple(transfer for transfer, reasons in against.items() if not reasons)
+        return Erased(going, {transfer: reasons for transfer, reasons in against.items() if reasons})
+
     def run_when_due(self, go_on: Callable[[], bool]) -> Report | None:
         """The timer's question, on every node: one of them runs, and the others hear that it is not due. Blocks."""
         now = self.clock()

@@ -18,12 +18,15 @@ from gateway.cli import (
     drafts,
     evidence,
     exchange,
+    holds,
     keys,
     ledger_proofs,
     ledgers,
+    retention,
     review,
     schemas,
     starting,
+    subjects,
     transfers,
     witness,
 )
@@ -61,7 +64,20 @@ diagnosis.register(app)
 exchange.register(app)
 drafts.register(app)
 ledger_proofs.register(ledgers.app)
-for part in (agencies, keys, schemas, review, auditors, transfers, ledgers, witness, evidence):
+for part in (
+    agencies,
+    keys,
+    schemas,
+    review,
+    auditors,
+    transfers,
+    ledgers,
+    witness,
+    evidence,
+    retention,
+    holds,
+    subjects,
+):
     app.add_typer(part.app)
 
 
