@@ -1,0 +1,203 @@
+"""Retention, holds and a person's requests at an operator's shell, on the shipped agreement and its messages."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway import resources
+from gateway.api.app import create_app
+from gateway.envelope import Claims, issue
+from gateway.keyring import load_signer, read_passphrase
+from gateway.ledger.entry import decode
+from gateway.settings import load_settings
+from gateway.store import queries
+from gateway.store.jobs.deadlines import Escalate
+from gateway.store.jobs.deliveries import Expire
+from gateway.transfer import Outcome
+from gateway.wiring import open_gateway, open_store
+from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded
+from tests.cli.test_officers import enrol
+
+IMIGRASI, POLDA = AGENCIES
+PKS = "pks-banten-2025"
+SUBJECT = json.dumps({"kind": "travel-document", "value": "BGDA00000123"})
+FOREIGNER = {
+    "document": {"type": "ORDINARY_PASSPORT", "issuing_state": "BGD", "number": "A00000123"},
+    "is_minor": False,
+    "reason": "Pemeriksaan bersama tenaga kerja asing di kawasan industri.",
+}
+LAST_SPRING = timedelta(days=-200)
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A gateway in service whose agencies have had their keys for a year."""
+    shell = founded(tmp_path_factory.mktemp("office"))
+    for agency in AGENCIES:
+        shell.ok("agencies", "add", agency, "--name", agency.title())
+        shell.ok("keys", "import", agency, shell.key(agency), "--not-before", "2025-12-01", "--not-after", "2099-01-01")
+    signatures = [shell.signed(DOCUMENT, agency) for agency in AGENCIES]
+    assert shell.activate(DOCUMENT, signatures).code == 0
+    return shell
+
+
+def exchanged(
+    shell: Shell, *messages: tuple[str, Mapping[str, Any], Mapping[str, Any]], ago: timedelta
+) -> list[Outcome]:
+    """Posts (type, body, claims) at the gateway in this process, as it was then; what `serve` did since is done as well."""
+
+    def then() -> datetime:
+        return datetime.now(UTC) + ago
+
+    outcomes: list[Outcome] = []
+    with open_gateway(load_settings(shell.config), then) as gateway:
+        for number, (type_, body, more) in enumerate(messages):
+            sender = str(more.get("iss", POLDA))
+            signer = load_signer(f"file:{shell.home / sender}.pem", read_passphrase(shell.home / f"{sender}.pass"))
+            issued = int(then().timestamp())
+            members: dict[str, Any] = {
+                "iss": sender,
+                "aud": IMIGRASI if sender == POLDA else POLDA,
+                "iat": issued,
+                "exp": issued + 3600,
+                "jti": f"office-{issued}-{number}",
+                "type": type_,
+                "agreement": PKS,
+                "purpose": "PREVENTION",
+                "classification": "T",
+                "legal_basis": ("UU 6/2011 Pasal 89 ayat (2) huruf a",),
+            }
+            hidden = ["/body/document"] if "document" in body else []
+            message = issue(Claims(**(members | more)), body, hidden, signer)
+            outcomes.append(asyncio.run(gateway.exchange.transfer(message.encode())))
+        late, ids = datetime.now(UTC), [one.transfer for one in outcomes]
+        gateway.store.recorder.submit(Expire(PKS, ids, late)).result(10)
+        gateway.store.recorder.submit(Escalate(PKS, ids, late)).result(10)
+    return outcomes
+
+
+def query(**claims: Any) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    return ("stay-permit.query/1", FOREIGNER, claims)
+
+
+def entries(shell: Shell, ledger: str = "gateway") -> list[dict[str, Any]]:
+    with open_store(load_settings(shell.config)) as store, store.database.reading() as session:
+        return [decode(leaf) for leaf in queries.leaves(session, ledger, 0, 256)]
+
+
+def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_path: Path) -> None:
+    """Found, told, to be corrected, held, freed by two, erased: each step recorded, the identifier in none of it."""
+    sent, refused = exchanged(office, query(), query(purpose="SUPERVISION"), ago=LAST_SPRING)
+    assert (sent.decision, refused.decision) == ("accepted", "refused")
+    found = office.ok("subjects", "find", "--subject-file", "-", "--json", stdin=SUBJECT).json
+    assert [one["transfer"] for one in found] == [refused.transfer, sent.transfer]
+    out, page = tmp_path / "trail.json", tmp_path / "trail.html"
+    ask = ("--subject-file", "-", "--why", "DSR-12")
+    office.ok("subjects", "trail", *ask, "--out", out, "--html", page, stdin=SUBJECT)
+    told = json.loads(out.read_text())
+    assert out.stat().st_mode & 0o777 == page.stat().st_mode & 0o777 == 0o600
+    assert told["due_by"] > told["requested_at"]
+    first = told["transfers"][0]
+    assert (first["sender"], first["recipient"], first["decision"]) == (POLDA, IMIGRASI, "accepted")
+    assert first["legal_basis"] == ["UU 6/2011 Pasal 89 ayat (2) huruf a"]
+    assert first["delivery"] == {"state": "expired", "receipts": []}
+    text = page.read_text()
+    for words in ("Jejak pemrosesan data pribadi", "Trail of the processing", "Pencegahan", "Prevention"):
+        assert words in text
+    assert "A00000123" not in text + out.read_text()
+    tasks = office.ok("subjects", "correct", *ask, "--json", stdin=SUBJECT).json
+    assert [task["transfer"] for task in tasks["senders"][POLDA]] == [sent.transfer]
+
+    held = office.ok(
+        "holds", "add", "--subject-file", "-", "--why", "PERKARA-7", "--citation", "Penetapan PN Serang 12/2026", "--json",
+        stdin=SUBJECT,
+    ).json  # fmt: skip
+    assert held["covers"] == 2
+    erase = ("subjects", "erase", *ask, "--before-retention", "UU27-2022-43-1-d", "--json")
+    kept = office(*erase, stdin=SUBJECT)
+    assert (kept.code, kept.json["erased"], set(kept.json["kept"])) == (1, [], {sent.transfer, refused.transfer})
+    assert office.ok("retention", "run", "--json").json["kept"] == {"hold": 1}
+    statements = []
+    for name, number in (("sari", "198001152005011001"), ("budi", "198001152005011002")):
+        office.ok("agencies", "officers", "add", enrol(office, name, id=number, role="SUPERVISOR"))
+        statements += ["--statement", office.home / f"{name}.release"]
+        office.ok(
+            "holds", "approve", held["hold"], "--as", POLDA, "--gateway-id", "gw-test", "--why", "SELESAI-7",
+            "--key", f"file:{office.home / name}.pem", "--passphrase-file", office.home / f"{name}.pass",
+            "--out", statements[-1],
+        )  # fmt: skip
+    assert office("holds", "release", held["hold"], "--why", "SELESAI-7", *statements[:2]).code == 1
+    office.ok("holds", "release", held["hold"], "--why", "SELESAI-7", *statements)
+    assert office.ok("holds", "list", "--json").json == []
+    assert len(office.ok("holds", "list", "--all", "--json").json[0]["approvals"]) == 2
+
+    early = office("subjects", "erase", *ask, "--json", "--dry-run", stdin=SUBJECT)
+    assert (early.code, early.json["kept"]) == (1, {sent.transfer: ["retention-duty"]})
+    by_law = office("subjects", "erase", *ask, "--refuse", "UU27-2022-15-1-b", "--json", stdin=SUBJECT)
+    assert set(by_law.json["kept"]) == {sent.transfer, refused.transfer}
+    gone = office.ok(*erase, stdin=SUBJECT).json
+    assert (set(gone["erased"]), gone["clean"]) == ({sent.transfer, refused.transfer}, True)
+    assert office.ok("subjects", "find", "--subject-file", "-", "--json", stdin=SUBJECT).json == []
+    proved = office.ok("retention", "verify", "--json").json
+    assert (proved["erased"], proved["past_retention"], proved["flaws"]) == (2, 0, [])
+
+    own = entries(office)
+    requests = [(one["what"], one["results"], one.get("erased")) for one in own if one["kind"] == "subject.request"]
+    assert requests == [
+        ("trail", 2, None), ("correct", 1, None), ("erase", 2, 0), ("erase", 2, 0), ("erase", 2, 2),
+    ]  # fmt: skip
+    assert {"hold.added", "hold.released"} <= {one["kind"] for one in own}
+    searched = [one for one in own if one["kind"] == "audit.read"]
+    assert [(one["role"], one["filters"]) for one in searched] == [("operator", {"subject": "travel-document"})] * 2
+    assert "A00000123" not in json.dumps([*own, *entries(office, PKS)]) + "".join(office.transcript)
+
+
+def test_what_the_agencies_agreed_to_erase_goes_and_nothing_else(office: Shell) -> None:
+    """A confirmation with the outcome DONE answers a request about that very transfer; ON_HOLD erases nothing."""
+    (sent,) = exchanged(office, query(), ago=timedelta(days=-100))
+    about = {"transfer": sent.transfer}
+    examples = resources.schemas_dir()
+    asking, done, on_hold = (
+        json.loads((examples / folder / "1" / "examples" / f"{name}.json").read_text()) | about
+        for folder, name in (
+            ("erasure.request", "valid-subject"), ("erasure.confirmation", "valid-done"),
+            ("erasure.confirmation", "valid-on-hold"),
+        )
+    )  # fmt: skip
+    then = datetime.now(UTC) - timedelta(days=90)
+    asking["requested_at"] = (then - timedelta(hours=1)).isoformat(timespec="seconds")
+    done["done_at"] = then.isoformat(timespec="seconds")
+    done["backups_gone_on"] = (then + timedelta(days=90)).date().isoformat()
+    (asked,) = exchanged(office, ("erasure.request/1", asking, {"iss": IMIGRASI}), ago=timedelta(days=-90))
+    assert asked.decision == "accepted", asked.reasons
+    replies = [("erasure.confirmation/1", body, {"in_reply_to": asked.transfer}) for body in (on_hold, done)]
+    waits, agreed = exchanged(office, *replies, ago=timedelta(days=-89))
+    assert (waits.decision, agreed.decision) == ("accepted", "accepted"), agreed.reasons
+    for wrong in (sent.transfer, asked.transfer, waits.transfer):
+        assert office("retention", "agreed", wrong, "--why", "TIKET-88").code == 1
+    found = office.ok("retention", "agreed", agreed.transfer, "--why", "TIKET-88", "--json").json
+    assert found["erased"] == [sent.transfer]
+    entry = entries(office, PKS)[-1]
+    assert (entry["kind"], entry["erased_for"], entry["request"]) == ("transfer.erased", "request", agreed.transfer)
+    shown, evidence = asked_for(office, f"/v1/transfers/{sent.transfer}", f"/v1/transfers/{sent.transfer}/evidence")
+    told = shown.json()
+    assert (told["erased"]["for"], told["receipts"], "claims" in told) == ("request", [], False)
+    assert (evidence.status_code, evidence.json()["code"]) == (410, "transfer.erased")
+
+
+def asked_for(shell: Shell, *paths: str) -> list[httpx.Response]:
+    """What the data-protection officer is answered."""
+    token = shell.ok("auditors", "issue", "dpo-1", "--name", "DPO", "--role", "dpo", "--days", "1").out.strip()
+
+    async def ask(app: Any) -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gw.test") as client:
+            return [await client.get(path, headers={"Authorization": f"Bearer {token}"}) for path in paths]
+
+    with open_gateway(load_settings(shell.config)) as gateway:
+        return asyncio.run(ask(create_app(gateway)))
