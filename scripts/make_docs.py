@@ -97,7 +97,8 @@ GROUPS: Final[Sequence[tuple[str, str, Sequence[str]]]] = (
     (
         "The gateway and its operator",
         (
-            "Over HTTP `store.unavailable`, `ledger.unwitnessed` and `gateway.internal` are seen, and `keyring.refused` where a stored message does"
+            "Over HTTP `store.unavailable`, `ledger.unwitnessed` and `gateway.internal` are seen, and `keyring.refused` where a"
+            " stored message does"
             " not open; the others end a command."
         ),
         (
@@ -179,7 +180,8 @@ WORDS: Final = {
     "ledger.invalid": "A checkpoint, tile, entry or proof does not verify.",
     "ledger.forked": "The database contradicts what was signed before. The gateway signs nothing more until an operator has"
     " looked; callers get `store.unavailable`.",
-    "evidence.invalid": "A bundle of evidence is none, or a file in it proves something else than it should. The detail names the file.",
+    "evidence.invalid": "A bundle of evidence is none, or a file in it proves something else than it should. The detail"
+    " names the file.",
     "endpoint.forbidden": "The endpoint's name resolves to an address outside its allow-list. Nothing is sent.",
 }
 

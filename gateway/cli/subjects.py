@@ -116,7 +116,10 @@ def trail(
     request = _request(context, subject_file, why, requested_at)
     if taken := [path for path in (out, html) if path is not None and path.exists()]:
         raise OperatorError(f"{taken[0]} exists already")
-    with invocation(context).store() as store, progress("reading the ledger", shown=not invocation(context).json) as show:
+    with (
+        invocation(context).store() as store,
+        progress("reading the ledger", shown=not invocation(context).json) as show,
+    ):
         found = trail_of(store, request, show)
     write_private(out, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
     if html is not None:
