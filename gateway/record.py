@@ -183,6 +183,8 @@ class RecordWriter:
             )
         acknowledge_by = None if decision is None else decision.acknowledge_by
         stands_until = None if decision is None else decision.stands_until
+        # Of a refused message no rule says how long it is kept: a setting does.
+        retain_until = decision.retain_until if judged.permitted and decision is not None else None
         return {
             "id": transfer,
             "ledger": judged.ledger,
@@ -208,7 +210,7 @@ class RecordWriter:
             "received_at": micros(judged.received_at),
             "expires_at": claims.exp * 1_000_000,
             "acknowledge_by": None if acknowledge_by is None else micros(acknowledge_by),
-            "retain_until": None if decision is None or decision.retain_until is None else str(decision.retain_until),
+            "retain_until": None if retain_until is None else str(retain_until),
             "commitment": commitment(key, message.jwt),
             "storage_key": self.sealer.storage.id,
             "wrapped_key": wrapped,

@@ -38,6 +38,8 @@ LEASE: Final = timedelta(minutes=10)
 TABLES: Final = ("transfer", "subject_index", "early_warning", "liaison_notice")
 _WAIT_SECONDS: Final = 60
 _PAGE: Final = 200
+# Whoever empties the WAL keeps writers waiting: less than the recorder has patience for.
+_PATIENCE_SECONDS: Final = 2
 _log: Final = structlog.get_logger("sinergi.retention")
 
 Progress = Callable[[int, int], None]
@@ -229,7 +231,7 @@ def scrub(database: Database, *, rewrite: bool = False) -> bool:
 
 def _scrub_sqlite(path: str, *, rewrite: bool) -> bool:
     # A connection of its own: the recorder's is guarded and may be busy.
-    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None)) as connection:
         try:
             connection.execute("PRAGMA secure_delete=ON")
             if rewrite:

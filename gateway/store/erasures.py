@@ -57,6 +57,7 @@ def due(session: Session, now: datetime, refused_days: int, after: Place | None,
         refused = select(col(TransferRow.ledger), col(TransferRow.id)).where(
             IS_KEPT,
             col(TransferRow.decision) == REFUSED,
+            col(TransferRow.retain_until).is_(None),
             col(TransferRow.id) > first,
             col(TransferRow.id) < _refused_before(now, refused_days),
         )
@@ -70,7 +71,11 @@ def due_count(session: Session, now: datetime, refused_days: int) -> int:
     today = now.astimezone(UTC).date().isoformat()
     ended = or_(
         and_(col(TransferRow.decision) == ACCEPTED, col(TransferRow.retain_until) < today),
-        and_(col(TransferRow.decision) == REFUSED, col(TransferRow.id) < _refused_before(now, refused_days)),
+        and_(
+            col(TransferRow.decision) == REFUSED,
+            col(TransferRow.retain_until).is_(None),
+            col(TransferRow.id) < _refused_before(now, refused_days),
+        ),
     )
     return (
         session.connection().execute(select(func.count()).select_from(TransferRow).where(IS_KEPT, ended)).scalar_one()
@@ -117,8 +122,7 @@ def _stored(row: Row[*tuple[Any, ...]], held: Collection[str]) -> Stored:
         transfer=row.id,
         received_at=moment(row.received_at),
         expires_at=moment(row.expires_at),
-        # What a refused message would have been kept for is nobody's promise.
-        retain_until=date.fromisoformat(row.retain_until) if row.retain_until and row.decision == ACCEPTED else None,
+        retain_until=None if row.retain_until is None else date.fromisoformat(row.retain_until),
         waiting=row.state == WAITING,
         deadline=None if row.due_at is None or row.met_at is not None else moment(row.due_at),
         escalated=row.escalated_at is not None,

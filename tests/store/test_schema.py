@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import OperatorError, StoreUnavailableError
+from gateway.retention import scrub
 from gateway.store.append import CheckpointKeys, create_ledger
 from gateway.store.migrations import migrate, require_current
 from gateway.store.recorder import Recorder
@@ -65,6 +66,11 @@ def test_the_application_role_can_do_its_work(application: Database, checkpoint_
     assert recorder.submit(entry_job()).result(10).result[0].index == 0
     recorder.stop()
     assert require_sound(application, checkpoint_keys) == 1
+    with application.write.begin() as connection:
+        for table in ("subject_index", "early_warning", "liaison_notice"):
+            connection.execute(text(f"DELETE FROM {table}"))
+    # To have the files cleaned is the owner's right alone: the answer says that it was not done.
+    assert not scrub(application)
 
 
 @pytest.mark.parametrize(
