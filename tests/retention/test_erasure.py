@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select, text, update
+from sqlalchemy import insert, select, text, update
 from sqlmodel import col
 
 from gateway.erasure import Stored, standing_against
@@ -26,7 +27,7 @@ from gateway.store.jobs.deliveries import Expire
 from gateway.store.jobs.erasures import Erase, Erased
 from gateway.store.recorder import Recorder
 from gateway.store.session import Database
-from gateway.store.tables import OfficerRow, OutboxRow, SubjectIndex, TransferRow
+from gateway.store.tables import HoldRow, LedgerHead, OfficerRow, OutboxRow, SubjectIndex, TransferRow
 from gateway.transfer import Outcome
 from gateway.wiring import Store
 from tests.functional.flow import IMIGRASI, POLDA, Clock, Flow, Secrets, found, held, node, run
@@ -244,6 +245,28 @@ def test_of_a_hold_and_an_erasure_at_once_the_first_counts(flow: Flow, store: St
     else:
         assert erased.erased == (sent.transfer,)
         assert isinstance(placed, RefusedError)
+
+
+def test_an_erasure_waits_for_a_hold_that_another_node_is_placing(flow: Flow) -> None:
+    """The other node has the lock of the gateway's own ledger and has not committed: what it places is seen."""
+    sent = flow.accepted("plain")
+    years_later(flow, sent.transfer)
+    job = Erase(
+        ledger="test", own_ledger="gateway", transfers=[sent.transfer], erased_for="retention", who="tester",
+        now=flow.clock(), refused_days=90,
+    )  # fmt: skip
+    hold = {
+        "id": "other-node", "scope": "transfer", "target": sent.transfer, "why": "PERKARA-7", "citation": "Penetapan",
+        "added_by": "tester", "added_at": 0, "approvals": "[]",
+    }  # fmt: skip
+    with flow.database.write.begin() as connection:
+        head = select(col(LedgerHead.size)).where(col(LedgerHead.ledger) == "gateway").with_for_update()
+        connection.execute(head).one()
+        connection.execute(insert(HoldRow), [hold])
+        erasing = flow.recorder.submit(job)
+        time.sleep(0.3)
+        assert not erasing.done()
+    assert erasing.result(10).result.kept == {sent.transfer: ("hold",)}
 
 
 async def waits(recorder: Recorder, jobs: int) -> None:
