@@ -277,6 +277,8 @@ def check(
     """
     flaws: list[Flaw] = []
     done, after = 0, ""
+    with database.reading() as session:
+        total = erasures.erased_count(session)
     while True:
         with database.reading() as session:
             rows = erasures.erased(session, after, _PAGE)
@@ -294,7 +296,7 @@ def check(
                     if (fault := _proved(session, row, position, kinds, keys)) is not None:
                         flaws.append(Flaw(row.id, fault))
         done, after = done + len(rows), rows[-1].id
-        progress(done, done)
+        progress(done, max(done, total))
 
 
 def _proved(

@@ -167,6 +167,11 @@ def erased(session: Session, after: str, limit: int) -> Sequence[TransferRow]:
     return session.execute(statement).scalars().all()
 
 
+def erased_count(session: Session) -> int:
+    erased_ = select(func.count()).select_from(TransferRow).where(col(TransferRow.erased_at).is_not(None))
+    return session.connection().execute(erased_).scalar_one()
+
+
 def leftovers(session: Session, transfers: Collection[str]) -> Iterator[tuple[str, str]]:
     """(table, transfer) of every row that an erasure should have taken away."""
     for table in (SubjectIndex, EarlyWarningRow, LiaisonNoticeRow):

@@ -6,14 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from sqlmodel import col, select
 
 from gateway.delivery.redeliver import redeliver
 from gateway.directory import SUSPENDED
 from gateway.errors import NotFoundError, OperatorError
+from gateway.retention import Retention
 from gateway.store.session import open_database
-from gateway.store.tables import DEAD, DELIVERED, EXPIRED, WAITING, UsedToken, micros
+from gateway.store.tables import DEAD, DELIVERED, EXPIRED, WAITING, TransferRow, UsedToken, micros
 from tests.delivery.pushing import acknowledge_all, always, as_time_passes, pushing, state
 from tests.delivery.world import RECIPIENT, SENDER, START, Push, Recipient, Reply, World, until
 
@@ -233,3 +234,28 @@ async def test_an_unreadable_database_does_not_end_the_deliveries(
         monkeypatch.setattr(worker._doorbell, "_database", world.database)
         await until(lambda: world.outbox(transfer).state == DELIVERED)
     broken.close()
+
+
+async def test_a_serving_node_erases_what_is_past_its_day(world: World) -> None:
+    """Without anybody's command, once a period: the entry says that it was the timer."""
+    transfer = world.send(valid=timedelta(minutes=1))
+    with world.database.write.begin() as connection:
+        connection.execute(update(TransferRow).values(retain_until="2000-01-01"))
+    world.clock.advance(minutes=2)
+    retention = Retention(
+        database=world.database,
+        recorder=world.recorder,
+        clock=world.clock,
+        own_ledger="gateway",
+        refused_days=90,
+        every=timedelta(days=1),
+    )
+    worker = world.worker(push=False, retention=retention)
+    assert await worker.sweep() == 1
+    await worker.start()
+    try:
+        await until(lambda: bool(world.entries("transfer.erased")))
+    finally:
+        await worker.stop()
+    (entry,) = world.entries("transfer.erased")
+    assert (entry["transfer"], entry["erased_for"], entry["who"]) == (transfer, "retention", "retention-timer")

@@ -26,6 +26,7 @@ from gateway.keyring import KeyringSigner, Secret, signer_for
 from gateway.ledger.entry import TransferAccepted, commitment, decode
 from gateway.receipt import Acknowledgement, Release, sign_acknowledgement, sign_release
 from gateway.record import kept_mask
+from gateway.retention import Retention
 from gateway.settings import DeliverySettings
 from gateway.store import queries
 from gateway.store.append import CheckpointKeys, Placed
@@ -144,7 +145,7 @@ class World:
             settings=DeliverySettings(**{"poll_seconds": 0.05} | settings),
         )
 
-    def worker(self, *, resolve: Resolve = resolve, **settings: Any) -> Worker:
+    def worker(self, *, resolve: Resolve = resolve, retention: Retention | None = None, **settings: Any) -> Worker:
         return Worker(
             gateway_id=GATEWAY,
             configuration=self.configuration,
@@ -156,6 +157,7 @@ class World:
             checkpoints=self.checkpoints,
             settings=DeliverySettings(**{"poll_seconds": 0.02, "timeout": 5.0} | settings),
             clock=self.clock,
+            retention=retention,
             resolve=resolve,
         )
 
