@@ -1,6 +1,7 @@
 """Receipts and releases: exact members in both directions, and a fault is always said in the same way."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -354,6 +355,17 @@ def test_a_gateway_s_receipt_is_read_exactly(change: dict[str, Any]) -> None:
     """A member of another type, form or name is malformed, never an exception of Python's."""
     with pytest.raises(MalformedError):
         read_gateway_receipt(receipt(RECEIPT.as_json() | change), ED.public)
+
+
+def test_a_receipt_of_an_erased_message_has_a_date_in_place_of_the_key() -> None:
+    """One of the two and never both: whoever reads it knows whether the entry can still be opened."""
+    written = replace(RECEIPT, commitment_key="", erased_at=ISSUED + 60, reasons=())
+    claims = written.as_json()
+    assert ("commitment_key" in claims, claims["erased_at"]) == (False, ISSUED + 60)
+    assert read_gateway_receipt(sign_gateway_receipt(written, ED), ED.public) == written
+    for wrong in ({"commitment_key": "0f" * 32}, {"erased_at": True}, {"erased_at": -1}):
+        with pytest.raises(MalformedError):
+            read_gateway_receipt(receipt(claims | wrong), ED.public)
 
 
 def test_a_release_comes_back() -> None:
