@@ -274,11 +274,13 @@ def check(
     1. neither content nor key is in the row, and no index finds it
     2. the ledger has the entry of the message still, and its proof verifies
     3. the ledger has the entry of the erasure, and its proof verifies
+    4. nothing was destroyed past this: a message without content has such an entry
     """
     flaws: list[Flaw] = []
     done, after = 0, ""
     with database.reading() as session:
         total = erasures.erased_count(session)
+        flaws += [Flaw(one, "destroyed without an entry") for one in erasures.emptied(session, _PAGE)]
     while True:
         with database.reading() as session:
             rows = erasures.erased(session, after, _PAGE)

@@ -26,6 +26,7 @@ from gateway.store.tables import (
 )
 
 TRANSFER: Final = "transfer"
+_SEALED: Final = (TransferRow.wrapped_key, TransferRow.sealed_content, TransferRow.sealed_receipt)
 Place = tuple[str, str, str]
 """Where a walk over what is due stands: decision, last day, transfer."""
 
@@ -165,6 +166,13 @@ def erased(session: Session, after: str, limit: int) -> Sequence[TransferRow]:
         .limit(limit)
     )
     return session.execute(statement).scalars().all()
+
+
+def emptied(session: Session, limit: int) -> Sequence[str]:
+    """Transfers whose content or key is gone although nothing says that they were erased."""
+    nothing = or_(*(func.length(col(part)) == 0 for part in _SEALED))
+    found = select(col(TransferRow.id)).where(IS_KEPT, nothing).order_by(col(TransferRow.id)).limit(limit)
+    return session.connection().execute(found).scalars().all()
 
 
 def erased_count(session: Session) -> int:

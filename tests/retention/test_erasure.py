@@ -147,6 +147,36 @@ def test_an_erased_message_sent_again_gets_a_receipt_without_the_key(
         flow.send(forged)
 
 
+def test_what_was_destroyed_or_kept_past_the_program_is_found(
+    flow: Flow, retention: Retention, shared: Secrets
+) -> None:
+    """Somebody with the database empties a message, puts an erased one's key back, or claims an erasure: each is a flaw."""
+    erased, emptied, claimed = (flow.accepted("plain", {"nik": NIK}).transfer for _ in range(3))
+    key = flow.row(erased).wrapped_key
+    with flow.database.write.begin() as connection:
+        late = update(TransferRow).where(col(TransferRow.id) != erased).values(retain_until="2099-01-01")
+        connection.execute(late)
+    years_later(flow, erased)
+    assert retention.run("tester").erased == 1
+    assert check(flow.database, shared.checkpoint) == (1, ())
+    position = flow.row(erased).erased_position
+    nothing = {"wrapped_key": b"", "sealed_content": b"", "sealed_receipt": b""}
+    for transfer, values in (
+        (erased, {"wrapped_key": key}),
+        (emptied, nothing),
+        (claimed, {**nothing, "erased_at": 1, "erased_for": "retention", "erased_position": position}),
+    ):
+        with flow.database.write.begin() as connection:
+            connection.execute(update(TransferRow).where(col(TransferRow.id) == transfer).values(**values))
+    _, flaws = check(flow.database, shared.checkpoint)
+    assert {(flaw.transfer, flaw.what) for flaw in flaws} == {
+        (erased, "content or key is left in the row"),
+        (emptied, "destroyed without an entry"),
+        (claimed, "rows are left in subject_index"),
+        (claimed, f"entry {position} is about something else"),
+    }
+
+
 def officers(flow: Flow, role: str = "SUPERVISOR") -> list[Any]:
     """Three keys of two persons at the police."""
     keys = [signer_for(Ed25519PrivateKey.generate()) for _ in range(3)]
