@@ -25,10 +25,10 @@ demo: $(INSTALLED)  ## two simulated agencies exchange messages through a real g
 	$(BIN)/sinergi demo
 
 test: $(INSTALLED)  ## every test; PostgreSQL is started by the tests themselves
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 fuzz: $(INSTALLED)  ## the properties on examples that no run has tried yet
-	$(BIN)/python -m pytest -n 2 --hypothesis-profile=search -m hypothesis
+	$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=search -m hypothesis
 
 referee:  ## an outside verifier reads a ledger made here; needs a Python >= 3.12, as in NEWER=python3.13
 	$(MAKE) setup VENV=.venv-referee PYTHON=$(NEWER)

@@ -22,7 +22,7 @@ MANIFEST: Final = "manifest.jws"
 MANIFEST_TYP: Final = "evidence+jwt"
 FILES_LIMIT: Final = 512
 BYTES_LIMIT: Final = 64 * 1024 * 1024
-_NAME: Final = re.compile(r"(?:[a-z0-9][a-z0-9-]{0,63}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME: Final = re.compile(r"(?:[a-z0-9][a-z0-9-]{0,63}/)?[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _MEMBERS: Final = frozenset({"format", "iss", "iat", "transfer", "files"})
 # A zip counts two seconds and no time zone; the manifest has the real time.
 _MOMENT: Final = (1980, 1, 1, 0, 0, 0)

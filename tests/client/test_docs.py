@@ -17,6 +17,7 @@ from gateway.endpoint import AgencyEndpoint
 from gateway.errors import CODES
 from gateway.jose import b64decode, b64encode
 from gateway.keyring import signer_for
+from gateway.ledger.entry import KINDS
 from gateway.receipt import GatewayReceipt, Release
 from tests.client import simulator
 from tests.client.simulator import BODY, PUSH_URL, SENDER, Gateway, jwks
@@ -66,11 +67,11 @@ def test_the_receipt_and_the_release_have_the_members_that_the_page_names() -> N
 
 
 def test_every_code_and_link_on_the_pages_exists() -> None:
-    """A code that the page names is one that is answered, and a page that it names is there."""
+    """A code that the page names is one that is answered, or a kind of ledger entry, and a page that it names is there."""
     names = "|".join(sorted({code.partition(".")[0] for code in CODES} - {"gateway"}))
     for page, where in ((PROTOCOL, "docs/reference"), (HOWTO, "docs/howto")):
         for code in re.findall(rf"[`\"]((?:{names})\.[a-z-]+)[`\"]", page):
-            assert code in CODES
+            assert code in CODES or code in KINDS
         for link in re.findall(r"\]\(([^):]+)\)", page):
             assert (ROOT / where / link).is_file()
 
