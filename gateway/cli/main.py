@@ -20,6 +20,7 @@ from gateway.cli import (
     exchange,
     holds,
     keys,
+    ledger_fsck,
     ledger_proofs,
     ledgers,
     retention,
@@ -64,6 +65,7 @@ diagnosis.register(app)
 exchange.register(app)
 drafts.register(app)
 ledger_proofs.register(ledgers.app)
+ledger_fsck.register(ledgers.app)
 for part in (
     agencies,
     keys,

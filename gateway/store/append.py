@@ -16,10 +16,10 @@ from gateway.errors import LedgerForkedError, LedgerInvalidError, OperatorError
 from gateway.keyring import KeyringSigner
 from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint, sign_checkpoint
 from gateway.ledger.entry import Entry
-from gateway.ledger.merkle import EMPTY_ROOT, Frontier, inclusion_proof, leaf_hash, node_hash
+from gateway.ledger.merkle import EMPTY_ROOT, HASH_SIZE, Frontier, inclusion_proof, leaf_hash, node_hash
 from gateway.ledger.note import Ed25519NoteSigner
 from gateway.ledger.proof import format_proof
-from gateway.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, TileReader, TileUpdate
+from gateway.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, TileReader, TileUpdate, frontier
 from gateway.store.tables import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerTile
 
 _NODES: Final = 16_384
@@ -52,6 +52,7 @@ class Memory:
     def __init__(self) -> None:
         self._newest: dict[str, tuple[Checkpoint, bytes]] = {}
         self._nodes: dict[str, dict[tuple[int, int], bytes]] = {}
+        self._edges: dict[str, dict[tuple[int, int], bytes]] = {}
 
     def require_extends(self, ledger: str, head: Checkpoint) -> None:
         seen = self.newest(ledger)
@@ -80,6 +81,13 @@ class Memory:
         if len(held) > _NODES:
             held.clear()
         return held
+
+    def edge(self, ledger: str) -> dict[tuple[int, int], bytes] | None:
+        """The partial tiles at the right edge as this process last committed them."""
+        return self._edges.get(ledger)
+
+    def keep_edge(self, ledger: str, edge: dict[tuple[int, int], bytes]) -> None:
+        self._edges[ledger] = edge
 
     def notes(self) -> dict[str, bytes]:
         """The signed notes, for keeping elsewhere."""
@@ -171,7 +179,7 @@ class LedgerAppend:
                 for number, leaf in enumerate(self._leaves)
             ],
         )
-        old = {tile for tile in self._tiles if len(self._tiles[tile]) < TILE_WIDTH * 32}
+        old = {tile for tile in self._tiles if len(self._tiles[tile]) < TILE_WIDTH * HASH_SIZE}
         new_tiles = []
         for tile in update_.tiles:
             key = (tile.level, tile.index)
@@ -197,6 +205,9 @@ class LedgerAppend:
             raise LedgerForkedError(f"the head of {self.ledger} moved under its lock")
 
     def committed(self) -> None:
+        if self._leaves:
+            edge = {tile: self._tiles[tile] for tile in _edge(self.checkpoint.size)}
+            self._memory.keep_edge(self.ledger, edge)
         self._memory.remember(self.ledger, self.checkpoint, self.note)
 
     def prover(self) -> Callable[[int], str]:
@@ -219,20 +230,36 @@ class LedgerAppend:
         return lambda index: format_proof(index, inclusion_proof(index, size, node), note)
 
     def _read_edge(self, size: int) -> dict[tuple[int, int], bytes]:
-        """The partial tile at the right edge of every level: an append and its proofs need no other."""
-        wanted: list[tuple[int, int]] = []
-        level, count = 0, size
-        while count:
-            if count % TILE_WIDTH:
-                wanted.append((level, count // TILE_WIDTH))
-            level, count = level + 1, count >> TILE_HEIGHT
-        tiles: dict[tuple[int, int], bytes] = {}
-        for level, index in wanted:
+        """The partial tile at the right edge of every level: an append and its proofs need no other.
+
+        They must give the signed root, or what is signed next would have proofs that do not verify. What this process
+        wrote itself, unchanged, was true when it was written.
+        """
+        edge: dict[tuple[int, int], bytes] = {}
+        for (level, index), width in _edge(size).items():
             data = self._connection.execute(_TILE, {"l": self.ledger, "v": level, "p": index}).scalar_one_or_none()
             if data is None:
                 raise LedgerForkedError(f"{self.ledger} lacks the tile {level}/{index} of its own edge")
-            tiles[level, index] = data
-        return tiles
+            if len(data) != width * HASH_SIZE:
+                raise LedgerForkedError(f"the tile {level}/{index} of {self.ledger} has not the length of its edge")
+            edge[level, index] = data
+        if edge != self._memory.edge(self.ledger):
+            root = frontier(size, lambda level, index, _width: edge[level, index]).root()
+            if root != self._head.root:
+                raise LedgerForkedError(f"the tiles at the edge of {self.ledger} do not give its signed root")
+        return edge
+
+
+def _edge(size: int) -> dict[tuple[int, int], int]:
+    """(level, index) of each partial tile of a tree of `size` entries, to the number of its hashes."""
+    found: dict[tuple[int, int], int] = {}
+    level = 0
+    while size:
+        index, width = divmod(size, TILE_WIDTH)
+        if width:
+            found[level, index] = width
+        level, size = level + 1, index
+    return found
 
 
 _TILE = select(col(LedgerTile.data)).where(

@@ -188,3 +188,22 @@ def test_doctor_reports_what_it_can_without_a_database(fresh: Shell) -> None:
     assert found["database"] == "failed"
     assert found["settings"] == "ok"
     assert not (fresh.home / "gw" / "sinergi.db").exists()
+
+
+def test_fsck_works_where_the_gateway_refuses_to_start(fresh: Shell) -> None:
+    """Sound: yes, with every check. A row taken out past the guards: no, named, with what to do, for machines too."""
+    told = fresh.ok("ledger", "fsck", "--json").json
+    assert told["ok"] is True
+    assert [check["number"] for check in told["ledgers"][0]["checks"]][-3:] == [9, 10, 11]
+    assert fresh("ledger", "fsck", "--ledger", "nothing").code == 2
+    with sqlite3.connect(fresh.config.parent / "sinergi.db") as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        last = "SELECT max(position) FROM ledger_entry WHERE ledger = 'gateway'"
+        connection.execute(f"DELETE FROM ledger_entry WHERE ledger = 'gateway' AND position = ({last})")
+    connection.close()
+    assert "LEDGER" in fresh("ledger", "list").err.upper()
+    found = fresh("ledger", "fsck")
+    assert found.code == 1
+    assert "gateway 2. every entry present: FAILED" in found.out
+    assert "gateway: what to do about 2: Stop every node" in found.out

@@ -1,0 +1,235 @@
+"""Attacks from the operator's side: whoever owns the database, its triggers and its backups, is found out by the check."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import make_url
+
+from gateway.errors import LedgerForkedError
+from gateway.ledger.checkpoint import open_checkpoint
+from gateway.ledger.entry import OperatorAct
+from gateway.store import queries
+from gateway.store.append import CheckpointKeys, LedgerAppend, Memory
+from gateway.store.fsck import Examination, examine
+from gateway.store.session import Database
+from gateway.store.tables import LedgerHead
+from tests.store.test_export import NOW, grow
+
+SIZE = 700
+
+
+@pytest.fixture
+def grown(database: Database, checkpoint_keys: CheckpointKeys) -> Database:
+    """A ledger of 700 entries, signed at 300, 600 and 700."""
+    for size in (300, 600, SIZE):
+        grow(database, checkpoint_keys, size)
+    return database
+
+
+def head(database: Database) -> LedgerHead:
+    with database.reading() as session:
+        found = queries.ledger_head(session, "pks")
+        session.expunge(found)
+    return found
+
+
+def look(database: Database, keys: CheckpointKeys, kept: LedgerHead | None = None) -> Examination:
+    """What the check finds, with `kept`, an earlier head, as the checkpoint that lies outside the database."""
+    known = None
+    if kept is not None:
+        known = open_checkpoint(kept.checkpoint, kept.origin, [keys.note_signer(kept.origin).verifier]).checkpoint
+    return examine(database, keys, "pks", known)
+
+
+def failed(found: Examination) -> list[int]:
+    return [check.number for check in found.report.checks if not check.ok]
+
+
+def tamper(url: str, attack: Callable[[Connection], None]) -> None:
+    """As the owner of the tables, past the program's guards, with the triggers out of the way first."""
+    engine = create_engine(make_url(url.replace("postgresql://", "postgresql+psycopg://")))
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            triggers = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars()
+            for name in triggers.all():
+                connection.execute(text(f"DROP TRIGGER {name}"))
+        else:
+            for table in ("ledger_entry", "ledger_checkpoint", "ledger_tile", "ledger_head"):
+                connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER ALL"))
+        attack(connection)
+    engine.dispose()
+
+
+def leaf(connection: Connection, position: int) -> bytes:
+    query = text("SELECT leaf FROM ledger_entry WHERE ledger = 'pks' AND position = :p")
+    return bytes(connection.execute(query, {"p": position}).scalar_one())
+
+
+def put(connection: Connection, position: int, data: bytes) -> None:
+    query = text("UPDATE ledger_entry SET leaf = :d WHERE ledger = 'pks' AND position = :p")
+    assert connection.execute(query, {"d": data, "p": position}).rowcount == 1
+
+
+def changed(connection: Connection) -> None:
+    put(connection, 300, leaf(connection, 300).replace(b"act-300", b"act-999"))
+
+
+def deleted(connection: Connection) -> None:
+    query = text("DELETE FROM ledger_entry WHERE ledger = 'pks' AND position = 100")
+    assert connection.execute(query).rowcount == 1
+
+
+def reordered(connection: Connection) -> None:
+    first, second = leaf(connection, 10), leaf(connection, 11)
+    put(connection, 10, second)
+    put(connection, 11, first)
+
+
+def inserted(connection: Connection) -> None:
+    move = text("UPDATE ledger_entry SET position = position + 1 WHERE ledger = 'pks' AND position = :p")
+    for position in range(SIZE - 1, 689, -1):
+        connection.execute(move, {"p": position})
+    add = text("INSERT INTO ledger_entry (ledger, position, leaf) VALUES ('pks', 690, :d)")
+    connection.execute(add, {"d": leaf(connection, 5)})
+
+
+def appended(connection: Connection) -> None:
+    add = text("INSERT INTO ledger_entry (ledger, position, leaf) VALUES ('pks', :p, :d)")
+    connection.execute(add, {"p": SIZE, "d": leaf(connection, 5)})
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+def edge_flipped(connection: Connection) -> None:
+    old = bytes(connection.execute(text("SELECT frontier FROM ledger_head WHERE ledger = 'pks'")).scalar_one())
+    connection.execute(text("UPDATE ledger_head SET frontier = :d WHERE ledger = 'pks'"), {"d": flipped(old)})
+
+
+def _flip_tile(connection: Connection, position: int) -> None:
+    where = f"WHERE ledger = 'pks' AND level = 0 AND position = {position}"
+    old = bytes(connection.execute(text(f"SELECT data FROM ledger_tile {where}")).scalar_one())
+    connection.execute(text(f"UPDATE ledger_tile SET data = :d {where}"), {"d": flipped(old)})
+
+
+def full_tile_flipped(connection: Connection) -> None:
+    _flip_tile(connection, 0)
+
+
+def edge_tile_flipped(connection: Connection) -> None:
+    _flip_tile(connection, 2)
+
+
+def checkpoint_changed(connection: Connection) -> None:
+    old = text("SELECT note FROM ledger_checkpoint WHERE ledger = 'pks' AND size = 600")
+    note = bytes(connection.execute(old).scalar_one()).replace(b"\n600\n", b"\n599\n")
+    query = text("UPDATE ledger_checkpoint SET note = :d WHERE ledger = 'pks' AND size = 600")
+    connection.execute(query, {"d": note})
+
+
+def head_set_back(connection: Connection) -> None:
+    old = text("SELECT note FROM ledger_checkpoint WHERE ledger = 'pks' AND size = 600")
+    note = connection.execute(old).scalar_one()
+    query = text("UPDATE ledger_head SET size = 600, checkpoint = :d WHERE ledger = 'pks'")
+    connection.execute(query, {"d": note})
+
+
+ATTACKS: list[tuple[Callable[[Connection], None], list[int], bool]] = [
+    # what is done, which checks fail, whether the next append is refused as well
+    (changed, [4, 5, 7], False),
+    (deleted, [2, 3, 4, 5, 7], False),
+    (reordered, [4, 5, 7], False),
+    (inserted, [4, 5, 7, 10], False),
+    (appended, [10], False),
+    (edge_flipped, [9], True),
+    (full_tile_flipped, [4], False),
+    (edge_tile_flipped, [4, 11], True),
+    (checkpoint_changed, [11], False),
+    (head_set_back, [7, 9, 10], True),
+]
+
+
+@pytest.mark.parametrize(("attack", "checks", "refused"), ATTACKS, ids=[attack.__name__ for attack, *_ in ATTACKS])
+def test_rows_changed_past_the_guards_are_found_with_what_to_do(
+    grown: Database,
+    database_url: str,
+    checkpoint_keys: CheckpointKeys,
+    attack: Callable[[Connection], None],
+    checks: list[int],
+    refused: bool,
+) -> None:
+    """Each fails exactly the checks that are about it, each failure has advice, and nothing is signed over a false edge."""
+    kept = head(grown)
+    assert failed(look(grown, checkpoint_keys, kept)) == []
+    tamper(database_url, attack)
+    found = look(grown, checkpoint_keys, kept)
+    assert failed(found) == checks
+    assert [int(one.partition(":")[0]) for one in found.advice] == checks
+    if refused:
+        with pytest.raises(LedgerForkedError):
+            grow(grown, checkpoint_keys, SIZE + 1)
+        assert head(grown).size <= SIZE
+
+
+def test_a_database_that_went_back_to_a_backup_is_found(
+    open_empty: Callable[[str], Database], checkpoint_keys: CheckpointKeys, grown: Database, tmp_path: Path
+) -> None:
+    """Every row of the shorter ledger is true; the checkpoint that was kept outside says that there was more."""
+    backup = open_empty(f"sqlite:///{tmp_path / 'backup.db'}")
+    grow(backup, checkpoint_keys, 300)
+    assert failed(look(backup, checkpoint_keys)) == []
+    assert failed(look(backup, checkpoint_keys, head(grown))) == [7]
+
+
+def test_a_second_database_signed_with_the_same_key_is_found_only_from_outside(
+    open_empty: Callable[[str], Database], checkpoint_keys: CheckpointKeys, grown: Database, tmp_path: Path
+) -> None:
+    """Fork and stolen key: another past, rightly signed, passes by itself, and fails beside any checkpoint of the first."""
+    fork = open_empty(f"sqlite:///{tmp_path / 'fork.db'}")
+    with fork.write.begin() as connection:
+        append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
+        for number in range(SIZE + 5):
+            append.append(OperatorAct(time=NOW, who="thief", what=f"act-{number}"))
+        append.flush()
+    assert failed(look(fork, checkpoint_keys)) == []
+    assert failed(look(fork, checkpoint_keys, head(grown))) == [7]
+
+
+def test_a_clock_that_was_set_back_is_a_warning(grown: Database, checkpoint_keys: CheckpointKeys) -> None:
+    """An hour back: the ledger is whole, the entry is named, and the advice is about clocks."""
+    earlier: datetime = NOW - timedelta(hours=1)
+    with grown.write.begin() as connection:
+        append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
+        append.append(OperatorAct(time=earlier, who="op", what="late"))
+        append.flush()
+    found = look(grown, checkpoint_keys)
+    assert found.ok
+    (warning,) = [check for check in found.report.checks if check.warning]
+    assert f"entry {SIZE}" in warning.detail
+    assert found.advice[0].startswith("6: A clock was set back")
+
+
+def test_an_edge_that_this_process_wrote_is_verified_again_when_it_changed(
+    grown: Database, database_url: str, checkpoint_keys: CheckpointKeys
+) -> None:
+    """A process that trusts the tiles of its own last commit compares them first: one bit later it refuses to sign."""
+    memory = Memory()
+
+    def add() -> None:
+        with grown.write.begin() as connection:
+            append = LedgerAppend(connection, "pks", checkpoint_keys, memory)
+            append.append(OperatorAct(time=NOW, who="op", what="act-more"))
+            append.flush()
+        append.committed()
+
+    add()
+    add()
+    assert memory.edge("pks") is not None
+    tamper(database_url, edge_tile_flipped)
+    with pytest.raises(LedgerForkedError, match="do not give its signed root"):
+        add()
+    assert head(grown).size == SIZE + 2
