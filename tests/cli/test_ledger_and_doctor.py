@@ -195,7 +195,7 @@ def test_fsck_works_where_the_gateway_refuses_to_start(fresh: Shell) -> None:
     told = fresh.ok("ledger", "fsck", "--json").json
     assert told["ok"] is True
     assert [check["number"] for check in told["ledgers"][0]["checks"]][-3:] == [9, 10, 11]
-    assert fresh("ledger", "fsck", "--ledger", "nothing").code == 2
+    assert "there is no ledger nothing" in fresh("ledger", "fsck", "--ledger", "nothing").err
     with sqlite3.connect(fresh.config.parent / "sinergi.db") as connection:
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             connection.execute(f"DROP TRIGGER {name}")
