@@ -78,7 +78,10 @@ class CheckpointFiles:
                     self._require_extension(head, known, signed, reader)
                 last = (head.size - 1) // TILE_WIDTH if head.size else 0
                 width = tile_width(head.size, 0, last)
-                leaves = queries.leaves(session, head.ledger, last, width)
+                try:
+                    leaves = queries.leaves(session, head.ledger, last, width)
+                except LedgerInvalidError as error:
+                    raise LedgerForkedError(f"the last entries of {head.ledger}: {error.detail}") from error
                 stored = queries.tile(session, head.ledger, 0, last) if width else b""
                 if b"".join(leaf_hash(leaf) for leaf in leaves) != stored[: width * 32]:
                     raise LedgerForkedError(f"the last entries of {head.ledger} are not those of its tree")

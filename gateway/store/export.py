@@ -151,7 +151,10 @@ class _Extension:
             count = min(_BUNDLES * tiles.TILE_WIDTH, size - position)
             index = position // tiles.TILE_WIDTH
             with self._database.reading() as session:
-                leaves = list(queries.leaves(session, self._ledger, index, count))
+                try:
+                    leaves = list(queries.leaves(session, self._ledger, index, count))
+                except LedgerInvalidError as error:
+                    raise LedgerForkedError(f"{self._ledger}: {error.detail}") from error
             if len(leaves) != count:
                 raise LedgerForkedError(f"{self._ledger} lacks entries between {position} and {position + count}")
             for start in range(0, count, tiles.TILE_WIDTH):

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from gateway.directory import Agency, AgencyKey, Directory, Endpoint, Officer, directory, parse_endpoint
 from gateway.envelope import AGREEMENT_ID
-from gateway.errors import NotFoundError
+from gateway.errors import LedgerInvalidError, NotFoundError
 from gateway.jose import public_key_from_jwk
 from gateway.ledger.merkle import inclusion_proof
 from gateway.ledger.proof import format_proof
@@ -323,10 +323,16 @@ _COVERING = (
 
 
 def leaves(session: Session, ledger: str, index: int, count: int) -> Sequence[bytes]:
-    """`count` leaves of entry bundle `index`, fewer when the ledger is shorter."""
+    """`count` leaves of entry bundle `index`, fewer when the ledger is shorter.
+
+    Raises LedgerInvalidError where one is no longer stored as bytes: SQLite keeps whatever type somebody wrote.
+    """
     first = index * TILE_WIDTH
     asked = {"ledger": ledger, "first": first, "end": first + count}
-    return session.connection().execute(_LEAVES, asked).scalars().all()
+    found = session.connection().execute(_LEAVES, asked).scalars().all()
+    if not {bytes}.issuperset(map(type, found)):
+        raise LedgerInvalidError("an entry is stored as text, not as bytes")
+    return found
 
 
 def leaf(session: Session, ledger: str, position: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.errors import LedgerInvalidError, NotFoundError
+from gateway.errors import NotFoundError
 from gateway.ledger import tiles
 from gateway.ledger.merkle import HASH_SIZE
 from gateway.ledger.verify import TileMissingError
@@ -55,8 +55,4 @@ class DatabaseSource:
 
     def _read(self, index: int, count: int) -> list[bytes]:
         with self._database.reading() as session:
-            try:
-                return list(queries.leaves(session, self._ledger, index, count))
-            except TypeError as error:
-                # SQLite keeps whatever type somebody wrote.
-                raise LedgerInvalidError("an entry is stored as text, not as bytes") from error
+            return list(queries.leaves(session, self._ledger, index, count))

@@ -186,6 +186,11 @@ def test_a_database_that_is_not_an_extension_is_not_exported(
     assert (exported / "checkpoint").read_bytes() == old
     assert require_verified(checkpoint_keys, exported) == 300
     with sqlite3.connect(tmp_path / "sinergi.db") as connection:
+        connection.execute("UPDATE ledger_entry SET leaf = CAST(leaf AS TEXT) WHERE position = 650")
+    connection.close()
+    with pytest.raises(LedgerForkedError, match="stored as text"):
+        export(sqlite, checkpoint_keys, exported)
+    with sqlite3.connect(tmp_path / "sinergi.db") as connection:
         connection.execute(
             "UPDATE ledger_entry SET leaf = CAST(replace(leaf, 'fac', 'act') AS BLOB) WHERE position = 650"
         )

@@ -35,6 +35,7 @@ def test_a_ledger_in_the_database_passes_as_it_grows(database: Database, checkpo
     [
         ("UPDATE ledger_entry SET leaf = CAST(replace(leaf, 'act-4500', 'act-4501') AS BLOB) WHERE position = 4500", [4, 5]),
         ("UPDATE ledger_entry SET leaf = x'7b7d' WHERE position = 300", [3, 4, 5]),
+        ("UPDATE ledger_entry SET leaf = CAST(leaf AS TEXT) WHERE position = 4500", [2, 3, 4, 5]),
         ("DELETE FROM ledger_entry WHERE position = 4999", [2, 3, 4, 5]),
         ("DELETE FROM ledger_entry WHERE position = 100", [2, 3, 4, 5]),
         ("UPDATE ledger_tile SET data = zeroblob(length(data)) WHERE level = 1", [4]),
