@@ -268,7 +268,7 @@ def _write_down(
         "why": require_code(request.why, "the request's number"),
         "requested_at": micros(request.requested_at),
         "recorded_at": micros(time),
-        "storage_key": store.keys.storage.id,
+        "storage_key": seal.storage_key,
         "wrapped_key": wrapped,
         "sealed_detail": seal.close(DETAIL_PART, json.dumps({"kind": request.subject.kind, **detail}).encode()),
     }

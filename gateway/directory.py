@@ -8,7 +8,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,6 +21,8 @@ ACTIVE: Final = "active"
 RETIRED: Final = "retired"
 REVOKED: Final = "revoked"
 SUSPENDED: Final = "suspended"
+# So many days before its last key ends, an agency and its operator are warned.
+WARN_DAYS: Final = (30, 7, 1)
 # The whole URL is matched, because `urlsplit` leaves out tabs and line ends, takes `[::1]x` for `::1` and the Kelvin sign for
 # a k: what another reader would call must be what is checked here.
 _URL: Final = re.compile(
@@ -172,6 +174,18 @@ def directory(
         MappingProxyType({(officer.agency, officer.key.kid): officer for officer in officers}),
         MappingProxyType({agency: tuple(mine) for agency, mine in by_agency.items()}),
     )
+
+
+def last_end(known: Directory, agency: str, now: datetime) -> datetime | None:
+    """When the last of an agency's keys ends that are or will be usable; None where there is none."""
+    return max(
+        (key.not_after for key in known.keys_of(agency) if key.status == ACTIVE and key.not_after > now), default=None
+    )
+
+
+def ends_within(moment: datetime, now: datetime) -> int | None:
+    """The smallest of WARN_DAYS in which `moment` comes; None for later."""
+    return min((days for days in WARN_DAYS if moment <= now + timedelta(days=days)), default=None)
 
 
 def require_agency_id(text: str) -> str:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway import catalogue, keyring, resources
 from gateway.errors import OperatorError, StoreUnavailableError
-from gateway.jose import PublicKey
+from gateway.keychain import CHECKPOINT, INDEX, SIGN, STORAGE
 from gateway.ledger.entry import Entry, GatewayInitialised, KeyAdded, OperatorAct, SchemaPublished, recordable
 from gateway.record import OWN_LEDGER
 from gateway.settings import Settings, load_settings
@@ -35,8 +35,6 @@ from gateway.store.session import Database, guard
 from gateway.store.tables import GatewayKeyRow, LedgerHead, PublishedSchemaRow, micros
 from gateway.wiring import Keys, connect, load_keys, now
 
-SIGN: Final = "sign"
-CHECKPOINT: Final = "checkpoint"
 _KEYS: Final = {"sign": "EdDSA", "checkpoint": "EdDSA", "storage": "X25519", "index": "X25519"}
 
 
@@ -246,13 +244,11 @@ def _first_entries(
     time, gateway = now(), settings.gateway.id
     create_ledger(connection, OWN_LEDGER, settings.gateway.ledger_origin(OWN_LEDGER), keys.checkpoint)
     append = LedgerAppend(connection, OWN_LEDGER, keys.checkpoint, memory)
-    signers: list[tuple[str, PublicKey]] = [
-        (SIGN, keys.sign.public),
-        (CHECKPOINT, keys.checkpoint.signer.public),
-    ]
-    entries: list[Entry] = [GatewayInitialised(time=time, gateway=gateway, key=keys.checkpoint.signer.kid)]
+    checkpoint = keys.checkpoint.signer.public
+    entries: list[Entry] = [GatewayInitialised(time=time, gateway=gateway, key=checkpoint.kid)]
     entries += [
-        KeyAdded(time=time, agency=gateway, key=public.kid, use=use, not_before=time) for use, public in signers
+        KeyAdded(time=time, agency=gateway, key=public.kid, use=use, not_before=time)
+        for use, public in ((SIGN, keys.sign.public), (CHECKPOINT, checkpoint))
     ]
     types = catalogue.load(resources.schemas_dir()).types()
     entries += [
@@ -263,18 +259,25 @@ def _first_entries(
         append.append(entry)
     append.flush()
     connection.execute(insert(PublishedSchemaRow), [row_of(entry, time) for entry in types])
+    own: list[tuple[str, str, str | None, str]] = [
+        (SIGN, keys.sign.kid, json.dumps(dict(keys.sign.public.jwk)), settings.keys.sign),
+        (CHECKPOINT, checkpoint.kid, json.dumps(dict(checkpoint.jwk)), settings.keys.checkpoint),
+        (STORAGE, keys.storage.current().id, None, settings.keys.storage),
+        (INDEX, keys.index.id, None, settings.keys.index),
+    ]
     connection.execute(
         insert(GatewayKeyRow),
         [
             {
-                "kid": public.kid,
+                "kid": kid,
                 "use": use,
-                "jwk": json.dumps(dict(public.jwk)),
+                "jwk": jwk,
+                "uri": uri,
                 "not_before": micros(time),
                 "not_after": None,
                 "status": "active",
             }
-            for use, public in signers
+            for use, kid, jwk, uri in own
         ],
     )
     return append.committed

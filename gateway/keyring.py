@@ -74,6 +74,10 @@ class Secret:
     id: str
     value: bytes
 
+    @property
+    def kid(self) -> str:
+        return self.id
+
     def __repr__(self) -> str:
         return f"Secret({self.id})"
 

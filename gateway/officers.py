@@ -87,7 +87,7 @@ def add_officer(
         "not_after": micros(last),
         "status": ACTIVE,
         "changed_at": micros(time),
-        "storage_key": store.keys.storage.id,
+        "storage_key": seal.storage_key,
         "wrapped_key": wrapped,
         "sealed_identity": seal.close(IDENTITY_PART, identity),
     }

@@ -19,8 +19,9 @@ from sqlmodel import col
 from gateway.agreement import Agreement, verify_signatures
 from gateway.directory import ACTIVE, RETIRED, REVOKED, SUSPENDED, AgencyKey, Endpoint, require_agency_id
 from gateway.errors import GatewayError, OperatorError, StoreUnavailableError
-from gateway.founding import SIGN, RefusedError, initialise, require_code
+from gateway.founding import RefusedError, initialise, require_code
 from gateway.jose import PublicKey, public_key_from_jwk
+from gateway.keychain import SIGN
 from gateway.ledger.entry import (
     AgencyAdded,
     AgencyChanged,

@@ -7,6 +7,7 @@ receipt, the recipient the release. Leaves the judgement to `transfer.py` and th
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -80,7 +81,8 @@ class RecordWriter:
     catalogue: Catalogue
     sealer: Sealer
     tokens: SubjectTokens
-    signer: Signer
+    # Asked for each signature: keys are rotated while messages flow.
+    signer: Callable[[], Signer]
 
     def job(self, judged: Judged) -> RecordTransfer:
         transfer, key = new_transfer_id(judged.received_at), os.urandom(32)
@@ -179,7 +181,7 @@ class RecordWriter:
                     withheld=tuple(withheld),
                     commitment_key=key.hex(),
                 ),
-                self.signer,
+                self.signer(),
             )
         acknowledge_by = None if decision is None else decision.acknowledge_by
         stands_until = None if decision is None else decision.stands_until
@@ -212,7 +214,7 @@ class RecordWriter:
             "acknowledge_by": None if acknowledge_by is None else micros(acknowledge_by),
             "retain_until": None if retain_until is None else str(retain_until),
             "commitment": commitment(key, message.jwt),
-            "storage_key": self.sealer.storage.id,
+            "storage_key": seal.storage_key,
             "wrapped_key": wrapped,
             "sealed_content": seal.close(CONTENT_PART, json.dumps(content).encode()),
         }
@@ -238,7 +240,7 @@ class RecordWriter:
                 reasons=tuple(Reason(**reason) for reason in json.loads(row.reasons)),
                 erased_at=row.erased_at // 1_000_000,
             ),
-            self.signer,
+            self.signer(),
         )
 
     def _receipt(self, judged: Judged, transfer: str, key: bytes, placed: Placed) -> str:
@@ -260,7 +262,7 @@ class RecordWriter:
                 clause=judged.clause,
                 reasons=judged.reasons,
             ),
-            self.signer,
+            self.signer(),
         )
 
     def _effects(self, judged: Judged, transfer: str) -> tuple[Follow, ...]:

@@ -117,6 +117,12 @@ class Metrics:
         self.timestamp_failures = Counter(
             "sinergi_timestamp_failures", "Timestamps not obtained", ["kind"], registry=self.registry
         )
+        self.key_ends = Gauge(
+            "sinergi_agency_key_ends_timestamp_seconds",
+            "When the last key of an agency ends; 0 when it has none",
+            ["agency"],
+            registry=self.registry,
+        )
         self.ready = Gauge("sinergi_ready", "1 when /readyz answers 200", registry=self.registry)
         # A child kept in a variable costs a third of a look-up; the labels are our own codes.
         self._refusal = {code: self.refusals.labels(code) for code in CODES}

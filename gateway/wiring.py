@@ -1,6 +1,6 @@
 """Explicit wiring: the one place where collaborators are made and handed to each other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,11 +12,13 @@ from sqlalchemy.engine import make_url
 from gateway import catalogue, keyring, resources
 from gateway.catalogue import Catalogue
 from gateway.errors import KeyringError
+from gateway.keychain import SIGN, STORAGE, OwnKey, Ring
 from gateway.ledger.cosignature import Cosigner
 from gateway.ledger.note import ML_DSA_44
 from gateway.lookup import Lookup
 from gateway.record import RecordWriter
 from gateway.settings import Settings
+from gateway.store import queries
 from gateway.store.append import CheckpointKeys
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.configuration import Configuration
@@ -36,11 +38,25 @@ def now() -> datetime:
 class Keys:
     """The gateway's private keys, loaded and checked."""
 
-    sign: keyring.KeyringSigner
+    signing: Ring[keyring.KeyringSigner]
     checkpoint: CheckpointKeys
-    storage: keyring.Secret
+    storage: Ring[keyring.Secret]
     index: keyring.Secret
     long_lived_key: Cosigner | None = None
+
+    @property
+    def sign(self) -> keyring.KeyringSigner:
+        """The key that signs receipts, releases and push tokens at this moment: ask anew for each signature."""
+        return self.signing.current()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Which keys this process needs now or soon and could not open."""
+        return (*self.signing.faults, *self.storage.faults)
+
+    def learn(self, known: Sequence[OwnKey]) -> None:
+        self.signing.learn(known)
+        self.storage.learn(known)
 
     def long_lived(self, origin: str) -> Cosigner | None:
         """The ML-DSA-44 key, signing as a ledger; None where the gateway has none."""
@@ -55,9 +71,17 @@ def load_keys(settings: Settings) -> Keys:
     if not isinstance(checkpoint.public.key, Ed25519PublicKey):
         raise KeyringError("the checkpoint key must be Ed25519 (C2SP signed-note)")
     return Keys(
-        sign=keyring.load_signer(settings.keys.sign, passphrase),
+        signing=Ring(
+            keyring.load_signer(settings.keys.sign, passphrase),
+            SIGN,
+            lambda uri: keyring.load_signer(uri, passphrase),
+        ),
         checkpoint=CheckpointKeys(checkpoint, checkpoint.public.key.public_bytes_raw()),
-        storage=keyring.load_secret(settings.keys.storage, passphrase, "storage"),
+        storage=Ring(
+            keyring.load_secret(settings.keys.storage, passphrase, STORAGE),
+            STORAGE,
+            lambda uri: keyring.load_secret(uri, passphrase, STORAGE),
+        ),
         index=keyring.load_secret(settings.keys.index, passphrase, "index"),
         long_lived_key=_long_lived(settings.keys.checkpoint_mldsa, passphrase),
     )
@@ -99,6 +123,10 @@ def open_store(settings: Settings) -> Iterator[Store]:
     try:
         require_current(database)
         guard(database)
+        with database.reading() as session:
+            keys.learn(queries.own_keys(session))
+        if keys.faults:
+            raise KeyringError("; ".join(keys.faults))
         checkpoints = CheckpointFiles(settings.gateway.state_dir / "checkpoints", keys.checkpoint)
         memory = checkpoints.load()
         checkpoints.require_sound(database, memory)
@@ -134,7 +162,7 @@ def open_gateway(settings: Settings, clock: Callable[[], datetime] = now) -> Ite
     with open_store(settings) as store:
         messages = catalogue.load(resources.schemas_dir())
         require_published(store.database, messages)
-        configuration = Configuration(store.database)
+        configuration = Configuration(store.database, learn=store.keys.learn)
         sealer, tokens = Sealer(store.keys.storage), SubjectTokens(store.keys.index)
         exchange = Exchange(
             limits=settings.limits.limits(),
@@ -142,7 +170,7 @@ def open_gateway(settings: Settings, clock: Callable[[], datetime] = now) -> Ite
             configuration=configuration,
             database=store.database,
             recorder=store.recorder,
-            writer=RecordWriter(settings.gateway.id, messages, sealer, tokens, store.keys.sign),
+            writer=RecordWriter(settings.gateway.id, messages, sealer, tokens, lambda: store.keys.sign),
             sealer=sealer,
             lookup=Lookup(store.database, sealer, tokens, settings.limits.limits()),
             clock=clock,

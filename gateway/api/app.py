@@ -89,7 +89,7 @@ def _context(gateway: Gateway) -> Context:
         database=store.database,
         recorder=store.recorder,
         sealer=gateway.sealer,
-        signer=store.keys.sign,
+        signer=lambda: store.keys.sign,
         acknowledgements=acknowledgements,
         checkpoints=store.checkpoints,
         settings=settings.delivery,

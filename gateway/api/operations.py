@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from gateway.api.context import Context, context, json_response
 from gateway.attestation.standing import standings
+from gateway.directory import last_end
 from gateway.errors import GatewayError, TokenError
 from gateway.keyring import read_private
 from gateway.store import early_warnings, queries
@@ -78,6 +79,7 @@ async def readiness(here: Context) -> dict[str, bool]:
         "recorder_alive": store.recorder.alive,
         "configuration_fresh": here.gateway.configuration.age < STALE_SECONDS,
         "not_draining": not here.draining,
+        "keys_open": not store.keys.faults,
     }
     here.metrics.ready.set(int(all(checks.values())))
     return checks
@@ -109,7 +111,10 @@ def _collect(here: Context) -> None:
             sizes = {head.ledger: head.size for head in queries.ledgers(session)}
     except GatewayError:
         return
-    for agency in here.gateway.configuration.current().directory.agencies:
+    directory = here.gateway.configuration.current().directory
+    for agency in directory.agencies:
         here.metrics.backlog.labels(agency).set(backlog.get(agency, 0))
+        ends = last_end(directory, agency, here.gateway.clock())
+        here.metrics.key_ends.labels(agency).set(0 if ends is None else ends.timestamp())
     for ledger, size in sizes.items():
         here.metrics.ledger_size.labels(ledger).set(size)

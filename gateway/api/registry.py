@@ -1,6 +1,7 @@
 """What anyone may know: who takes part, with which keys, which messages there are and which rules are in force."""
 
 import json
+import math
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -11,7 +12,7 @@ from gateway.api import shapes
 from gateway.api.context import Context, context, json_response
 from gateway.errors import NotFoundError
 from gateway.store import queries
-from gateway.store.tables import LedgerHead, moment
+from gateway.store.tables import LedgerHead
 from gateway.wiring import Gateway
 
 router: Final = APIRouter(tags=["registry"])
@@ -77,18 +78,19 @@ def gateway_keys(request: Request) -> Response:
     """Past keys included: a receipt is verified with the key that signed it then."""
     gateway = context(request).gateway
     with gateway.store.database.reading() as session:
-        rows = queries.gateway_keys(session)
+        own = queries.own_keys(session)
     keys = [
-        json.loads(row.jwk)
+        key.jwk
         | {
-            "kid": row.kid,
+            "kid": key.kid,
             "use": "sig",
-            "purpose": row.use,
-            "status": row.status,
-            "nbf": int(moment(row.not_before).timestamp()),
+            "purpose": key.role,
+            "status": key.status,
+            "nbf": int(key.not_before.timestamp()),
         }
-        | ({} if row.not_after is None else {"exp": int(moment(row.not_after).timestamp())})
-        for row in rows
+        | ({} if key.not_after is None else {"exp": math.ceil(key.not_after.timestamp())})
+        for key in own
+        if key.jwk is not None
     ]
     return _cached({"keys": keys})
 

@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_moment, read_object, write_new
-from gateway.cli.output import as_json, line, message, table
+from gateway.cli.output import NO, as_json, line, message, progress, table
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -114,7 +114,6 @@ def list_(
     """Public keys with their validity: the gateway's own and the agencies'."""
     from gateway.jose import public_key_from_jwk
     from gateway.store import queries
-    from gateway.store.tables import moment
 
     with invocation(context).store() as store, store.database.reading() as session:
         directory = queries.load_directory(session, 0)
@@ -122,13 +121,14 @@ def list_(
         keys: list[dict[str, Any]] = [
             {
                 "owner": own,
-                "use": row.use,
-                **_public(public_key_from_jwk(json.loads(row.jwk))),
-                "status": row.status,
-                "not_before": _time(moment(row.not_before)),
-                "not_after": None if row.not_after is None else _time(moment(row.not_after)),
+                "use": key.role,
+                **_public(public_key_from_jwk(key.jwk)),
+                "status": key.status,
+                "not_before": _time(key.not_before),
+                "not_after": None if key.not_after is None else _time(key.not_after),
             }
-            for row in queries.gateway_keys(session)
+            for key in queries.own_keys(session)
+            if key.jwk is not None
         ]
     keys += [
         {
@@ -147,6 +147,129 @@ def list_(
         return
     columns = ("owner", "use", "alg", "kid", "status", "not_before", "not_after")
     table(columns, [[key[column] for column in columns] for key in keys])
+
+
+@command(app, "status", example="sinergi keys status\nsinergi keys status --json")
+def status(context: typer.Context) -> None:
+    """Every key in use or to come: how old it is, what happens next, and what to do. Ends with 1 where there is a warning."""
+    from gateway.rotation import standings
+    from gateway.wiring import now
+
+    time = now()
+    with invocation(context).store() as store:
+        found = standings(store, time)
+    if invocation(context).json:
+        as_json(
+            [
+                {
+                    "owner": one.owner,
+                    "role": one.role,
+                    "kid": one.kid,
+                    "state": one.state,
+                    "since": _time(one.since),
+                    "until": None if one.until is None else _time(one.until),
+                    "warning": one.warning,
+                }
+                for one in found
+            ]
+        )
+    else:
+        table(
+            ("owner", "role", "kid", "state", "days", "until", "warning"),
+            [
+                [
+                    one.owner,
+                    one.role,
+                    one.kid,
+                    one.state,
+                    max(0, (time - one.since).days),
+                    "-" if one.until is None else _time(one.until),
+                    one.warning or "",
+                ]
+                for one in found
+            ],
+        )
+    if any(one.warning for one in found):
+        raise typer.Exit(NO)
+
+
+@command(
+    app,
+    "rotate",
+    example="sinergi keys rotate --role sign --why TIKET-91 --dry-run\n"
+    "sinergi keys rotate --role storage --why TIKET-92",
+)
+def rotate_(
+    context: typer.Context,
+    *,
+    role: Annotated[str, typer.Option(metavar="sign|storage", help="Which of the gateway's keys.")],
+    why: Annotated[str, typer.Option(metavar="CODE", help="A ticket number; it stands in the ledger for ever.")],
+    key: Annotated[
+        str | None, typer.Option(metavar="URI", help="Use this existing key [default: make one beside the old].")
+    ] = None,
+    lead: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long the new key is known before it is used [default: sign 300, storage 10].",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and when.")] = False,
+) -> None:
+    """Replace one of the gateway's own keys while it runs: no message is refused or lost by it.
+
+    `sign`: the new public key is published at once and signs after the lead; the old one counts for five minutes more.
+    `storage`: after the lead the new key wraps what comes; then every stored message's key is wrapped anew (`keys rewrap`).
+    """
+    from datetime import timedelta
+
+    from gateway.rotation import plan, rotate
+
+    waits = None if lead is None else timedelta(seconds=lead)
+    with invocation(context).store() as store:
+        if dry_run:
+            done = plan(store, role, uri=key, lead=waits)
+        else:
+            done = rotate(store, role, uri=key, lead=waits, why=why, who=invocation(context).who)
+    if invocation(context).json:
+        as_json(
+            {
+                "role": done.role,
+                "old": done.old,
+                "old_ends": None if done.old_ends is None else _time(done.old_ends),
+                "new": done.new,
+                "begins": _time(done.begins),
+                "uri": done.uri,
+                "dry_run": dry_run,
+            }
+        )
+        return
+    line(done.new or "nothing was changed")
+    message(f"The new {done.role} key is {done.uri}; it is used from {_time(done.begins)} on.")
+    if done.old_ends is not None:
+        message(f"What the old one, {done.old}, signs counts until {_time(done.old_ends)}; what it signed stays valid.")
+    else:
+        message("After that moment wrap anew what is stored: sinergi keys rewrap")
+    message(f"Every node must be able to read that file. Then let keys.{done.role} name it, and restart at leisure.")
+
+
+@command(app, "rewrap", example="sinergi keys rewrap")
+def rewrap_(context: typer.Context) -> None:
+    """After `rotate --role storage`: wrap every stored message's key by the new storage key, while the gateway runs.
+
+    In small commits; a run that is interrupted is continued by the next one. At its end the old storage key is not needed.
+    """
+    from gateway.rotation import rewrap
+
+    with invocation(context).store() as store:
+        with progress("wrapping", shown=not invocation(context).json) as show:
+            count = rewrap(store, who=invocation(context).who, progress=show)
+        current = store.keys.storage.current().id
+    if invocation(context).json:
+        as_json({"rewrapped": count, "storage_key": current})
+    else:
+        line(f"{count} keys of stored messages are now wrapped by {current}")
 
 
 def _public(key: "PublicKey") -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Courier:
     gateway_id: str
     configuration: Configuration
     recorder: Recorder
-    signer: Signer
+    signer: Callable[[], Signer]
     acknowledgements: Acknowledgements
     shelf: Shelf
     doorbell: Doorbell
@@ -154,7 +154,9 @@ class Lane:
 
         def prepare() -> tuple[bytes, str]:
             body, now = page.body(), courier.clock()
-            token = sign_request_token(courier.signer, courier.gateway_id, self.agency, "POST", endpoint.url, now, body)
+            token = sign_request_token(
+                courier.signer(), courier.gateway_id, self.agency, "POST", endpoint.url, now, body
+            )
             return body, token
 
         body, token = await asyncio.to_thread(prepare)

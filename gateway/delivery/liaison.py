@@ -49,7 +49,7 @@ class LiaisonNotices:
     configuration: Configuration
     database: Database
     recorder: Recorder
-    signer: Signer
+    signer: Callable[[], Signer]
     clock: Callable[[], datetime]
     lease: timedelta
     outbound: Outbound
@@ -114,8 +114,9 @@ class LiaisonNotices:
                 due_at=int(moment(due.due_at).timestamp()),
                 severity=due.severity,
             )
-            body = compact_json({"notice": sign_notice(notice, self.signer)})
-            token = sign_request_token(self.signer, self.gateway_id, due.agency, "POST", endpoint.url, now, body)
+            signer = self.signer()
+            body = compact_json({"notice": sign_notice(notice, signer)})
+            token = sign_request_token(signer, self.gateway_id, due.agency, "POST", endpoint.url, now, body)
             return body, token
 
         body, token = await asyncio.to_thread(prepare)

@@ -19,6 +19,7 @@ from gateway.delivery.lane import Courier, Lane
 from gateway.delivery.liaison import NOTICE_SECONDS, LiaisonNotices
 from gateway.delivery.outbound import Outbound, Resolve
 from gateway.delivery.page import OTHERS, URGENT, Shelf
+from gateway.directory import ends_within, last_end
 from gateway.jose import Signer
 from gateway.retention import Retention
 from gateway.settings import DeliverySettings
@@ -35,6 +36,7 @@ from gateway.telemetry import Metrics
 
 SWEEP_SECONDS: Final = 1.0
 SWEEP_BATCH: Final = 200
+WATCH_SECONDS: Final = 86_400.0
 FORGET_SECONDS: Final = 600.0
 SAVE_SECONDS: Final = 1.0
 RETENTION_SECONDS: Final = 60.0
@@ -54,7 +56,7 @@ class Worker:
         database: Database,
         recorder: Recorder,
         sealer: Sealer,
-        signer: Signer,
+        signer: Callable[[], Signer],
         acknowledgements: Acknowledgements,
         checkpoints: CheckpointFiles,
         settings: DeliverySettings,
@@ -102,6 +104,7 @@ class Worker:
             ("forget-tokens", FORGET_SECONDS, self._forget_tokens),
             ("save-checkpoints", SAVE_SECONDS, self._save_checkpoints),
             ("escalate", ESCALATE_SECONDS, self._escalations.run),
+            ("watch-keys", WATCH_SECONDS, self._watch_keys),
         )
         if self._retention is not None and self._retention.every:
             loops = (*loops, ("retention", RETENTION_SECONDS, self._retain))
@@ -184,6 +187,15 @@ class Worker:
 
     async def _forget_tokens(self) -> None:
         await asyncio.wrap_future(self._recorder.submit(ForgetTokens(micros(self._clock()))))
+
+    async def _watch_keys(self) -> None:
+        directory, now = self._configuration.current().directory, self._clock()
+        for agency in directory.agencies:
+            ends = last_end(directory, agency, now)
+            if ends is None:
+                _log.warning("agency_without_key", agency=agency)
+            elif (days := ends_within(ends, now)) is not None:
+                _log.warning("agency_key_ends", agency=agency, within_days=days, ends=ends.isoformat())
 
     async def _retain(self) -> None:
         assert self._retention is not None

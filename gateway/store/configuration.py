@@ -6,7 +6,7 @@ old one is judged again. So a revoked key is refused on every node from the comm
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from gateway.agreement import Agreement, agreement_from_json
 from gateway.directory import Directory
 from gateway.errors import AgreementInvalidError
+from gateway.keychain import OwnKey
 from gateway.store import queries
 from gateway.store.session import Database
 
@@ -25,13 +26,24 @@ class Snapshot:
     version: int
     directory: Directory
     agreements: Mapping[str, Agreement]
+    own_keys: tuple[OwnKey, ...] = ()
 
 
 class Configuration:
-    """Loads at once; `refresh` is called every second by the server, `reload` when the recorder says so."""
+    """Loads at once; `reload` is called every second by the server, and when the recorder says so.
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+    `learn` is told the gateway's own keys each time: a key that rotation added is opened before it is used.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        learn: Callable[[Sequence[OwnKey]], None] = lambda _: None,
+    ) -> None:
         self._database = database
+        self._learn = learn
         self._clock = clock
         self._lock = threading.Lock()
         self._agreements: dict[tuple[str, int], Agreement] = {}
@@ -70,4 +82,6 @@ class Configuration:
                 if known.digest != row.digest:
                     raise AgreementInvalidError(f"the stored {row.id} is not the document that was signed")
             agreements = {row.id: self._agreements[row.id, row.version] for row in rows}
-        return Snapshot(version, directory, MappingProxyType(agreements))
+            own_keys = queries.own_keys(session)
+        self._learn(own_keys)
+        return Snapshot(version, directory, MappingProxyType(agreements), own_keys)

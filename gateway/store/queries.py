@@ -13,6 +13,7 @@ from gateway.directory import Agency, AgencyKey, Directory, Endpoint, Officer, d
 from gateway.envelope import AGREEMENT_ID
 from gateway.errors import LedgerInvalidError, NotFoundError
 from gateway.jose import public_key_from_jwk
+from gateway.keychain import OwnKey
 from gateway.ledger.merkle import inclusion_proof
 from gateway.ledger.proof import format_proof
 from gateway.ledger.tiles import TILE_WIDTH, TileReader
@@ -113,8 +114,21 @@ def agreement_version(session: Session, agreement: str) -> int | None:
     return session.exec(select(func.max(AgreementRow.version)).where(AgreementRow.id == agreement)).one()
 
 
-def gateway_keys(session: Session) -> Sequence[GatewayKeyRow]:
-    return session.exec(select(GatewayKeyRow).order_by(col(GatewayKeyRow.not_before))).all()
+def own_keys(session: Session) -> tuple[OwnKey, ...]:
+    """The gateway's own keys, past and coming ones included, the oldest first."""
+    rows = session.exec(select(GatewayKeyRow).order_by(col(GatewayKeyRow.not_before), col(GatewayKeyRow.kid)))
+    return tuple(
+        OwnKey(
+            row.kid,
+            row.use,
+            None if row.jwk is None else json.loads(row.jwk),
+            row.uri,
+            moment(row.not_before),
+            None if row.not_after is None else moment(row.not_after),
+            row.status,
+        )
+        for row in rows
+    )
 
 
 def recorded(session: Session, sender: str, identity: str) -> TransferRow | None:

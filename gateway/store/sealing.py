@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from gateway.errors import KeyringError
+from gateway.keychain import Ring
 from gateway.keyring import Secret
 
 _NONCE: Final = 12
@@ -23,10 +24,11 @@ _NONCE: Final = 12
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Seal:
-    """The key of one message, open for use."""
+    """The key of one message, open for use; `storage_key` names the key that wraps it."""
 
     transfer: str
     key: bytes
+    storage_key: str = ""
 
     def close(self, part: str, content: bytes) -> bytes:
         nonce = os.urandom(_NONCE)
@@ -42,22 +44,26 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """Makes and opens seals under one storage key."""
+    """Makes seals under the storage key in use, and opens those under any that is still at hand."""
 
-    storage: Secret
+    storage: Ring[Secret]
 
     def new(self, transfer: str) -> tuple[Seal, bytes]:
         """A fresh key and its wrapped form, for the row."""
-        key = os.urandom(32)
-        return Seal(transfer, key), aes_key_wrap(self.storage.value, key)
+        key, storage = os.urandom(32), self.storage.current()
+        return Seal(transfer, key, storage.id), aes_key_wrap(storage.value, key)
 
     def unwrap(self, transfer: str, key_id: str, wrapped: bytes) -> Seal:
-        if key_id != self.storage.id:
-            raise KeyringError("the message was stored under another storage key")
+        storage = self.storage.named(key_id)
         try:
-            return Seal(transfer, aes_key_unwrap(self.storage.value, wrapped))
+            return Seal(transfer, aes_key_unwrap(storage.value, wrapped), key_id)
         except InvalidUnwrap as error:
             raise KeyringError("a stored message's key does not unwrap: the row was altered") from error
+
+    def rewrap(self, transfer: str, key_id: str, wrapped: bytes) -> tuple[str, bytes]:
+        """The id of the storage key in use, and the same message key wrapped by it. What it seals is not touched."""
+        storage = self.storage.current()
+        return storage.id, aes_key_wrap(storage.value, self.unwrap(transfer, key_id, wrapped).key)
 
 
 @dataclass(frozen=True, slots=True)

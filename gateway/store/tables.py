@@ -164,12 +164,16 @@ class OfficerRow(SQLModel, table=True):
 
 
 class GatewayKeyRow(SQLModel, table=True):
-    """Public halves of the gateway's own signing keys, past ones included, for those who verify later."""
+    """The gateway's own keys, past ones included: public halves for those who verify later, and where the private ones lie.
+
+    A secret (`storage`, `index`) has no public half; its `kid` is the id that rows name.
+    """
 
     __tablename__ = "gateway_key"
     kid: str = Field(primary_key=True, max_length=64)
     use: str = Field(max_length=16)
-    jwk: str
+    jwk: str | None = None
+    uri: str | None = None
     not_before: int = Field(sa_column=_big())
     not_after: int | None = Field(default=None, sa_column=_big(nullable=True))
     status: str = Field(max_length=16)

@@ -22,6 +22,7 @@ from gateway.delivery.outbound import Resolve, resolve
 from gateway.delivery.worker import Worker
 from gateway.directory import ACTIVE
 from gateway.envelope import DEFAULT_LIMITS, Claims, issue, parse, release, sd_hash, verify
+from gateway.keychain import Ring
 from gateway.keyring import KeyringSigner, Secret, signer_for
 from gateway.ledger.entry import TransferAccepted, commitment, decode
 from gateway.receipt import Acknowledgement, Release, sign_acknowledgement, sign_release
@@ -68,7 +69,7 @@ class World:
         self.clock = Clock()
         self.recorder = Recorder(database, checkpoint_keys)
         self.checkpoints = CheckpointFiles(folder / "checkpoints", checkpoint_keys)
-        self.sealer = Sealer(Secret("storage", os.urandom(32)))
+        self.sealer = Sealer(Ring(Secret("storage", os.urandom(32))))
         self.signer = signer_for(Ed25519PrivateKey.generate())
         self.keys: dict[str, KeyringSigner] = {}
         for agency in (SENDER, RECIPIENT, "imigrasi"):
@@ -152,7 +153,7 @@ class World:
             database=self.database,
             recorder=self.recorder,
             sealer=self.sealer,
-            signer=self.signer,
+            signer=lambda: self.signer,
             acknowledgements=self.acknowledgements,
             checkpoints=self.checkpoints,
             settings=DeliverySettings(**{"poll_seconds": 0.02, "timeout": 5.0} | settings),

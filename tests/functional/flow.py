@@ -23,6 +23,7 @@ from gateway.directory import ACTIVE
 from gateway.disclosure import close_payload, digest_of
 from gateway.envelope import DEFAULT_LIMITS, MESSAGE_TYP, Case, Claims, issue, parse, serialise
 from gateway.jose import Signer, sign_jws
+from gateway.keychain import Ring
 from gateway.keyring import KeyringSigner, Secret, signer_for
 from gateway.ledger.entry import decode
 from gateway.lookup import Lookup
@@ -348,7 +349,7 @@ class Secrets:
 @contextmanager
 def node(database: Database, shared: Secrets, clock: Clock, keys: Mapping[str, KeyringSigner]) -> Iterator[Flow]:
     """A gateway as `wiring.py` makes it, with the types of this agreement."""
-    sealer, tokens, known = Sealer(shared.storage), SubjectTokens(shared.index), catalogue()
+    sealer, tokens, known = Sealer(Ring(shared.storage)), SubjectTokens(shared.index), catalogue()
     recorder = Recorder(database, shared.checkpoint)
     exchange = Exchange(
         limits=DEFAULT_LIMITS,
@@ -356,7 +357,7 @@ def node(database: Database, shared: Secrets, clock: Clock, keys: Mapping[str, K
         configuration=Configuration(database),
         database=database,
         recorder=recorder,
-        writer=RecordWriter("sinergi-test", known, sealer, tokens, shared.sign),
+        writer=RecordWriter("sinergi-test", known, sealer, tokens, lambda: shared.sign),
         sealer=sealer,
         lookup=Lookup(database, sealer, tokens, DEFAULT_LIMITS),
         clock=clock,

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from gateway import resources
 from gateway.envelope import Case, Officer
 from gateway.errors import KeyringError
+from gateway.keychain import Ring
 from gateway.keyring import Secret
 from gateway.store.sealing import Sealer, SubjectTokens
 from gateway.subjects import SUBJECT_KINDS, identifiers, travel_document_value
 from tests.message.making import claims, often, seldom, values
 
-SEALER = Sealer(Secret("storage-1", hashlib.sha256(b"storage").digest()))
+SEALER = Sealer(Ring(Secret("storage-1", hashlib.sha256(b"storage").digest())))
 TOKENS = SubjectTokens(Secret("index-1", hashlib.sha256(b"index").digest()))
 ONE, TWO = "01960000-0000-7000-8000-000000000001", "01960000-0000-7000-8000-000000000002"
 CONTENT = b"what nobody may read"
@@ -105,12 +106,12 @@ def test_a_row_cut_short_is_an_altered_row() -> None:
 def test_another_storage_key_is_named_before_it_is_tried() -> None:
     """A row under another key id is not altered: it needs the other key. The right id with wrong bytes is altered."""
     _, wrapped = SEALER.new(ONE)
-    with pytest.raises(KeyringError, match="another storage key"):
+    with pytest.raises(KeyringError, match="not at hand"):
         SEALER.unwrap(ONE, "storage-2", wrapped)
-    with pytest.raises(KeyringError, match="another storage key"):
-        Sealer(Secret("storage-2", SEALER.storage.value)).unwrap(ONE, "storage-1", wrapped)
+    with pytest.raises(KeyringError, match="not at hand"):
+        Sealer(Ring(Secret("storage-2", SEALER.storage.current().value))).unwrap(ONE, "storage-1", wrapped)
     with pytest.raises(KeyringError, match="altered"):
-        Sealer(Secret("storage-1", bytes(32))).unwrap(ONE, "storage-1", wrapped)
+        Sealer(Ring(Secret("storage-1", bytes(32)))).unwrap(ONE, "storage-1", wrapped)
 
 
 def test_nothing_secret_shows() -> None:
@@ -118,7 +119,7 @@ def test_nothing_secret_shows() -> None:
     seal, _ = SEALER.new(ONE)
     for value in (seal, SEALER, TOKENS):
         text = f"{value!r}{value}"
-        for secret in (seal.key, SEALER.storage.value, TOKENS.index.value):
+        for secret in (seal.key, SEALER.storage.current().value, TOKENS.index.value):
             assert repr(secret)[2:-1] not in text
             assert secret.hex() not in text
 

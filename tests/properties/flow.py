@@ -18,6 +18,7 @@ from gateway.api.problems import problem_body
 from gateway.directory import Agency, AgencyKey, directory
 from gateway.envelope import DEFAULT_LIMITS
 from gateway.jose import Signer
+from gateway.keychain import Ring
 from gateway.keyring import Secret
 from gateway.lookup import Found
 from gateway.record import Judged, RecordWriter
@@ -28,8 +29,8 @@ from gateway.store.sealing import Sealer, SubjectTokens
 from tests.agreement.making import KEY
 from tests.properties.exchanges import AGENCIES, AGREEMENT, MESSAGES, Exchange
 
-SEALER, TOKENS = Sealer(Secret("storage", bytes(32))), SubjectTokens(Secret("index", bytes(range(32))))
-_WRITER = RecordWriter("sinergi-test", MESSAGES, SEALER, TOKENS, cast("Signer", KEY))
+SEALER, TOKENS = Sealer(Ring(Secret("storage", bytes(32)))), SubjectTokens(Secret("index", bytes(range(32))))
+_WRITER = RecordWriter("sinergi-test", MESSAGES, SEALER, TOKENS, lambda: cast("Signer", KEY))
 _ALWAYS, _NEVER = datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)
 _DIRECTORY = directory(
     [Agency(name, name) for name in AGENCIES],

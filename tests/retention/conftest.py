@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.keychain import Ring
 from gateway.keyring import KeyringSigner, Secret
 from gateway.retention import Retention
 from gateway.settings import Settings
@@ -32,7 +33,7 @@ def flow(database: Database, shared: Secrets) -> Iterator[Flow]:
 @pytest.fixture
 def store(flow: Flow, shared: Secrets, tmp_path: Path) -> Store:
     """The same node, as an operator's command has it open."""
-    keys = Keys(shared.sign, shared.checkpoint, shared.storage, shared.index)
+    keys = Keys(Ring(shared.sign), shared.checkpoint, Ring(shared.storage), shared.index)
     return Store(Settings(), keys, flow.database, flow.recorder, CheckpointFiles(tmp_path / "kept", shared.checkpoint))
 
 
