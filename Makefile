@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test fuzz referee lint format docs serve chaos lock wheel clean bench-early-warning bench-ledger
+.PHONY: help setup demo test fuzz referee lint format docs serve chaos lock wheel verifier clean bench-early-warning bench-ledger
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -67,6 +67,9 @@ lock: $(INSTALLED)  ## resolve the dependencies again and rewrite both lock file
 
 wheel: $(INSTALLED)  ## build dist/*.whl, schemas and agreements inside
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index -w dist .
+
+verifier: $(INSTALLED)  ## build dist/sinergi-verify.pyz, which checks evidence with Python and cryptography alone
+	$(BIN)/python scripts/build_verifier.py
 
 clean:  ## remove everything that was made, the virtual environment included
 	rm -rf $(VENV) .venv-referee dist build sinergi-demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

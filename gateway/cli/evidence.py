@@ -1,20 +1,15 @@
 """`sinergi evidence`: fetch the evidence of a transfer, and check it offline."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import write_new
-from gateway.cli.ledgers import QuorumOption, WitnessOption, read_trust
+from gateway.cli.ledgers import QuorumOption, WitnessOption
 from gateway.cli.output import NO, as_json, line, message
 from gateway.cli.transfers import AuthorityOption, GatewayOption, TokenOption
-from gateway.errors import OperatorError
-
-if TYPE_CHECKING:
-    from gateway.evidence.checks import Stamped, Trust
-    from gateway.jose import PublicKey
 
 app = group(
     "evidence",
@@ -80,77 +75,8 @@ def verify(
     ] = None,
 ) -> None:
     """Check a bundle offline: eleven numbered checks, believing nothing but the keys that are given."""
-    from gateway.evidence.bundle import BYTES_LIMIT, unpack
-    from gateway.evidence.checks import check
+    from gateway.cli.verifier import bundle_trust, verdict
 
-    trust = _trust(gateway_key, vkey, witness, quorum, tsa_roots)
-    try:
-        with bundle.open("rb") as file:
-            data = file.read(BYTES_LIMIT + 1)
-    except OSError as error:
-        raise OperatorError(f"{bundle} cannot be read: {error.strerror}") from error
-    report = check(unpack(data), trust)
-    if invocation(context).json:
-        checks = [
-            {"number": one.number, "title": one.title, "ok": one.ok, "detail": one.detail} for one in report.checks
-        ]
-        as_json({"ok": report.ok, "transfer": report.transfer, "decision": report.decision, "checks": checks})
-    else:
-        for one in report.checks:
-            verdict = {True: "ok", False: "FAILED", None: "not checked"}[one.ok]
-            line(f"{one.number}. {one.title}: {verdict} ({one.detail})")
-        said = f"transfer {report.transfer}, {report.decision}" if report.transfer else "no transfer"
-        line(f"{said}: {'verified' if report.ok else 'NOT verified'}")
-    if not report.ok:
+    trust = bundle_trust(gateway_key, vkey, witness, quorum, tsa_roots)
+    if verdict(bundle, trust, json_=invocation(context).json) == NO:
         raise typer.Exit(NO)
-
-
-def _trust(
-    keys: list[Path], vkeys: list[str], witness: list[str] | None, quorum: int | None, roots: Path | None
-) -> "Trust":
-    from gateway.errors import LedgerInvalidError
-    from gateway.evidence.checks import Trust
-    from gateway.ledger.note import NoteVerifier
-
-    own: dict[str, list[str]] = {}
-    try:
-        for text in vkeys:
-            own.setdefault(NoteVerifier.parse(text.strip()).name, []).append(text)
-    except LedgerInvalidError as error:
-        raise OperatorError(f"--vkey: {error.detail}") from error
-    ledgers = {origin: read_trust(texts, witness, quorum) for origin, texts in own.items()}
-    gateway = {key.kid: key for file in keys for key in _keys(file)}
-    return Trust(gateway, ledgers, None if roots is None else _stamped(roots))
-
-
-def _keys(file: Path) -> "list[PublicKey]":
-    """The keys of a JWK or of a set of them; members that say nothing of the key itself are passed over."""
-    from gateway.cli.given import read_object
-    from gateway.errors import GatewayError
-    from gateway.jose import public_key_from_jwk
-
-    held = read_object(file)
-    members = held.get("keys", [held])
-    try:
-        return [
-            public_key_from_jwk({name: one[name] for name in ("kty", "crv", "x", "y") if name in one})
-            for one in members
-        ]
-    except (GatewayError, TypeError, AttributeError) as error:
-        raise OperatorError(f"{file} holds no public key (JWK or JWKS)") from error
-
-
-def _stamped(roots: Path) -> "Stamped":
-    from datetime import datetime
-
-    from gateway.ledger.timestamp import read_roots, verify_timestamp
-
-    try:
-        certificates = read_roots(roots.read_bytes())
-    except OSError as error:
-        raise OperatorError(f"{roots} cannot be read: {error.strerror}") from error
-
-    def verified(token: bytes, data: bytes) -> datetime:
-        return verify_timestamp(token, data, certificates).time
-
-    return verified

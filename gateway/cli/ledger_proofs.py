@@ -9,8 +9,9 @@ import typer
 
 from gateway.cli.context import command, invocation
 from gateway.cli.given import read_text, write_new
-from gateway.cli.ledgers import KeyOption, QuorumOption, WitnessOption, open_source, read_trust
+from gateway.cli.ledgers import KeyOption, QuorumOption, WitnessOption, open_source
 from gateway.cli.output import NO, UnreachableError, as_json, line, message, raw
+from gateway.cli.verifier import read_trust
 from gateway.errors import GatewayError, OperatorError
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import typer
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_text
 from gateway.cli.output import NO, UnreachableError, as_json, line, message, progress, table
+from gateway.cli.verifier import read_trust
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.ledger.checkpoint import Checkpoint
-    from gateway.ledger.cosignature import Trust
     from gateway.ledger.note import NoteVerifier
     from gateway.ledger.verify import Source
 
@@ -41,25 +41,6 @@ WitnessOption = Annotated[
 QuorumOption = Annotated[
     int | None, typer.Option(min=0, metavar="K", help="How many of the witnesses must have cosigned [default: all].")
 ]
-
-
-def read_trust(vkeys: list[str], witnesses: list[str] | None, quorum: int | None) -> "Trust":
-    """What the options say is to be believed. Raises OperatorError."""
-    from gateway.errors import LedgerInvalidError
-    from gateway.ledger.cosignature import Quorum, Trust
-    from gateway.ledger.note import NoteVerifier
-
-    option = "--vkey"
-    try:
-        keys = tuple(NoteVerifier.parse(vkey.strip()) for vkey in vkeys)
-        option = "--witness"
-        known = tuple(NoteVerifier.parse(vkey.strip()) for vkey in witnesses or ())
-        option = "--quorum"
-        wanted = Quorum(known, len({one.name for one in known}) if quorum is None else quorum)
-        option = "--vkey"
-        return Trust(keys[0].name, keys, wanted)
-    except LedgerInvalidError as error:
-        raise OperatorError(f"{option}: {error.detail}") from error
 
 
 @command(app, "list", example="sinergi ledger list")

@@ -118,8 +118,8 @@ class Proven:
         return instant(self.entry["time"])
 
 
-class _Nothing(Exception):  # noqa: N818 - no error: there is nothing to check
-    pass
+class Unchecked(Exception):  # noqa: N818 - no error
+    """There is nothing to check, or nothing to check it with."""
 
 
 def check(bundle: Bundle, trust: Trust) -> Report:
@@ -133,7 +133,7 @@ def check(bundle: Bundle, trust: Trust) -> Report:
     for number, step in enumerate(steps, 1):
         try:
             ok, detail = True, step()
-        except _Nothing as nothing:
+        except Unchecked as nothing:
             ok, detail = None, str(nothing)
         except GatewayError as error:
             ok, detail = False, error.detail or error.code
@@ -270,7 +270,7 @@ class _Court:
             one.entry for one in self._of("schema.published") if one.entry["type"] == message.claims.type
         ]  # fmt: skip
         if not published and SCHEMA not in self.bundle.files:
-            raise _Nothing("the type was not known to the gateway")
+            raise Unchecked("the type was not known to the gateway")
         digest = hashlib.sha256(self.bundle.read(SCHEMA)).hexdigest()
         if not any(entry["digest"] == digest for entry in published):
             raise EvidenceInvalidError(f"{SCHEMA} is not the schema that was published")
@@ -280,7 +280,7 @@ class _Court:
     def agreed(self) -> str:
         subject = self._subject()
         if "agreement_version" not in subject.entry:
-            raise _Nothing("no agreement was in question")
+            raise Unchecked("no agreement was in question")
         data = self.bundle.read(AGREEMENT)
         document = strict_json(data, AGREEMENT)
         digest = hashlib.sha256(data).hexdigest()
@@ -323,7 +323,7 @@ class _Court:
     def released(self) -> str:
         message, subject = self._message(), self._subject()
         if subject.entry["kind"] != "transfer.accepted":
-            raise _Nothing("a refused message is released to nobody")
+            raise Unchecked("a refused message is released to nobody")
         text = self.bundle.text(RELEASED)
         release = read_release(self.bundle.text(RELEASE), self._gateway_key(RELEASE))
         jwt, *disclosures = text.split("~")
@@ -348,7 +348,7 @@ class _Court:
         names = self.bundle.below(ACKNOWLEDGEMENTS)
         recorded = {one.entry["receipt_digest"]: one for one in self._of("transfer.acknowledged")}
         if not names and not recorded:
-            raise _Nothing("the recipient has signed for nothing")
+            raise Unchecked("the recipient has signed for nothing")
         told = []
         for name in names:
             text = self.bundle.text(name)
@@ -371,9 +371,9 @@ class _Court:
     def timed(self) -> str:
         tokens = [name for name in self.bundle.below(TIMESTAMPS) if name.endswith(".tsr")]
         if not tokens:
-            raise _Nothing("the bundle has no timestamp")
+            raise Unchecked("the bundle has no timestamp")
         if self.trust.stamped is None:
-            raise _Nothing("no authority is trusted")
+            raise Unchecked("no authority is trusted")
         told = []
         for name in tokens:
             data = self.bundle.read(f"{name.removesuffix('.tsr')}.checkpoint")

@@ -2,10 +2,13 @@
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from sysconfig import get_path
 
 import httpx
 import pytest
@@ -199,3 +202,34 @@ def test_the_list_is_signed_with_its_own_type(case: Case) -> None:
     files[MANIFEST] = files["receipt.jws"]
     assert 1 in failed(check(Bundle(files), case.trust))
     assert json.loads(files["schema.json"])["$id"].startswith("urn:sinergi:schema:")
+
+
+def test_one_file_verifies_with_python_and_cryptography_alone(case: Case, tmp_path: Path) -> None:
+    """The standalone verifier says 0 to the bundle, and 1 to any file of it altered, which it names."""
+    program, site, jwk = tmp_path / "verify.pyz", tmp_path / "site", tmp_path / "gateway.jwk"
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, root / "scripts/build_verifier.py", program], check=True, cwd=root)
+    site.mkdir()
+    for found in Path(get_path("platlib")).iterdir():
+        if found.name in {"cryptography", "cffi"} or found.name.startswith("_cffi_backend"):
+            (site / found.name).symlink_to(found)
+    jwk.write_text(httpx.get(f"{case.province.base}/.well-known/jwks.json", timeout=10).text)
+    vkeys = [option for trust in case.trust.ledgers.values() for option in ("--vkey", trust.keys[0].vkey)]
+    start = f"import runpy, sys; sys.path.append({str(site)!r}); runpy.run_path({str(program)!r}, run_name='__main__')"
+
+    def verified(data: bytes) -> subprocess.CompletedProcess[str]:
+        bundle = tmp_path / "case.zip"
+        bundle.write_bytes(data)
+        options = [str(bundle), "--gateway-key", str(jwk), *vkeys]
+        return subprocess.run(
+            [sys.executable, "-I", "-S", "-c", start, *options], check=False, capture_output=True, text=True
+        )
+
+    good = verified(case.accepted)
+    assert (good.returncode, good.stderr) == (0, "")
+    files = unpack(case.accepted).files
+    for name, content in files.items():
+        changed = {**files, name: content[:-2] + bytes([content[-2] ^ 1]) + content[-1:]}
+        bad = verified(zipped(lambda archive, held=changed: [archive.writestr(*one) for one in held.items()] and None))
+        assert bad.returncode == 1
+        assert name in bad.stdout.split("\n")[0]
