@@ -5,6 +5,7 @@ sender wrote. A `Directory` is a frozen picture; `store/` makes a new one when a
 """
 
 import ipaddress
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,10 @@ _URL: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AgencyKey:
-    """One key with its validity window `[not_before, not_after)` and its status since `changed_at`."""
+    """One key with its validity window `[not_before, not_after)` and its status since `changed_at`.
+
+    `untrusted_since`: a revoked key was in other hands from then on, and not only from its revocation.
+    """
 
     agency: str
     public: PublicKey
@@ -41,6 +45,7 @@ class AgencyKey:
     not_after: datetime
     status: str = ACTIVE
     changed_at: datetime | None = None
+    untrusted_since: datetime | None = None
 
     def require_valid(self, now: datetime) -> PublicKey:
         """Raises KeyRefusedError: `key.revoked` before `key.not-valid`, because revocation says more."""
@@ -57,7 +62,16 @@ class AgencyKey:
             "nbf": int(self.not_before.timestamp()),
             "exp": int(self.not_after.timestamp()),
             "status": self.status,
+            **self._revoked_since(),
         }
+
+    def _revoked_since(self) -> dict[str, int]:
+        """What the gateway received before this second stands. Revoked "now": all that it still accepted does."""
+        if self.status != REVOKED or self.changed_at is None:
+            return {}
+        if self.untrusted_since is not None:
+            return {"revoked_since": math.floor(self.untrusted_since.timestamp())}
+        return {"revoked_since": math.ceil(self.changed_at.timestamp())}
 
 
 @dataclass(frozen=True, slots=True)

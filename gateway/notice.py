@@ -13,6 +13,7 @@ from gateway.jose import PublicKey, Signer, parse_jws, sign_jws, verify_jws
 
 NOTICE_TYP: Final = "notice+jwt"
 OVERDUE: Final = "overdue"
+KEY_COMPROMISED: Final = "key-compromised"
 _FORMS: Final = {
     "iss": AGENCY_ID,
     "aud": AGENCY_ID,
@@ -21,13 +22,15 @@ _FORMS: Final = {
     "type": MESSAGE_TYPE,
     "recipient": AGENCY_ID,
 }
-_REQUIRED: Final = frozenset({*_FORMS, "event", "iat", "due_at"})
+_REQUIRED: Final = frozenset({*_FORMS, "event", "iat"})
+_EVENTS: Final = {OVERDUE: _REQUIRED | {"due_at"}, KEY_COMPROMISED: _REQUIRED}
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """`event` `overdue`: `recipient` has not answered `transfer` by `due_at` (whole seconds, as `iat`).
 
+    `key-compromised`: the key that signed `transfer` was in other hands when the gateway received it; there is no `due_at`.
     `aud` is the agency that is told: the recipient itself, or the sender. `severity` is an early warning's, 1 to 4.
     """
 
@@ -39,7 +42,7 @@ class Notice:
     transfer: str
     type: str
     recipient: str
-    due_at: int
+    due_at: int | None = None
     severity: int | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -52,9 +55,9 @@ class Notice:
             "transfer": self.transfer,
             "type": self.type,
             "recipient": self.recipient,
-            "due_at": self.due_at,
         }
-        return claims if self.severity is None else claims | {"severity": self.severity}
+        more = {"due_at": self.due_at, "severity": self.severity}
+        return claims | {name: value for name, value in more.items() if value is not None}
 
 
 def sign_notice(notice: Notice, signer: Signer) -> str:
@@ -64,13 +67,15 @@ def sign_notice(notice: Notice, signer: Signer) -> str:
 def read_notice(text: str, key: PublicKey) -> Notice:
     """For an agency: verifies and reads. Raises MalformedError, TooLargeError or SignatureInvalidError."""
     payload = verify_jws(parse_jws(text, NOTICE_TYP, 1), key).payload
-    if not _REQUIRED <= payload.keys() <= _REQUIRED | {"severity"}:
+    event = payload.get("event")
+    required = _EVENTS.get(event) if isinstance(event, str) else None
+    if required is None:
+        raise MalformedError("the notice is of an unknown event")
+    if not required <= payload.keys() <= required | {"severity"}:
         raise MalformedError("the notice has other members than a gateway's notice")
     for name, form in _FORMS.items():
         if not isinstance(payload[name], str) or not form.fullmatch(payload[name]):
             raise MalformedError(f"the notice's {name} has the wrong form")
-    if payload["event"] != OVERDUE:
-        raise MalformedError("the notice is of an unknown event")
     for name in {"iat", "due_at", "severity"} & payload.keys():
         if type(payload[name]) is not int or payload[name] < 0:
             raise MalformedError(f"the notice's {name} has the wrong form")

@@ -268,9 +268,13 @@ def import_key(
     return key
 
 
-def revoke_key(store: Store, agency: str, kid: str, *, why: str, who: str) -> None:
-    """From the commit on nothing that this key signs is accepted. For a key that is, or may be, in other hands."""
-    _end_key(store, agency, kid, REVOKED, who=who, why=require_code(why, "the reason"))
+def revoke_key(store: Store, agency: str, kid: str, *, why: str, who: str, since: datetime | None = None) -> None:
+    """From the commit on nothing that this key signs is accepted. For a key that is, or may be, in other hands.
+
+    `since`: what was received from then on is not trusted either; `compromise.py` says what that is. A key that is revoked
+    already may turn out to have been lost earlier, never later.
+    """
+    _end_key(store, agency, kid, REVOKED, who=who, why=require_code(why, "the reason"), since=since)
 
 
 def retire_key(store: Store, agency: str, kid: str, *, who: str) -> None:
@@ -287,16 +291,24 @@ def find_key(store: Store, agency: str, kid: str) -> AgencyKey:
     return key
 
 
-def _end_key(store: Store, agency: str, kid: str, status: str, *, who: str, why: str | None) -> None:
+def _end_key(
+    store: Store, agency: str, kid: str, status: str, *, who: str, why: str | None, since: datetime | None = None
+) -> None:
     key, time = find_key(store, agency, kid), now()
     from_ = (ACTIVE, RETIRED) if status == REVOKED else (ACTIVE,)
+    if since is not None and key.status == REVOKED and since < (key.untrusted_since or key.changed_at or time):
+        from_ = (REVOKED,)
 
     def end(transaction: Transaction) -> None:
         ended = transaction.connection.execute(
             update(AgencyKeyRow)
             .where(col(AgencyKeyRow.agency) == agency, col(AgencyKeyRow.kid) == kid)
             .where(col(AgencyKeyRow.status).in_(from_))
-            .values(status=status, changed_at=micros(time))
+            .values(
+                status=status,
+                changed_at=micros(time),
+                untrusted_since=None if since is None else micros(since),
+            )
         )
         if ended.rowcount != 1:
             raise ConflictError(f"the key is {find_key(store, agency, kid).status} already")
@@ -304,7 +316,7 @@ def _end_key(store: Store, agency: str, kid: str, status: str, *, who: str, why:
     entry: Entry
     if status == REVOKED:
         entry = KeyRevoked(
-            time=time, agency=agency, key=kid, use=SIGN, not_before=key.not_before, not_after=time, why=why
+            time=time, agency=agency, key=kid, use=SIGN, not_before=key.not_before, not_after=since or time, why=why
         )
     else:
         entry = KeyRetired(time=time, agency=agency, key=kid, use=SIGN, not_before=key.not_before, not_after=time)

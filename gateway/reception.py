@@ -38,6 +38,7 @@ class PublishedKey:
     not_before: int
     not_after: int
     status: str
+    revoked_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +63,23 @@ class KeySet:
                 public = public_key_from_jwk(entry)
             except MalformedError:
                 continue
-            found[public.kid] = PublishedKey(public, begins, ends, str(entry.get("status", "active")))
+            since = entry.get("revoked_since")
+            found[public.kid] = PublishedKey(
+                public, begins, ends, str(entry.get("status", "active")), since if type(since) is int else None
+            )
         return cls(found)
 
     def require(self, kid: str, at: int) -> PublicKey:
-        """The key, if it could sign at that moment. A retired key still verifies what it signed before; a revoked one nothing."""
+        """The key, if it could sign at that moment, which must be the gateway's word and not the signer's own.
+
+        A retired key still verifies what was received before; a revoked one what was received before `revoked_since`, or
+        nothing where the set does not say since when.
+        """
         key = self.keys.get(kid)
         if key is None:
             raise KeyRefusedError("no such key is published", code="key.unknown")
-        if key.status not in ("active", "retired"):
+        lost = key.status not in ("active", "retired")
+        if lost and (key.status != "revoked" or key.revoked_since is None or at >= key.revoked_since):
             raise KeyRefusedError("the key has been revoked", code="key.revoked")
         leeway = LEEWAY.seconds
         if not key.not_before - leeway <= at < key.not_after + leeway:

@@ -24,7 +24,7 @@ from gateway.store import attested, queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import RECEIPT_PART
 from gateway.store.sealing import Sealer
-from gateway.store.tables import ACCEPTED, WAITING, TransferRow, micros, moment
+from gateway.store.tables import ACCEPTED, WAITING, AgencyKeyRow, TransferRow, micros, moment
 from gateway.subjects import CASE, OFFICER, SUBJECT_KINDS
 
 router: Final = APIRouter(tags=["audit"])
@@ -346,6 +346,10 @@ def _one(here: Context, transfer_id: str, who: str | auth.Auditor) -> dict[str, 
         receipts = queries.acknowledgements(session, transfer_id)
         described["ledger"]["proof"] = queries.proof(session, row.ledger, row.position)
         waiting = queries.outbox(session, transfer_id)
+        signed_with = session.get(AgencyKeyRow, (row.sender, row.kid))
+    since = None if signed_with is None else signed_with.untrusted_since
+    if since is not None and row.received_at >= since:
+        described["in_doubt"] = {"key": row.kid, "since": timestamp(moment(since))}
     described["receipts"] = [
         *_own_receipt(gateway.sealer, row),
         *({"event": receipt.event, "receipt": receipt.jws, "index": receipt.position} for receipt in receipts),

@@ -280,10 +280,19 @@ def _time(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
+SinceOption = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Since when it is in other hands: what came from then on is in doubt."),
+]
+WhyOption = Annotated[str, typer.Option(metavar="CODE", help="A ticket number; it stands in the ledger for ever.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+
 @command(
     app,
     "revoke",
-    example="sinergi keys revoke polda-banten 4kXv…the-whole-thumbprint --why INC-2026-014",
+    example="sinergi keys revoke polda-banten 4kXv…the-whole-thumbprint --why INC-2026-014\n"
+    "sinergi keys revoke polda-banten 4kXv…the-whole-thumbprint --why INC-2026-014 --since 2026-11-20T08:00:00+07:00",
     takes_thumbprint=True,
 )
 def revoke(
@@ -291,12 +300,16 @@ def revoke(
     agency: AgencyArgument,
     kid: KeyArgument,
     *,
-    why: Annotated[str, typer.Option(metavar="CODE", help="A ticket number; it stands in the ledger for ever.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    why: WhyOption,
+    since: SinceOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
-    """Trust a key no more, from now on and for good: it is, or may be, in other hands."""
+    """Trust a key no more, for good: it is, or may be, in other hands. With --since, as `keys compromised`."""
     from gateway.operations import find_key, revoke_key
 
+    if since is not None:
+        compromised(context, agency, kid, since=since, why=why, dry_run=dry_run)
+        return
     with invocation(context).store() as store:
         if dry_run:
             status = find_key(store, agency, kid).status
@@ -304,6 +317,57 @@ def revoke(
             return
         revoke_key(store, agency, kid, why=why, who=invocation(context).who)
     _ended(context, agency, kid, "revoked")
+
+
+@command(
+    app,
+    "compromised",
+    example="sinergi keys compromised polda-banten 4kXv…the-whole-thumbprint --since 2026-11-20T08:00:00+07:00"
+    " --why INC-2026-014 --dry-run",
+    takes_thumbprint=True,
+)
+def compromised(
+    context: typer.Context,
+    agency: AgencyArgument,
+    kid: KeyArgument,
+    *,
+    since: Annotated[str, typer.Option(metavar="TIME", help="Since when it was in other hands, as far as is known.")],
+    why: WhyOption,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Revoke a key as of a past moment, and list every transfer that it signed since.
+
+    On every node from the commit on. What waits of them is stopped (`transfers redeliver` starts it again), both agencies'
+    liaisons are told of each, their evidence fails its check of the key. What came before that moment stays as it is.
+    """
+    from gateway.compromise import compromise, doubtful
+    from gateway.operations import find_key
+
+    moment = read_moment(since, "--since")
+    assert moment is not None
+    with invocation(context).store() as store:
+        if dry_run:
+            find_key(store, agency, kid)
+            found = doubtful(store, agency, kid, moment)
+        else:
+            found = compromise(store, agency, kid, moment, why=why, who=invocation(context).who)
+    rows = [
+        {
+            "transfer": one.transfer,
+            "received_at": _time(one.received_at),
+            "recipient": one.recipient,
+            "type": one.type,
+            "decision": one.decision,
+        }
+        for one in found
+    ]
+    if invocation(context).json:
+        as_json({"agency": agency, "kid": kid, "since": _time(moment), "dry_run": dry_run, "in_doubt": rows})
+        return
+    if rows:
+        table(tuple(rows[0]), [list(row.values()) for row in rows])
+    state = "would be revoked; nothing was changed" if dry_run else "is revoked"
+    message(f"The key of {agency} {state}. In doubt since {_time(moment)}: {len(rows)} transfers.")
 
 
 @command(app, "retire", example="sinergi keys retire polda-banten 4kXv…the-whole-thumbprint", takes_thumbprint=True)

@@ -111,7 +111,7 @@ class LiaisonNotices:
                 transfer=due.transfer,
                 type=due.type,
                 recipient=due.recipient,
-                due_at=int(moment(due.due_at).timestamp()),
+                due_at=None if due.due_at is None else int(moment(due.due_at).timestamp()),
                 severity=due.severity,
             )
             signer = self.signer()

@@ -9,7 +9,8 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from gateway.early_warning import Counted
-from gateway.store.tables import IS_UNMET, WAITING, DeadlineRow, EarlyWarningRow, LiaisonNoticeRow
+from gateway.notice import OVERDUE
+from gateway.store.tables import IS_UNMET, WAITING, DeadlineRow, EarlyWarningRow, LiaisonNoticeRow, TransferRow
 
 _CHUNK: Final = 1000
 
@@ -85,7 +86,7 @@ class Due:
     attempt: int
     type: str
     recipient: str
-    due_at: int
+    due_at: int | None
     severity: int | None
 
 
@@ -94,15 +95,23 @@ def notices(session: Session, keys: Sequence[tuple[str, str, str]]) -> Sequence[
     found = []
     for transfer, agency, event in keys:
         row = session.exec(
-            select(LiaisonNoticeRow.attempts, DeadlineRow.type, DeadlineRow.recipient, DeadlineRow.due_at)
-            .join(DeadlineRow, col(DeadlineRow.transfer) == col(LiaisonNoticeRow.transfer))
+            select(
+                LiaisonNoticeRow.attempts,
+                func.coalesce(DeadlineRow.type, TransferRow.type),
+                TransferRow.recipient,
+                DeadlineRow.due_at,
+            )
+            .join(TransferRow, col(TransferRow.id) == col(LiaisonNoticeRow.transfer))
+            .join(DeadlineRow, col(DeadlineRow.transfer) == col(LiaisonNoticeRow.transfer), isouter=True)
             .where(LiaisonNoticeRow.transfer == transfer, LiaisonNoticeRow.agency == agency)
             .where(LiaisonNoticeRow.event == event)
         ).one()
         severity = session.exec(
             select(EarlyWarningRow.severity).where(EarlyWarningRow.transfer == transfer)
         ).one_or_none()
-        found.append(Due(transfer, agency, event, *row, severity))
+        attempts, type_, recipient, due_at = row
+        due = due_at if event == OVERDUE else None
+        found.append(Due(transfer, agency, event, attempts, type_, recipient, due, severity))
     return found
 
 

@@ -59,6 +59,7 @@ def load_directory(session: Session, version: int) -> Directory:
             moment(row.not_after),
             row.status,
             moment(row.changed_at),
+            None if row.untrusted_since is None else moment(row.untrusted_since),
         )
         for row in session.exec(select(AgencyKeyRow).order_by(col(AgencyKeyRow.not_before)))
     ]

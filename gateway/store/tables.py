@@ -142,6 +142,8 @@ class AgencyKeyRow(SQLModel, table=True):
     not_after: int = Field(sa_column=_big())
     status: str = Field(max_length=16)
     changed_at: int = Field(sa_column=_big())
+    # Of a revoked key: since when it is in other hands, where that was before the revocation.
+    untrusted_since: int | None = Field(default=None, sa_column=_big(nullable=True))
 
 
 class OfficerRow(SQLModel, table=True):

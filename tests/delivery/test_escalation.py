@@ -235,7 +235,7 @@ def liaison_notices(world: World, out: Outbound) -> LiaisonNotices:
         world.configuration,
         world.database,
         world.recorder,
-        world.signer,
+        lambda: world.signer,
         world.clock,
         timedelta(seconds=60),
         out,

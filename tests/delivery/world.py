@@ -250,7 +250,7 @@ class World:
             "acknowledge_by": None,
             "retain_until": None,
             "commitment": commitment(key, message.jwt),
-            "storage_key": self.sealer.storage.id,
+            "storage_key": seal.storage_key,
             "wrapped_key": wrapped,
             "sealed_content": seal.close(CONTENT_PART, json.dumps(content).encode()),
         }

@@ -12,18 +12,15 @@ from typing import Any, Final
 from sqlalchemy import select, update
 from sqlmodel import col
 
-from gateway.directory import ACTIVE
 from gateway.early_warning import HANDLED, WITHDRAWN, FollowUp
 from gateway.ledger.entry import TransferOverdue
 from gateway.notice import OVERDUE
+from gateway.store.jobs.notices import tell_liaisons
 from gateway.store.recorder import Transaction
 from gateway.store.tables import (
     IS_UNMET,
-    WAITING,
-    AgencyRow,
     DeadlineRow,
     EarlyWarningRow,
-    LiaisonNoticeRow,
     micros,
     moment,
 )
@@ -149,7 +146,7 @@ class Escalate:
             .where(col(DeadlineRow.transfer).in_([row.transfer for row in rows]))
             .values(escalated_at=at)
         )
-        told = _with_liaison(transaction)
+        tell_liaisons(transaction, [(row.transfer, row.sender, row.recipient) for row in rows], OVERDUE, at)
         escalated = []
         for row in rows:
             due_at = moment(row.due_at)
@@ -157,24 +154,5 @@ class Escalate:
                 self.ledger,
                 TransferOverdue(time=self.now, transfer=row.transfer, recipient=row.recipient, due_at=due_at),
             )
-            for agency in sorted(told & {row.sender, row.recipient}):
-                transaction.insert(LiaisonNoticeRow, _notice(row.transfer, agency, at))
             escalated.append(Escalated(row.transfer, row.recipient, row.type, due_at))
         return tuple(escalated)
-
-
-def _with_liaison(transaction: Transaction) -> set[str]:
-    found = select(col(AgencyRow.id)).where(col(AgencyRow.liaison_url).is_not(None), col(AgencyRow.status) == ACTIVE)
-    return set(transaction.connection.execute(found).scalars())
-
-
-def _notice(transfer: str, agency: str, at: int) -> dict[str, Any]:
-    return {
-        "transfer": transfer,
-        "agency": agency,
-        "event": OVERDUE,
-        "state": WAITING,
-        "due_at": at,
-        "attempts": 0,
-        "last_error": None,
-    }

@@ -11,9 +11,11 @@ from sqlmodel import col
 
 from gateway.errors import GatewayError
 from gateway.ledger.entry import TransferDead, TransferExpired, TransferRedelivered
+from gateway.notice import KEY_COMPROMISED
 from gateway.store.append import Placed
+from gateway.store.jobs.notices import tell_liaisons
 from gateway.store.recorder import Transaction
-from gateway.store.tables import DEAD, EXPIRED, IS_WAITING, WAITING, OutboxRow, TransferRow, micros
+from gateway.store.tables import DEAD, EXPIRED, IS_WAITING, WAITING, LiaisonNoticeRow, OutboxRow, TransferRow, micros
 
 PAGE_BYTES: Final = 8 * 1_048_576
 
@@ -164,6 +166,54 @@ class Expire:
                 TransferExpired(time=self.now, transfer=row.transfer, recipient=row.recipient, attempts=row.attempts),
             )
         return len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class StopDoubtful:
+    """Stops the delivery of what a lost key signed, and tells both agencies' liaisons of every one of `transfers`.
+
+    What was stopped is dead: when its sender says that it was its own, an operator starts it again. Done twice, it changes
+    nothing.
+    """
+
+    ledger: str
+    transfers: Sequence[str]
+    now: datetime
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return (self.ledger,)
+
+    def stage(self, transaction: Transaction) -> int:
+        connection = transaction.connection
+        waiting = connection.execute(
+            select(col(OutboxRow.transfer), col(OutboxRow.recipient), col(OutboxRow.attempts))
+            .where(col(OutboxRow.transfer).in_(self.transfers), IS_WAITING)
+            .with_for_update()
+        ).all()
+        stopped = [row.transfer for row in waiting]
+        connection.execute(
+            update(OutboxRow)
+            .where(col(OutboxRow.transfer).in_(stopped))
+            .values(state=DEAD, last_error="key-compromised")
+        )
+        for row in waiting:
+            dead = TransferDead(time=self.now, transfer=row.transfer, recipient=row.recipient, attempts=row.attempts)
+            transaction.append(self.ledger, dead)
+        told = select(col(LiaisonNoticeRow.transfer)).where(
+            col(LiaisonNoticeRow.transfer).in_(self.transfers), col(LiaisonNoticeRow.event) == KEY_COMPROMISED
+        )
+        known = set(connection.execute(told).scalars())
+        parties = connection.execute(
+            select(col(TransferRow.id), col(TransferRow.sender), col(TransferRow.recipient)).where(
+                col(TransferRow.id).in_([transfer for transfer in self.transfers if transfer not in known])
+            )
+        )
+        tell_liaisons(
+            transaction, [(row.id, row.sender, row.recipient) for row in parties], KEY_COMPROMISED, micros(self.now)
+        )
+        return len(stopped)
 
 
 class NotWaitingError(GatewayError):

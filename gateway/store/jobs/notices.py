@@ -3,18 +3,30 @@
 Nothing of it is a ledger entry: that a deadline passed is one already, and a notice is a courtesy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import select, tuple_, update
 from sqlmodel import col
 
+from gateway.directory import ACTIVE
+from gateway.notice import OVERDUE
 from gateway.store.recorder import Transaction
-from gateway.store.tables import DEAD, DELIVERED, IS_UNMET, WAITING, DeadlineRow, LiaisonNoticeRow
+from gateway.store.tables import DEAD, DELIVERED, IS_UNMET, WAITING, AgencyRow, DeadlineRow, LiaisonNoticeRow
 
 MOOT: Final = "moot"
 _KEY: Final = (col(LiaisonNoticeRow.transfer), col(LiaisonNoticeRow.agency), col(LiaisonNoticeRow.event))
+
+
+def tell_liaisons(transaction: Transaction, transfers: Iterable[tuple[str, str, str]], event: str, at: int) -> None:
+    """Queues a notice about each (transfer, sender, recipient) for those of the two that have a liaison endpoint."""
+    having = select(col(AgencyRow.id)).where(col(AgencyRow.liaison_url).is_not(None), col(AgencyRow.status) == ACTIVE)
+    told = set(transaction.connection.execute(having).scalars())
+    for transfer, sender, recipient in transfers:
+        for agency in sorted(told & {sender, recipient}):
+            row = {"transfer": transfer, "agency": agency, "event": event, "state": WAITING, "due_at": at}
+            transaction.insert(LiaisonNoticeRow, {**row, "attempts": 0, "last_error": None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +59,9 @@ class LeaseNotices:
                 )
             ).scalars()
         )
-        leased = tuple(key for key in keys if key[0] in open_)
-        moot = [key for key in keys if key[0] not in open_]
+        # That a key was lost is not settled by an answer.
+        leased = tuple(key for key in keys if key[0] in open_ or key[2] != OVERDUE)
+        moot = [key for key in keys if key not in leased]
         if leased:
             transaction.connection.execute(
                 update(LiaisonNoticeRow)

@@ -53,6 +53,7 @@ def _tables() -> None:
         sa.Column("not_after", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("untrusted_since", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("agency", "kid"),
     )
     op.create_table(
