@@ -64,6 +64,16 @@ def is_nik(text: str) -> bool:
     return _is_date(1900 + year, month, day) or _is_date(2000 + year, month, day)
 
 
+def nik_birth_dates(nik: str) -> tuple[date, ...]:
+    """Every day of birth that a NIK can stand for, the earlier century first; none for what is no NIK."""
+    match = _NIK.fullmatch(nik)
+    if match is None:
+        return ()
+    day, month, year = (int(part) for part in match.groups())
+    day = day - _FEMALE_DAY if day > _FEMALE_DAY else day
+    return tuple(date(century + year, month, day) for century in (1900, 2000) if _is_date(century + year, month, day))
+
+
 def is_nip(text: str) -> bool:
     """Civil servant: birth date YYYYMMDD, appointment YYYYMM, sex 1 or 2, three of sequence."""
     match = _NIP.fullmatch(text)

@@ -22,9 +22,11 @@ from datetime import date
 from typing import Any, Final
 
 from gateway.errors import Reason, SchemaInvalidError
+from gateway.formats import nik_birth_dates
 
 VALID_ON: Final = "x-valid-on"
 MINOR_ON: Final = "x-minor-on"
+_NIK: Final = "nik"
 _MAJORITY: Final = 18  # years: UU 35/2014 Art 1, UU 11/2012 Art 1
 _DATES: Final = frozenset({"date", "date-time", "partial-date"})
 _LAST_MONTH: Final = 12
@@ -45,7 +47,7 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class Minority:
-    """Dates of birth at `born`, the day that counts, and the member that must say so."""
+    """Dates of birth at `born`, or in a NIK beside it; the day that counts, and the member that must say so."""
 
     born: Path
     on: Path
@@ -118,13 +120,32 @@ def _minority(check: Minority, body: Any) -> Iterator[Reason]:
     if counted is None:
         return
     on = days_of(counted)[0]
-    for pointer, born in _find(body, check.born):
-        if _age(days_of(born)[1], on) >= _MAJORITY:
-            continue
-        if check.flag is None:
-            yield Reason("schema.violated", pointer=pointer, detail="expected nobody here who may be under 18")
-        elif _value(body, check.flag) is not True:
-            yield Reason("schema.violated", pointer=_pointer(check.flag), detail="expected true: may be under 18")
+    for holder, person in _find(body, check.born[:-1]):
+        for name, born in _births(person, check.born[-1], on):
+            if _age(born, on) >= _MAJORITY:
+                continue
+            if check.flag is None:
+                pointer = f"{holder}/{name}"
+                yield Reason("schema.violated", pointer=pointer, detail="expected nobody here who may be under 18")
+            elif _value(body, check.flag) is not True:
+                yield Reason("schema.violated", pointer=_pointer(check.flag), detail="expected true: may be under 18")
+
+
+def _births(person: Any, member: str, on: date) -> Iterator[tuple[str, date]]:
+    """The latest day of birth that each of a person's members allows: the date itself, and the one in a NIK.
+
+    A NIK does not tell the century: it is the later one, unless that is after the day that counts.
+    """
+    if not isinstance(person, Mapping):
+        return
+    if member in person:
+        yield member, days_of(person[member])[1]
+    candidates = nik_birth_dates(str(person.get(_NIK, "")))
+    told = days_of(person[member]) if member in person else None
+    if told is not None and any(told[0] <= born <= told[1] for born in candidates):
+        return  # both say the same
+    if past := [born for born in candidates if born <= on]:
+        yield _NIK, past[-1]
 
 
 def _age(born: date, on: date) -> int:

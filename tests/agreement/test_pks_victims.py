@@ -317,3 +317,10 @@ def test_deadlines_and_retention() -> None:
     assert STATUS.decided().retain_until == ACKNOWLEDGEMENT.decided().retain_until == date(2036, 11, 4)
     assert DETAINED.decided().retain_until == date(2031, 11, 4)
     assert ACKNOWLEDGEMENT.decided().acknowledge_by is None
+
+
+def test_a_referral_s_day_of_assessment_cannot_be_to_come() -> None:
+    """By a day years ahead every child would be an adult."""
+    body = example(REFERRAL, "adult") | {"assessed_on": "2031-01-01"}
+    decision = replace(VICTIM, body=body).decided()
+    assert ("rule.condition", "age-day-before-sent") in {(reason.code, reason.detail) for reason in decision.reasons}

@@ -104,6 +104,30 @@ def test_types_that_know_the_date_compare_it(
 
 
 @pytest.mark.parametrize(
+    ("person", "at"),
+    [
+        # DDMMYY of the NIK: a child by it alone, a child by it against the date, an adult by both.
+        ({"nik": "3604080105120001"}, "nik"),
+        ({"nik": "3604084105120001"}, "nik"),
+        ({"born": "1990-05-01", "nik": "3604080105120001"}, "nik"),
+        ({"born": "2012-05-01", "nik": "3604080105900001"}, "born"),
+        ({"born": "1990-05-01", "nik": "3604080105900001"}, None),
+        ({"nik": "3604080105900001"}, None),
+        # The later century is after the day that counts.
+        ({"nik": "3604080105300001"}, None),
+        # Both say the same day, also where it is long ago or only a year.
+        ({"born": "1912-05-01", "nik": "3604080105120001"}, None),
+        ({"born": "1990", "nik": "3604084105900001"}, None),
+    ],
+)
+def test_a_nik_tells_a_child_as_well(person: dict[str, str], at: str | None) -> None:
+    """Leaving the date of birth out, or writing another one, does not make an adult of a child."""
+    body = {"people": [person], "period": {"from": "2026-11-02"}}
+    assert pointers(NOBODY, body) == ([] if at is None else [f"/body/people/0/{at}"])
+    assert pointers(FLAGGED, body) == ([] if at is None else ["/body/child"])
+
+
+@pytest.mark.parametrize(
     ("born", "minor"),
     [
         ("2008-11-02", False),  # eighteen that day
