@@ -2,21 +2,33 @@
 
 Decides what a valid approval is, who may give one, and which digests it stands for. Leaves to `decide.py` how many a
 field needs and of which roles. An approval names no person: the key id says to the gateway who it was, and to others
-nothing. It binds the message's recipient, `jti`, type and purpose, and by the digests the very words that were read:
-a field's digest is of its salt, name and value (RFC 9901 §4.2.3).
+nothing. It binds the message's recipient, `jti`, type and purpose; by the digests the very words that were read, as a
+field's digest is of its salt, name and value (RFC 9901 §4.2.3); and by `content` all else that the message says in clear.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
+import rfc8785
+
 from gateway.directory import Directory, Officer
 from gateway.disclosure import Placed
-from gateway.envelope import AGENCY_ID, JTI, MESSAGE_TYPE, PURPOSE, Claims, VerifiedMessage
+from gateway.envelope import (
+    AGENCY_ID,
+    DEFAULT_LIMITS,
+    JTI,
+    MESSAGE_TYP,
+    MESSAGE_TYPE,
+    PURPOSE,
+    Claims,
+    VerifiedMessage,
+)
 from gateway.errors import GatewayError, MalformedError, Reason, TooLargeError
-from gateway.jose import Signer, UnverifiedJws, b64decode, parse_jws, sign_jws, verify_jws
+from gateway.jose import Signer, UnverifiedJws, b64decode, b64encode, parse_jws, sign_jws, verify_jws
 
 APPROVAL_TYP: Final = "approval+jwt"
 APPROVALS: Final = "approvals"
@@ -27,7 +39,9 @@ DIGESTS_LIMIT: Final = 256
 AGE: Final = timedelta(days=7)
 LEEWAY: Final = timedelta(seconds=60)
 _SUBJECT: Final = ("iss", "aud", "jti", "type", "purpose")
-_MEMBERS: Final = frozenset({*_SUBJECT, "iat", "disclosures"})
+_MEMBERS: Final = frozenset({*_SUBJECT, "iat", "content", "disclosures"})
+# What the signing of the message adds.
+_ADDED: Final = ("iat", "exp")
 _FORMS: Final = {"iss": AGENCY_ID, "aud": AGENCY_ID, "jti": JTI, "type": MESSAGE_TYPE, "purpose": PURPOSE}
 _DIGEST: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _LATEST: Final = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a datetime can hold
@@ -54,6 +68,7 @@ class ApprovalRequest:
     jti: str
     type: str
     purpose: str
+    content: str
     disclosures: tuple[str, ...]
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -69,6 +84,7 @@ class UnverifiedApproval:
     type: str
     purpose: str
     iat: int
+    content: str
     disclosures: frozenset[str]
 
 
@@ -92,6 +108,16 @@ def digests_of(message: HasPlaced, pointer: str) -> frozenset[str]:
     )
 
 
+def content_digest(payload: Mapping[str, Any]) -> str:
+    """SHA-256, base64url, of the message's signed payload as RFC 8785 JSON, without `iat`, `exp` and `/body/approvals`.
+
+    So an approval is of one message: another receiving unit, another case or another field beside it has another digest.
+    """
+    body = {name: value for name, value in payload["body"].items() if name != APPROVALS}
+    kept = {name: value for name, value in payload.items() if name not in _ADDED} | {"body": body}
+    return b64encode(hashlib.sha256(rfc8785.dumps(kept)).digest())
+
+
 def sign_approval(request: ApprovalRequest, signer: Signer, now: datetime) -> str:
     """A compact JWS with the officer's own key. Raises MalformedError for a request without a field."""
     if not 1 <= len(set(request.disclosures)) <= DIGESTS_LIMIT:
@@ -99,6 +125,7 @@ def sign_approval(request: ApprovalRequest, signer: Signer, now: datetime) -> st
     payload = {
         **{name: getattr(request, name) for name in _SUBJECT},
         "iat": int(now.timestamp()),
+        "content": request.content,
         "disclosures": sorted(set(request.disclosures)),
     }
     return sign_jws(payload, APPROVAL_TYP, signer)
@@ -113,16 +140,22 @@ def parse_approval(text: Any) -> UnverifiedApproval:
     jws = parse_jws(text, APPROVAL_TYP, 2)
     payload = jws.payload
     if payload.keys() != _MEMBERS:
-        raise MalformedError("an approval has exactly iss, aud, jti, iat, type, purpose and disclosures")
+        raise MalformedError("an approval has exactly iss, aud, jti, iat, type, purpose, content and disclosures")
     for name, form in _FORMS.items():
         if not isinstance(payload[name], str) or not form.fullmatch(payload[name]):
             raise MalformedError(f"an approval's {name} has the wrong form")
-    issued, digests = payload["iat"], payload["disclosures"]
+    issued, digests, content = payload["iat"], payload["disclosures"], payload["content"]
+    if not isinstance(content, str) or not _DIGEST.fullmatch(content):
+        raise MalformedError("an approval's content is a SHA-256 digest in base64url")
     # JSON true is an int to Python.
     if type(issued) is not int or not 0 <= issued <= _LATEST:
         raise MalformedError("an approval's iat is whole seconds since 1970")
     return UnverifiedApproval(
-        jws, **{name: payload[name] for name in _SUBJECT}, iat=issued, disclosures=_digests(digests)
+        jws,
+        **{name: payload[name] for name in _SUBJECT},
+        iat=issued,
+        content=content,
+        disclosures=_digests(digests),
     )
 
 
@@ -138,12 +171,14 @@ def _digests(value: Any) -> frozenset[str]:
     return frozenset(value)
 
 
-def require_about(approval: UnverifiedApproval, claims: Claims, digests: Collection[str]) -> None:
+def require_about(approval: UnverifiedApproval, claims: Claims, digests: Collection[str], content: str) -> None:
     """Raises MalformedError, naming members and never values, unless it is about this message and these words."""
     if wrong := [name for name in _SUBJECT if getattr(approval, name) != getattr(claims, name)]:
         raise MalformedError(f"not as in the message: {', '.join(wrong)}")
     if not approval.disclosures <= set(digests):
         raise MalformedError("a digest is not of one of the message's disclosures")
+    if approval.content != content:
+        raise MalformedError("what the message says in clear is not what was approved")
 
 
 def verify_approvals(
@@ -156,7 +191,7 @@ def verify_approvals(
     1. it is a compact JWS with exactly these header members and claims
     2. its key is one of an officer of the sending agency, valid at `now`
     3. that key signed it
-    4. it names this message: sender, recipient, `jti`, type, purpose; and only digests of this message
+    4. it names this message: sender, recipient, `jti`, type, purpose, all that is in clear; and only digests of this message
     5. it was signed at most 7 days ago, and not in the future
 
     One person is one officer, with however many keys: the second approval adds fields to the first, never a head.
@@ -168,6 +203,7 @@ def verify_approvals(
         expected = f"an array of 1 to {APPROVALS_LIMIT} approvals"
         return (), (Reason("rule.approval", pointer=APPROVALS_POINTER, detail=expected),)
     digests = frozenset(disclosure.digest for disclosure in message.disclosures)
+    content = content_digest(parse_jws(message.jwt, MESSAGE_TYP, DEFAULT_LIMITS.depth + 4).payload)
     faults: list[Reason] = []
     verified: list[tuple[Officer, frozenset[str]]] = []
     for number, text in enumerate(texts):
@@ -175,7 +211,7 @@ def verify_approvals(
             approval = parse_approval(text)  # 1
             officer = directory.officer_for(message.claims.iss, approval.jws.kid, now)  # 2
             verify_jws(approval.jws, officer.key)  # 3
-            require_about(approval, message.claims, digests)  # 4
+            require_about(approval, message.claims, digests, content)  # 4
             _require_recent(approval.iat, now, leeway)  # 5
         except GatewayError as error:
             faults.append(Reason("rule.approval", pointer=f"{APPROVALS_POINTER}/{number}", detail=error.detail))

@@ -48,17 +48,27 @@ _DESCRIBING: Final = frozenset(
     }
 )  # fmt: skip
 _SHORTEST: Final = 4
+_SHORTEST_NAME: Final = 3
+# Names of fields with the name of a person: two of its words in one text tell it, in whatever order they stand.
+_PERSONAL: Final = frozenset({"full_name", "name", "alias", "aliases"})
 # So many digits are a number of their own, however they are grouped; +62 and the leading 0 say the same.
 _LONG_NUMBER: Final = 8
 _LONGEST_NUMBER: Final = 40
+_DOCUMENT_DIGITS: Final = 6
 _BEGINNING: Final = 64
-_GROUPING: Final = b" +-./()"
+_GROUPING: Final = b" +-./():_,"
 # Marks without a width: they part a word for a program and for no reader.
-_INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\U000e0000-\U000e01ef]"
+)
+# One apostrophe to a reader.
+_APOSTROPHES: Final = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02b9\u02bb\u02bc\u00b4`", "'"))
+_WORD: Final = re.compile(r"\w+")
 # Codes, dates and times, regions, and numbers of cases: what many messages share.
 _COMMON: Final = re.compile(
     r"[A-Z][A-Z0-9_+-]*|[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9:.]+(?:Z|[+-][0-9:]+))?)?)?"
-    r"|[0-9]{2}(?:\.[0-9]{2}(?:\.[0-9]{2}(?:\.[0-9]{4})?)?)?|(?:LP|LK|LI|SPDP|SPRINDIK|DPO)/.*"
+    r"|[0-9]{2}(?:\.[0-9]{2}(?:\.[0-9]{2}(?:\.[0-9]{4})?)?)?|(?:LP|LK|LI|SPDP|SPRINDIK|DPO)/.{1,80}"
 )
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _IDENTITY_NUMBERS: Final = re.compile(r"(?<![0-9])(?:[0-9]{18}|[0-9]{16})(?![0-9])")
@@ -77,6 +87,7 @@ class _Scene:
 
     outgoing: list[tuple[str, str, Any]] = field(default_factory=list)
     lost_texts: set[str] = field(default_factory=set)
+    lost_names: set[str] = field(default_factory=set)
     lost_dates: set[str] = field(default_factory=set)
     # What other fields are made from and stays behind: the object's pointer, the names.
     lost_members: dict[str, set[str]] = field(default_factory=dict)
@@ -104,7 +115,12 @@ class _Scene:
             self.lost_members.setdefault(holder, set()).add(name)
         if name == "birth_date":
             self.lost_dates.add(text)
-        elif len(text) >= _SHORTEST and (name in _NAMING or not (name in _DESCRIBING or _COMMON.fullmatch(text))):
+        elif name in _NAMING:
+            if len(text) >= _SHORTEST_NAME:
+                self.lost_texts.add(text)
+            if name in _PERSONAL:
+                self.lost_names.add(text)
+        elif len(text) >= _SHORTEST and not (name in _DESCRIBING or _COMMON.fullmatch(text)):
             self.lost_texts.add(text)
 
     def kept(self) -> Iterator[tuple[str, str]]:
@@ -199,7 +215,9 @@ def _made(scene: _Scene) -> Iterator[str]:
                 yield pointer
     if ends := {end for text in scene.lost_dates for end in _digits(text)}:
         for pointer, text in kept:
-            if any(number[6:12] in ends or number[:8] in ends for number in _IDENTITY_NUMBERS.findall(text)):
+            spellings = (text, _ungrouped(text).decode("ascii"))
+            numbers = {number for spelling in spellings for number in _IDENTITY_NUMBERS.findall(spelling)}
+            if any(number[6:12] in ends or number[:8] in ends for number in numbers):
                 yield pointer
 
 
@@ -224,12 +242,17 @@ def _repeated(scene: _Scene) -> Iterator[str]:
     if numbers:
         ungrouped = _ungrouped(folded)
         numbers = {number for number in numbers if number in ungrouped}
-    if not words and not numbers:
+    names = [name for text in scene.lost_names if len(name := _name_words(text) & _words(folded)) > 1]
+    if not words and not numbers and not names:
         return
     for pointer, text in scene.kept():
         here = _folded(text)
         bare = _ungrouped(here) if numbers else b""
-        if any(_stands_in(needle, here) for needle in words) or any(number in bare for number in numbers):
+        if (
+            any(_stands_in(needle, here) for needle in words)
+            or any(number in bare for number in numbers)
+            or any(len(name & _words(here)) > 1 for name in names)
+        ):
             yield pointer
 
 
@@ -238,15 +261,25 @@ def _found(text: str, folded: str) -> str | None:
     if len(text) > _BEGINNING and text.isascii() and _folded(text[:_BEGINNING]) not in folded:
         return None
     word = _folded(text)
-    return word if len(word) >= _SHORTEST and word in folded else None
+    return word if len(word) >= _SHORTEST_NAME and word in folded else None
+
+
+def _words(folded: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(folded))
+
+
+def _name_words(text: str) -> frozenset[str]:
+    """The words of a person's name that are longer than an initial or a particle."""
+    return frozenset(word for word in _WORD.findall(_folded(text)) if len(word) >= _SHORTEST_NAME)
 
 
 def _bare_number(text: str) -> bytes | None:
     if not (_LONG_NUMBER <= len(text) <= _LONGEST_NUMBER and text[-1].isdigit()):
         return None
-    bare = _ungrouped(text)
+    bare = _ungrouped(text.casefold())
     if not bare.isdigit():
-        return None
+        # The number of a document: X1234567 is X 1234567 to a reader.
+        return bare if bare.isalnum() and sum(map(str.isdigit, bare.decode())) >= _DOCUMENT_DIGITS else None
     bare = bare.removeprefix(b"62") if text.startswith("+") else bare.removeprefix(b"0")
     return bare if len(bare) >= _LONG_NUMBER else None
 
@@ -269,6 +302,6 @@ def _stands_in(needle: str, text: str) -> bool:
 def _folded(text: str) -> str:
     """Without case, width and layout: what a reader takes for the same words."""
     if not text.isascii():
-        text = _INVISIBLE.sub("", normalize("NFKC", text))
+        text = _INVISIBLE.sub("", normalize("NFKC", text)).translate(_APOSTROPHES)
     text = text.casefold().strip()
     return " ".join(text.split()) if "  " in text or not text.isprintable() else text

@@ -16,6 +16,7 @@ from gateway.approval import (
     APPROVALS,
     APPROVALS_LIMIT,
     ApprovalRequest,
+    content_digest,
     digests_of,
     parse_approval,
     require_about,
@@ -139,6 +140,11 @@ class Draft:
         members = {"draft": VERSION, "payload": payload, "disclosures": list(self.disclosures)}
         return json.dumps(members, ensure_ascii=False, indent=1) + "\n"
 
+    @property
+    def content(self) -> str:
+        """The digest of what the message will say in clear (`approval.content_digest`)."""
+        return content_digest(payload_of(self.claims, self.closed, disclosed=bool(self.disclosures)))
+
     def approval_request(self, fields: Iterable[str] | None = None) -> ApprovalRequest:
         """What an officer would approve: these fields with all that is below them, or every disclosable one.
 
@@ -152,7 +158,14 @@ class Draft:
         values = {pointer: _at(whole, pointer) for pointer in pointers}
         claims = self.claims
         return ApprovalRequest(
-            claims.iss, claims.aud, claims.jti, claims.type, claims.purpose, tuple(sorted(digests)), values
+            claims.iss,
+            claims.aud,
+            claims.jti,
+            claims.type,
+            claims.purpose,
+            self.content,
+            tuple(sorted(digests)),
+            values,
         )
 
     def _disclosable(self, whole: Mapping[str, Any], pattern: str) -> list[str]:
@@ -171,7 +184,7 @@ class Draft:
             raise MalformedError(f"a message has at most {APPROVALS_LIMIT} approvals")
         digests = frozenset(place.disclosure.digest for place in self.opened.placed)
         for text in texts:
-            require_about(parse_approval(text), self.claims, digests)
+            require_about(parse_approval(text), self.claims, digests, self.content)
         closed = dict(self.closed) | ({APPROVALS: list(texts)} if texts else {})
         return issue_closed(self.claims, closed, self.disclosures, signer)
 

@@ -162,7 +162,7 @@ class _Search:
         return (counts[0], counts[1]), reliances
 
     def repeats(self) -> tuple[int, bool, Iterable[Reliance]]:
-        """How often the same person was asked about, the highest count of one, and whether the case names the person."""
+        """How often the same person was asked about, the highest count of one, and whether the case names them all."""
         repeats, since, tokens = self.rule.repeats, self.needs.since, self.lookup.tokens
         if repeats is None or since is None or not self.needs.persons:
             return 0, False, ()
@@ -170,8 +170,9 @@ class _Search:
         case = self.claims.case
         if case is not None and self.needs.named_by:
             token = (CASE, tokens.token(CASE, case.number))
-            # Once named is named for ever: nothing to look at again.
-            if self.past.case_names(token, persons, self.claims.agreement, self.needs.named_by):
+            # Once named is named for ever: nothing to look at again. Whom the case does not name is counted all the same.
+            persons -= self.past.case_names(token, persons, self.claims.agreement, self.needs.named_by)
+            if not persons:
                 return 0, True, ()
         seldom = SeldomAsked(
             self.claims.agreement, self.claims.type, self.claims.iss, persons, first_id(since), repeats.at_most

@@ -79,7 +79,7 @@ def add_officer(
     row = {
         "kid": key.kid,
         "agency": enrolment.agency,
-        "person": SubjectTokens(store.keys.index).token(_PERSON, f"{enrolment.agency}/{person.id}"),
+        "person": SubjectTokens(store.keys.index).token(_PERSON, f"{enrolment.agency}/{_bare(person.id)}"),
         "role": person.role,
         "unit": person.unit,
         "jwk": json.dumps(dict(key.jwk)),
@@ -138,6 +138,11 @@ def revoke_officer(store: Store, agency: str, kid: str, *, why: str, who: str) -
         OperatorAct(time=time, who=require_code(who, "the operator"), what="officers.revoke", why=code, about=agency),
     )
     record(store, RecordEvent(OWN_LEDGER, entries, end, changes_config=True))
+
+
+def _bare(number: str) -> str:
+    """Without points and strokes: one person's number in two spellings must not make two heads."""
+    return "".join(character for character in number if character.isalnum()) or number
 
 
 def listed(store: Store, agency: str | None = None) -> tuple[Listed, ...]:

@@ -18,7 +18,7 @@ Both keywords stand at the root of a type. Paths are names joined by `/`, from t
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
 from gateway.errors import Reason, SchemaInvalidError
@@ -27,6 +27,8 @@ from gateway.formats import nik_birth_dates
 VALID_ON: Final = "x-valid-on"
 MINOR_ON: Final = "x-minor-on"
 _NIK: Final = "nik"
+_DAY_LENGTH: Final = len("2026-11-02")
+_WIB: Final = timezone(timedelta(hours=7))
 _MAJORITY: Final = 18  # years: UU 35/2014 Art 1, UU 11/2012 Art 1
 _DATES: Final = frozenset({"date", "date-time", "partial-date"})
 _LAST_MONTH: Final = 12
@@ -119,7 +121,7 @@ def _minority(check: Minority, body: Any) -> Iterator[Reason]:
     counted = _text(body, check.on)
     if counted is None:
         return
-    on = days_of(counted)[0]
+    on = _earliest_day(counted)
     for holder, person in _find(body, check.born[:-1]):
         for name, born in _births(person, check.born[-1], on):
             if _age(born, on) >= _MAJORITY:
@@ -129,6 +131,14 @@ def _minority(check: Minority, body: Any) -> Iterator[Reason]:
                 yield Reason("schema.violated", pointer=pointer, detail="expected nobody here who may be under 18")
             elif _value(body, check.flag) is not True:
                 yield Reason("schema.violated", pointer=_pointer(check.flag), detail="expected true: may be under 18")
+
+
+def _earliest_day(partial: str) -> date:
+    """Of a date-time the earlier of its own day and the day in Banten then: an offset makes nobody a day older."""
+    day = days_of(partial)[0]
+    if len(partial) <= _DAY_LENGTH:
+        return day
+    return min(day, datetime.fromisoformat(partial.replace("z", "Z")).astimezone(_WIB).date())
 
 
 def _births(person: Any, member: str, on: date) -> Iterator[tuple[str, date]]:

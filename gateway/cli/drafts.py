@@ -171,6 +171,8 @@ def approve(
 
 def _show(held: "Draft", request: "ApprovalRequest") -> None:
     """On stderr: standard output is the approval's. Control characters are shown as such, whatever a field holds."""
+    from gateway.disclosure import SD
+
     claims = held.claims
     told = {
         "from": claims.iss,
@@ -185,6 +187,12 @@ def _show(held: "Draft", request: "ApprovalRequest") -> None:
     for name, value in told.items():
         if value is not None:
             message(f"{name:9}  {value}")
+    clear = {name: value for name, value in held.closed.items() if name != SD}
+    if clear:
+        # Part of what is approved: the receiving unit, for instance.
+        message("\nin clear")
+        for shown in json.dumps(clear, ensure_ascii=False, indent=2).split("\n"):
+            message(f"  {plain(shown)}")
     for pointer, value in request.fields.items():
         message(f"\n{plain(pointer)}")
         for shown in json.dumps(value, ensure_ascii=False, indent=2).split("\n"):

@@ -5,7 +5,7 @@ follows from the terms (`narrowing`); that it does is shown by a message that `d
 (`witness`). What is neither proven absent nor shown is told as undecided, never left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -116,7 +116,7 @@ def diff(old: Agreement, new: Agreement, catalogue: Catalogue, examples: Example
     if old.id != new.id:
         raise AgreementInvalidError(f"{old.id} and {new.id} are different agreements: two versions of one are compared")
     comparison = _Comparison(old, new, catalogue, examples or {})
-    changes = [*comparison.head(), *comparison.rules()]
+    changes = [*comparison.head(), *comparison.rules(), *comparison.quotas()]
     order = {kind: number for number, kind in enumerate((PERMITTED, RELEASED, REFUSED, WITHHELD))}
     return Difference(tuple(sorted(changes, key=lambda change: order.get(change.kind, len(order)))))
 
@@ -152,6 +152,20 @@ class _Comparison:
             if pair.old and pair.new and (pair.old.id, pair.new.id) not in told:
                 told.add((pair.old.id, pair.new.id))
                 yield from self.figures(pair, pair.old, pair.new, routes)
+
+    def quotas(self) -> Iterator[Change]:
+        """A quota counts what one rule permitted: two rules in the place of one permit the sum of theirs."""
+        ways = sorted({(rule.type, way) for rule in self.new.rules for way in rule.routes()})
+        for type_, way in ways:
+            old, new = (agreement.rules_for(type_, *way) for agreement in (self.old, self.new))
+            if not 0 < len(old) < len(new):
+                continue
+            for name in ("per_hour", "per_day"):
+                before, after = (_together(rules, name) for rules in (old, new))
+                if before is not None and (after is None or after > before):
+                    routes = tuple(Route(type_, *way, purpose) for rule in new for purpose in rule.purposes)
+                    said = f"quota {name} of {len(new)} rules together"
+                    yield Change(PERMITTED, routes, old[0].id, new[0].id, said, before=before, after=after)
 
     def pairs(self) -> list[tuple[_Pair, list[str]]]:
         """Every exchange that either agreement knows, with its purposes, cut at the days on which a rule begins or ends."""
@@ -270,6 +284,12 @@ class _Comparison:
             claims=claims,
             moments=tuple(datetime.combine(day, time(12), UTC) for day in dict.fromkeys((pair.since, pair.until))),
         )
+
+
+def _together(rules: Iterable[Rule], window: str) -> int | None:
+    """What the quotas of several rules permit in sum; None where one of them has no limit."""
+    limits = [getattr(rule.quota, window, None) for rule in rules]
+    return None if None in limits else sum(int(limit) for limit in limits if limit is not None)
 
 
 def _term(agreement: Agreement, rule: Rule) -> tuple[date, date]:

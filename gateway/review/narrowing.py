@@ -141,6 +141,8 @@ def _follows(wide: Relation, narrow: Relation) -> bool:
         case (RefersTo(), RefersTo()):
             return set(narrow.types) <= set(wide.types)
         case (Amends(), Amends()):
+            if wide.ends and not narrow.ends:  # what was ended could be answered and hit again
+                return False
             return wide.types is None or (narrow.types is not None and set(narrow.types) <= set(wide.types))
         case (Earlier(), Earlier()):
             if narrow.field.text != wide.field.text:

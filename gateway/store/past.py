@@ -92,14 +92,16 @@ class Past:
         staged = self._staged(agreement=agreement, type=type_, sender=sender)
         return self._count(rows, bound) + sum(row["id"] in named and str(row["id"]) >= since for row in staged)
 
-    def case_names(self, case: Person, persons: Collection[Person], agreement: str, types: Collection[str]) -> bool:
-        """Whether a message of these types was accepted that names both the case and one of the persons."""
+    def case_names(
+        self, case: Person, persons: Collection[Person], agreement: str, types: Collection[str]
+    ) -> frozenset[Person]:
+        """Those of the persons that stand beside the case in an accepted message of these types."""
         of_case = select(col(SubjectIndex.transfer)).where(
             col(SubjectIndex.kind) == case[0], col(SubjectIndex.token) == case[1]
         )
         found = self.connection.execute(
-            select(col(TransferRow.id))
-            .join(SubjectIndex, col(SubjectIndex.transfer) == col(TransferRow.id))
+            select(col(SubjectIndex.kind), col(SubjectIndex.token))
+            .join(TransferRow, col(TransferRow.id) == col(SubjectIndex.transfer))
             .where(
                 tuple_(col(SubjectIndex.kind), col(SubjectIndex.token)).in_(sorted(persons)),
                 col(SubjectIndex.transfer).in_(of_case),
@@ -107,9 +109,9 @@ class Past:
                 col(TransferRow.type).in_(sorted(types)),
                 col(TransferRow.decision) == ACCEPTED,
             )
-            .limit(1)
+            .distinct()
         )
-        return found.first() is not None
+        return frozenset((row.kind, row.token) for row in found)
 
     def _count(self, rows: Any, bound: int) -> int:
         bounded = rows.limit(bound).subquery()

@@ -129,6 +129,42 @@ def test_a_name_in_clear_elsewhere_is_refused(text: str) -> None:
     assert revealing(body, "/body/person") == ["/body/narrative"]
 
 
+@pytest.mark.parametrize(
+    ("person", "text"),
+    [
+        ({"full_name": "Ani"}, "Ani, umur 15, pulang"),
+        ({"full_name": "Siti Aminah"}, "a.n. Aminah, Siti"),
+        ({"full_name": "Siti Aminah"}, "Siti-Aminah"),
+        ({"full_name": "Siti Aminah"}, "Siti binti Ahmad, yaitu Aminah"),
+        ({"full_name": "Nur'aini"}, "Nur\u2019aini"),
+        ({"full_name": "Siti Aminah"}, "S\ufe0fiti\u034f Aminah"),
+        ({"number": "X1234567"}, "paspor X 1234567"),
+        ({"number": "X1234567"}, "paspor x-1234567"),
+        ({"nik": "3604085203100001"}, "NIK 3604:0852:0310:0001"),
+        ({"narrative": "LP/" + "sebuah cerita yang panjang " * 5}, "LP/" + "sebuah cerita yang panjang " * 5),
+    ],
+)
+def test_what_a_reader_takes_for_the_same_is_refused(person: dict[str, str], text: str) -> None:
+    """In another order, spelling or grouping, among other words."""
+    body = {"person": person, "narrative": text}
+    decision = judged(held_back("/body/person"), Draft(body=body, disclosable=["/body/person"]))
+    assert ("rule.field-not-disclosable", "/body/narrative") in {(one.code, one.pointer) for one in decision.reasons}
+
+
+@pytest.mark.parametrize("text", ["Siti Rahma dan ibu Aminuddin", "Jalan Siti", "AMIN"])
+def test_one_word_of_a_longer_name_reveals_nobody(text: str) -> None:
+    """Many people are called Siti."""
+    body = {"person": {"full_name": "Siti Aminah"}, "narrative": text}
+    assert withheld(body, "/body/person") == ("/body/person",)
+
+
+def test_a_grouped_number_tells_a_withheld_birth_date_as_well() -> None:
+    """A NIK in groups is a NIK."""
+    body = {"person": {"birth_date": "2010-03-12"}, "narrative": "NIK 3604 0852 0310 0001"}
+    decision = judged(held_back("/body/person"), Draft(body=body, disclosable=["/body/person"]))
+    assert ("rule.field-not-disclosable", "/body/narrative") in {(one.code, one.pointer) for one in decision.reasons}
+
+
 def test_a_name_in_a_disclosable_text_takes_the_text_with_it() -> None:
     """Nothing is refused where the sender let the gateway withhold."""
     body = {"person": {"full_name": "Siti Aminah"}, "narrative": "Siti Aminah dijemput"}
@@ -170,13 +206,13 @@ def test_a_phone_number_is_the_same_however_it_is_grouped(text: str) -> None:
         ("region_code", "36.04.08.2009"),
         ("birth_date", "1990-08-05"),
         ("at", "2026-03-01T10:00:00+07:00"),
-        ("full_name", "Ani"),
+        ("full_name", "Al"),
         ("police_report_no", "LP/A/12/III/2026/SPKT"),
         ("rank", "Komisaris Besar"),
     ],
 )
 def test_what_many_messages_share_reveals_nobody(member: str, value: str) -> None:
-    """Codes, regions, dates, case numbers, ranks and texts under four characters may stand elsewhere."""
+    """Codes, regions, dates, case numbers, ranks and names of two letters may stand elsewhere."""
     body = {"person": {member: value}, "narrative": f"Tercatat {value} di sini"}
     assert withheld(body, "/body/person") == ("/body/person",)
 

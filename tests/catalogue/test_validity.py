@@ -103,6 +103,15 @@ def test_types_that_know_the_date_compare_it(
         assert [reason.pointer for reason in reasons] == [f"/body/{name}/{wrong}"]
 
 
+@pytest.mark.parametrize("at", ["2026-11-03T20:00:00+07:00", "2026-11-04T02:00:00+14:00", "2026-11-04T12:59:00+23:59"])
+def test_an_offset_makes_nobody_older(at: str) -> None:
+    """The evening before the birthday in Banten, in whatever offset it is written."""
+    body = {"people": [{"born": "2008-11-04"}], "period": {"from": at}}
+    assert pointers(FLAGGED, body) == ["/body/child"]
+    later = {"people": [{"born": "2008-11-04"}], "period": {"from": "2026-11-04T00:00:00+07:00"}}
+    assert pointers(FLAGGED, later) == []
+
+
 @pytest.mark.parametrize(
     ("person", "at"),
     [

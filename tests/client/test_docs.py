@@ -114,7 +114,9 @@ def test_the_worked_approval_is_right() -> None:
     signer = signer_for(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(RFC_8032_TEST_2)))
     claims, about = json.loads(given["payload"]), json.loads(message["payload"])
     asked = approval.ApprovalRequest(
-        **{name: about[name] for name in ("iss", "aud", "jti", "type", "purpose")}, disclosures=(message["digest"],)
+        **{name: about[name] for name in ("iss", "aud", "jti", "type", "purpose")},
+        content=approval.content_digest(about),
+        disclosures=(message["digest"],),
     )
     parts = (b64encode(given["header"].encode()), b64encode(given["payload"].encode()), given["signature"])
     assert approval.sign_approval(asked, signer, datetime.fromtimestamp(claims["iat"], UTC)) == ".".join(parts)

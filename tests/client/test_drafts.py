@@ -171,5 +171,7 @@ def test_a_draft_without_disclosures_needs_no_approval(gateway: Gateway, sender:
     client = sender()
     draft = drafted(client, disclosable=())
     asked = draft.approval_request()
-    assert asked == ApprovalRequest(SENDER, RECIPIENT, draft.claims.jti, "victim.referral/1", "VICTIM_PROTECTION", ())
+    assert asked == ApprovalRequest(
+        SENDER, RECIPIENT, draft.claims.jti, "victim.referral/1", "VICTIM_PROTECTION", draft.content, ()
+    )
     assert verify(parse(client.compose_draft(draft).text.encode()), gateway.sender.public).body == BODY

@@ -16,7 +16,7 @@ from sqlalchemy import event, insert, update
 from sqlmodel import col
 
 from gateway.agreement import agreement_from_json
-from gateway.approval import ApprovalRequest, sign_approval
+from gateway.approval import ApprovalRequest, content_digest, sign_approval
 from gateway.catalogue import Catalogue
 from gateway.delivery.page import Page, Shelf
 from gateway.directory import ACTIVE
@@ -169,9 +169,9 @@ class Flow:
         """A message with everything behind one digest a field, approved by these officers before it is signed."""
         claims = parse(self.message(name, in_reply_to=in_reply_to)).claims
         closed, disclosures = close_payload(body, [f"/{field}" for field in body])
-        request = ApprovalRequest(
-            claims.iss, claims.aud, claims.jti, claims.type, claims.purpose, tuple(map(digest_of, disclosures))
-        )
+        content = content_digest(claims.as_json() | {"_sd_alg": "sha-256", "body": closed})
+        digests = tuple(map(digest_of, disclosures))
+        request = ApprovalRequest(claims.iss, claims.aud, claims.jti, claims.type, claims.purpose, content, digests)
         closed = {**closed, "approvals": [sign_approval(request, officer, self.clock()) for officer in officers]}
         payload = claims.as_json() | {"_sd_alg": "sha-256", "body": closed}
         return serialise(sign_jws(payload, MESSAGE_TYP, self.keys[claims.iss]), disclosures).encode()

@@ -160,6 +160,15 @@ def test_the_fishing_guard_counts_by_person(flow: Flow) -> None:
     flow.accepted("query", {"subject": PERSON})
 
 
+def test_a_named_person_s_company_is_counted(flow: Flow) -> None:
+    """A case that names a suspect's passport does not lift the guard for a NIK that is asked about beside it."""
+    suspect = {"issuing_state": "IDN", "number": "X0000001"}
+    flow.accepted("case", {"suspect": suspect}, case=LP)
+    asked = {"subject": {"nik": "3604081503900001", "travel_documents": [suspect]}}
+    decisions = [flow.post("query", asked, case=LP).decision for _ in range(4)]
+    assert decisions == ["accepted", "accepted", "refused", "refused"]
+
+
 def test_a_case_that_names_the_person_lifts_the_guard(flow: Flow) -> None:
     """The same case number with somebody else's name lifts nothing, nor does the person under another case."""
     for _ in range(2):

@@ -15,6 +15,7 @@ from gateway.approval import (
     APPROVAL_TYP,
     Approval,
     ApprovalRequest,
+    content_digest,
     digests_of,
     parse_approval,
     sign_approval,
@@ -22,9 +23,9 @@ from gateway.approval import (
 )
 from gateway.directory import REVOKED, Agency, AgencyKey, Directory, Officer, directory
 from gateway.disclosure import close_payload, digest_of
-from gateway.envelope import VerifiedMessage, issue_closed
+from gateway.envelope import MESSAGE_TYP, VerifiedMessage, issue_closed
 from gateway.errors import GatewayError, MalformedError, Reason, SignatureInvalidError
-from gateway.jose import b64encode, sign_jws
+from gateway.jose import b64encode, parse_jws, sign_jws
 from gateway.keyring import KeyringSigner, signer_for
 from tests.message.making import EC, ED, ISSUED, OTHER, accept, claims, encode, header, often, refuse, salt, sign
 
@@ -83,7 +84,12 @@ def message(*approvals: Any, salts: int = 0, given: Any = None, **changes: Any) 
 def request(held: VerifiedMessage | None = None, pointer: str = "/body/identity", **changes: Any) -> ApprovalRequest:
     about = held or message()
     given: dict[str, Any] = {name: getattr(about.claims, name) for name in ("iss", "aud", "jti", "type", "purpose")}
-    return ApprovalRequest(**(given | {"disclosures": tuple(digests_of(about, pointer))} | changes))
+    signed = {"content": content_of(about), "disclosures": tuple(digests_of(about, pointer))}
+    return ApprovalRequest(**(given | signed | changes))
+
+
+def content_of(held: VerifiedMessage) -> str:
+    return content_digest(parse_jws(held.jwt, MESSAGE_TYP, 40).payload)
 
 
 def approved(signer: KeyringSigner = SARI, now: datetime = NOW, **changes: Any) -> str:
@@ -94,7 +100,7 @@ def payload(**changes: Any) -> dict[str, Any]:
     """An approval's claims as they should be, for taking apart."""
     asked = request()
     members = {name: getattr(asked, name) for name in ("iss", "aud", "jti", "type", "purpose")}
-    return members | {"iat": ISSUED, "disclosures": sorted(asked.disclosures)} | changes
+    return members | {"iat": ISSUED, "content": asked.content, "disclosures": sorted(asked.disclosures)} | changes
 
 
 def judged(*approvals: Any, known: Directory | None = None, now: datetime = NOW) -> tuple[Any, Any]:
@@ -245,6 +251,8 @@ def test_the_last_moments_of_freshness_count(moment: datetime) -> None:
         {"iat": 2**60},
         {"iss": "Imigrasi"},
         {"type": "early-warning.report"},
+        {"content": "all"},
+        {"content": None},
         {"disclosures": []},
         {"disclosures": "all"},
         {"disclosures": ["*"]},
@@ -354,3 +362,16 @@ def test_what_is_signed_is_what_is_read(pointers: Sequence[str]) -> None:
     digests = frozenset().union(*(digests_of(held, pointer) for pointer in pointers))
     read = parse_approval(approved(disclosures=tuple(digests)))
     assert (read.disclosures, read.jti, read.iat, read.jws.kid) == (digests, held.claims.jti, ISSUED, SARI.kid)
+
+
+def test_an_approval_is_of_what_stands_in_clear_too() -> None:
+    """Another case, reply or word in clear beside the very same disclosures is another message, and the approval is refused."""
+    signed = approved()
+    other = message(signed, correlation_id="another-letter")
+    approvals, faults = verify_approvals(other, house(), NOW)
+    assert approvals == ()
+    assert [fault.detail for fault in faults] == ["what the message says in clear is not what was approved"]
+    closed, disclosures = salted(0)
+    closed |= {"receiving_unit": "DITINTELKAM_BANTEN", "approvals": [signed]}
+    _, faults = verify_approvals(accept(issue_closed(claims(), closed, disclosures, ED)), house(), NOW)
+    assert [fault.detail for fault in faults] == ["what the message says in clear is not what was approved"]

@@ -274,6 +274,30 @@ def test_what_cannot_be_decided_is_said_to_be_undecided() -> None:
     assert found.widening
 
 
+def test_an_end_that_no_longer_ends_permits_more() -> None:
+    """What a recall ended may be answered again."""
+    ending, mending = (
+        notice(relations=[{"kind": "amends", "name": "amends", "types": ["notice/1"], "ends": ends}])
+        for ends in (True, False)
+    )
+    found = changed(agreement(ending), agreement(mending)).widening
+    assert [change.subject for change in found] == ["amends"]
+    assert changed(agreement(mending), agreement(ending)).widening == ()
+
+
+def test_two_rules_in_the_place_of_one_do_not_double_its_quota_unnoticed() -> None:
+    """A quota counts what one rule permitted."""
+    both = ["PREVENTION", "EARLY_WARNING"]
+    quota = {"per_hour": 60, **source()}
+    one = notice(purposes=both, quota=quota)
+    two = [notice(id=f"half-{number}", purposes=[purpose], quota=quota) for number, purpose in enumerate(both)]
+    found = [change for change in changed(agreement(one), agreement(*two)).widening if "quota" in change.subject]
+    assert {(change.subject, change.before, change.after) for change in found} == {
+        ("quota per_hour of 2 rules together", 60, 120)
+    }
+    assert changed(agreement(*two), agreement(one)).widening == ()
+
+
 def test_two_agreements_are_not_two_versions_of_one() -> None:
     """A comparison of strangers would say that everything is new."""
     with pytest.raises(AgreementInvalidError, match="different agreements"):
