@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -35,9 +36,10 @@ from gateway.wiring import Store, now
 
 ROLES: Final = (SIGN, STORAGE)
 # Longer than any cache may hold the key set (`keys_max_age_seconds`), twice over.
-LEADS: Final = {SIGN: timedelta(minutes=5), STORAGE: timedelta(seconds=10)}
+LEADS: Final = {SIGN: timedelta(minutes=5), STORAGE: timedelta(seconds=5)}
 # Every node reads the configuration each second; clocks may differ by the leeway.
 OVERLAP: Final = timedelta(minutes=5)
+PATIENCE: Final = timedelta(seconds=60)
 BATCH: Final = 200
 _SEALED: Final[tuple[tuple[type[SQLModel], Any], ...]] = (
     (TransferRow, TransferRow.id),
@@ -181,6 +183,7 @@ def rewrap(store: Store, *, who: str, progress: Callable[[int, int], None] = lam
     Then the older storage keys end: nothing needs them any more. Raises KeyringError where an older key is not at hand.
     """
     require_code(who, "the operator")
+    _await_next(store)
     sealer, total, done = Sealer(store.keys.storage), to_rewrap(store), 0
     current = sealer.storage.current().id
     for table, name in _SEALED:
@@ -191,6 +194,22 @@ def rewrap(store: Store, *, who: str, progress: Callable[[int, int], None] = lam
             progress(min(done, total), total)
     _retire(store, current, who)
     return done
+
+
+def _await_next(store: Store) -> None:
+    """Waits for a storage key that begins in a moment. Raises RefusedError for one that begins later."""
+    with store.database.reading() as session:
+        own = queries.own_keys(session)
+    time = now()
+    begins = max(
+        (key.not_before for key in own if key.role == STORAGE and state(key, own, time) == "pending"), default=time
+    )
+    if begins > time + PATIENCE:
+        raise RefusedError(
+            f"the next storage key begins at {begins.isoformat(timespec='seconds')}: wrap anew after that"
+        )
+    if begins > time:
+        sleep((begins - time).total_seconds() + 1.0)  # and every node has seen it begin
 
 
 def _batches(store: Store, table: Any, name: Any, current: str) -> Iterator[Sequence[tuple[str, str, bytes]]]:

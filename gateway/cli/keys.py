@@ -212,7 +212,7 @@ def rotate_(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="How long the new key is known before it is used [default: sign 300, storage 10].",
+            help="How long the new key is known before it is used [default: sign 300, storage 5].",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and when.")] = False,
@@ -258,7 +258,8 @@ def rotate_(
 def rewrap_(context: typer.Context) -> None:
     """After `rotate --role storage`: wrap every stored message's key by the new storage key, while the gateway runs.
 
-    In small commits; a run that is interrupted is continued by the next one. At its end the old storage key is not needed.
+    It waits for a key that begins in a moment. In small commits; a run that is interrupted is continued by the next one. At
+    its end the old storage key is not needed.
     """
     from gateway.rotation import rewrap
 

@@ -1,0 +1,100 @@
+"""docs/howto/rotate-keys.md and compromised-key.md are run, command by command; and what these commands refuse."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import output
+from tests.cli.shell import Shell, founded, peopled
+from tests.cli.test_onboarding import shown
+from tests.cli.test_retention import IMIGRASI, POLDA, entries, exchanged, query
+from tests.docs.pages import ROOT, sinergi_words, steps
+
+PAGES = ROOT / "docs" / "howto"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A gateway in service with one stored message."""
+    shell = peopled(founded(tmp_path_factory.mktemp("kept")))
+    exchanged(shell, query(), ago=timedelta(0))
+    return shell
+
+
+def typed(shell: Shell, page: str, **values: str) -> int:
+    """Types every command of the page, with these words in the place of the page's; how many there were."""
+    done = 0
+    for line, expected in steps(PAGES / page):
+        words = [values.get(word.split("-")[0], word) for word in sinergi_words(line) or ()]
+        result = shell.ok(*words)
+        printed = result.out + result.err
+        assert [text for text in expected if not shown(text, printed)] == [], line
+        done += 1
+    return done
+
+
+def test_the_gateways_keys_are_rotated_as_the_page_says(kept: Shell) -> None:
+    """Afterwards the message that was stored before still opens, and the old storage key is over."""
+    before = {row["role"]: row["kid"] for row in kept.ok("keys", "status", "--json").json if row["owner"] == "gw-test"}
+    assert typed(kept, "rotate-keys.md") == 5
+    after = [row for row in kept.ok("keys", "status", "--json").json if row["owner"] == "gw-test"]
+    assert {row["state"] for row in after if row["role"] == "sign"} == {"active", "pending"}
+    (storage,) = [row["kid"] for row in after if row["role"] == "storage"]
+    assert storage != before["storage"]
+    subject = json.dumps({"kind": "travel-document", "value": "BGDA00000123"})
+    trail = ("subjects", "trail", "--subject-file", "-", "--why", "DSR-1", "--out", kept.home / "trail.json")
+    kept.ok(*trail, stdin=subject)
+    assert json.loads((kept.home / "trail.json").read_text())["transfers"]
+    kinds = [(one["kind"], one.get("what") or one.get("use")) for one in entries(kept)]
+    for entry in (("key.added", "sign"), ("key.retired", "sign"), ("operator.act", "keys.retire/storage")):
+        assert entry in kinds
+
+
+def test_what_cannot_be_rotated_is_said_and_changes_nothing(fresh: Shell) -> None:
+    """A role without rotation and a reason in words are misuse; a second rotation under way is refused; a dry run is dry."""
+    size = len(entries(fresh))
+    keys = sorted(path.name for path in (fresh.config.parent / "keys").iterdir())
+    for role in ("checkpoint", "index", "request"):
+        assert fresh("keys", "rotate", "--role", role, "--why", "T-1").code == output.MISUSE
+    assert fresh("keys", "rotate", "--role", "sign", "--why", "it is old").code == output.MISUSE
+    missing = fresh("keys", "rotate", "--role", "sign", "--why", "T-1", "--key", f"file:{fresh.home / 'none.pem'}")
+    assert missing.code == output.MISUSE
+    told = fresh.ok("keys", "rotate", "--role", "sign", "--why", "T-1", "--dry-run", "--json").json
+    assert (told["new"], told["dry_run"]) == (None, True)
+    assert len(entries(fresh)) == size
+    assert sorted(path.name for path in (fresh.config.parent / "keys").iterdir()) == keys
+    fresh.ok("keys", "rotate", "--role", "sign", "--why", "T-1", "--lead", "3600")
+    assert fresh("keys", "rotate", "--role", "sign", "--why", "T-2").code == output.NO
+    fresh.ok("keys", "rotate", "--role", "storage", "--why", "T-3", "--lead", "3600")
+    assert fresh("keys", "rewrap").code == output.NO
+
+
+def test_status_ends_with_1_where_an_agency_s_last_key_ends_soon(fresh: Shell) -> None:
+    """The warning names the thresholds of 30, 7 and 1 days; the next key silences it."""
+    fresh.ok("agencies", "add", POLDA, "--name", "Polda")
+    assert fresh("keys", "status").code == output.NO
+    from datetime import UTC, datetime
+
+    soon = (datetime.now(UTC) + timedelta(days=5)).isoformat()
+    fresh.ok("keys", "import", POLDA, fresh.key("one"), "--not-after", soon)
+    warned = fresh("keys", "status", "--json")
+    assert warned.code == output.NO
+    assert [row["warning"] for row in warned.json if row["warning"]] == [
+        "the agency's last key ends within 7 days: import the next one"
+    ]
+    fresh.ok("keys", "import", POLDA, fresh.key("two"))
+    fresh.ok("keys", "status")
+
+
+def test_a_compromised_key_is_dealt_with_as_the_page_says(kept: Shell, tmp_path: Path) -> None:
+    """The dry run and the act name the same transfer; what was stopped is started again."""
+    (sent,) = exchanged(kept, query(jti="another-letter"), ago=timedelta(0))
+    assert typed(kept, "compromised-key.md", KID=kept.kid(POLDA), **{"019a9c5e": sent.transfer}) == 3
+    acts = [one["what"] for one in entries(kept) if one["kind"] == "operator.act"]
+    assert "keys.revoke" in acts
+    wrong = kept("keys", "compromised", IMIGRASI, kept.kid(POLDA), "--since", "2026-11-20", "--why", "X-1")
+    assert wrong.code == output.NO
+    future = kept("keys", "compromised", POLDA, kept.kid(POLDA), "--since", "2099-01-01", "--why", "X-1")
+    assert future.code == output.MISUSE
