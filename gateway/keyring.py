@@ -1,24 +1,28 @@
 """Private keys, named by URI. A key only ever signs, or gives a secret for one purpose; its bytes never leave here.
 
-Schemes: `file:` is an encrypted PKCS#8 PEM file that nobody but its owner may read. Signing keys are Ed25519 or P-256,
-and for checkpoints alone ML-DSA-44;
+Schemes: `file:/path` is an encrypted PKCS#8 PEM file that nobody but its owner may read; `credential:NAME` the same as a
+systemd credential. Any other scheme is a key service's (an HSM's, a KMS's), which an installed package brings as an entry
+point of the group `sinergi.keyring`, named like the scheme: it signs, and its key never comes here.
+Signing keys are Ed25519 or P-256, and for checkpoints alone ML-DSA-44;
 the storage and index secrets are derived by HKDF (RFC 5869) from an X25519 key, so that every private thing has one file
 format, one passphrase rule and one way of being rotated.
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -32,7 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.algorithms import ECAlgorithm
 
 from gateway.errors import KeyringError
-from gateway.jose import ED25519, ES256, PublicKey, b64encode, public_key
+from gateway.jose import ED25519, ES256, PublicKey, b64encode, parse_jws, public_key, sign_jws, verify_jws
 from gateway.ledger.cosignature import Cosigner
 from gateway.ledger.note import COSIGNATURE_V1, ML_DSA_44, NoteVerifier
 
@@ -40,6 +44,10 @@ SECRET: Final = "X25519"
 LONG_LIVED: Final = "ML-DSA-44"
 ALGORITHMS: Final = (ED25519, ES256, SECRET, LONG_LIVED)
 PASSPHRASE_VARIABLE: Final = "SINERGI_KEY_PASSPHRASE"
+CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
+SERVICES: Final = "sinergi.keyring"
+_FILES: Final = ("file", "credential")
+_CREDENTIAL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 PASSPHRASE_LIMIT: Final = 1023  # of OpenSSL
 _FORBIDDEN_MODE: Final = stat.S_IRWXG | stat.S_IRWXO
 _es256: Final = ECAlgorithm(ECAlgorithm.SHA256, SECP256R1)
@@ -82,9 +90,39 @@ class Secret:
         return f"Secret({self.id})"
 
 
+class KeyService(Protocol):
+    """One signing key somewhere else. `sign` gives 64 bytes: Ed25519 (RFC 8032), or ECDSA P-256 as r and s (RFC 7518 §3.4)."""
+
+    def public_key(self) -> Ed25519PublicKey | EllipticCurvePublicKey: ...
+
+    def sign(self, message: bytes) -> bytes: ...
+
+
 def load_signer(uri: str, passphrase: bytes) -> KeyringSigner:
-    """Raises KeyringError when the file is missing, readable by others, not decryptable, or not a signing key."""
+    """Raises KeyringError when the file is missing, readable by others, not decryptable, or not a signing key.
+
+    Of a key service also when it does not answer, or signs with another key than it shows.
+    """
+    if urlsplit(uri).scheme not in _FILES:
+        return _from_service(uri)
     return signer_for(_load(uri, passphrase))
+
+
+def _from_service(uri: str) -> KeyringSigner:
+    """An entry point is called with the URI and gives a KeyService."""
+    scheme = urlsplit(uri).scheme
+    found = next(iter(entry_points(group=SERVICES, name=scheme)), None)
+    if not scheme or found is None:
+        raise KeyringError(f"a key URI looks like file:/etc/sinergi/keys/sign.pem; nothing is installed for {scheme!r}")
+    try:
+        service: KeyService = found.load()(uri)
+        signer = KeyringSigner(public_key(service.public_key()), service.sign)
+        probe = sign_jws({"probe": b64encode(os.urandom(16))}, "probe+jwt", signer)
+        verify_jws(parse_jws(probe, "probe+jwt", 2), signer.public)
+    except Exception as error:  # noqa: BLE001 - another's program may raise anything
+        # `from None`: what another program says may hold its secrets.
+        raise KeyringError(f"the {scheme} key does not sign ({type(error).__name__})") from None
+    return signer
 
 
 def signer_for(key: PrivateKeyTypes) -> KeyringSigner:
@@ -187,11 +225,22 @@ def read_passphrase(file: Path | None, environment: Mapping[str, str] = os.envir
     return passphrase
 
 
-def _load(uri: str, passphrase: bytes) -> PrivateKeyTypes:
+def _place(uri: str) -> Path:
     parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.query or parts.fragment or parts.netloc or not parts.path:
+    if parts.query or parts.fragment or parts.netloc or not parts.path:
         raise KeyringError("a key URI looks like file:/etc/sinergi/keys/sign.pem")
-    path = Path(unquote(parts.path))
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    if parts.scheme != "credential" or not _CREDENTIAL.fullmatch(parts.path):
+        raise KeyringError("this key must be a file: or a credential:")
+    folder = os.environ.get(CREDENTIALS_VARIABLE)
+    if not folder:
+        raise KeyringError(f"{CREDENTIALS_VARIABLE} is not set: systemd sets it for a unit with LoadCredential=")
+    return Path(folder) / parts.path
+
+
+def _load(uri: str, passphrase: bytes) -> PrivateKeyTypes:
+    path = _place(uri)
     pem = read_private(path)
     # The label is what counts: OpenSSL's older format is encrypted too, under one round of MD5.
     if not pem.lstrip().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----"):

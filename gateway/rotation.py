@@ -158,7 +158,7 @@ def _beside(store: Store, role: str, used: OwnKey, time: datetime) -> str:
     """A new file's URI in the folder of the key in use."""
     place = urlsplit(used.uri or getattr(store.settings.keys, role))
     if place.scheme != "file":
-        raise OperatorError("the key in use is not a file: name the new one with --key")
+        raise OperatorError("the key in use is not a file here: name the new one with --key")
     folder = Path(unquote(place.path)).parent
     return f"file:{quote(str(folder / f'{role}-{time:%Y%m%dT%H%M%S%f}'))}.pem"
 

@@ -4,8 +4,11 @@ import os
 import pickle
 import re
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from gateway import keyring
 from gateway.errors import KeyringError
 from gateway.jose import parse_jws, sign_jws, verify_jws
 from gateway.keyring import (
@@ -421,3 +425,76 @@ def test_an_empty_passphrase_is_none(content: bytes, tmp_path: Path) -> None:
 def test_a_passphrase_that_is_not_utf_8_is_itself() -> None:
     """The environment is bytes to the operating system; they arrive as they are."""
     assert read_passphrase(None, {PASSPHRASE_VARIABLE: os.fsdecode(b"caf\xe9")}) == b"caf\xe9"
+
+
+def test_a_systemd_credential_is_a_key_file_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name in the unit's own folder, and by nothing that leads out of it."""
+    public = generate(tmp_path / "sign.pem", "EdDSA", PASSPHRASE)
+    refused(lambda: load_signer("credential:sign.pem", PASSPHRASE), "CREDENTIALS_DIRECTORY is not set")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert public is not None
+    assert load_signer("credential:sign.pem", PASSPHRASE).kid == public.kid
+    for name in ("../sign.pem", "/etc/passwd", "a/b", "sign.pem?x=1", "%2e%2e/sign.pem", ""):
+        refused(lambda name=name: load_signer(f"credential:{name}", PASSPHRASE), "a key URI|a file: or a credential:")
+
+
+class Vault:
+    """A key service as an installed package would bring it; `signs_with` is another key where it lies."""
+
+    def __init__(self, shows: Any, signs_with: Any = None) -> None:
+        self.shows, self.signs_with = shows, signs_with or shows
+
+    def __call__(self, uri: str) -> "Vault":
+        assert uri == "vault:banten/sign"
+        return self
+
+    def public_key(self) -> Any:
+        return self.shows.public_key()
+
+    def sign(self, message: bytes) -> bytes:
+        signature: bytes = self.signs_with.sign(message)
+        return signature
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, vault: Callable[[str], Any]) -> None:
+    point = SimpleNamespace(load=lambda: vault)
+    monkeypatch.setattr(
+        keyring, "entry_points", lambda *, group, name: [point] if (group, name) == ("sinergi.keyring", "vault") else []
+    )
+
+
+def test_a_key_service_signs_and_its_key_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever installs a package for a scheme can name keys by it; a scheme of nobody is refused."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    installed(monkeypatch, Vault(key))
+    signer = load_signer("vault:banten/sign", b"")
+    text = sign_jws({"a": 1}, "receipt+jwt", signer)
+    assert verify_jws(parse_jws(text, "receipt+jwt", 4), signer.public).payload == {"a": 1}
+    refused(lambda: load_signer("pkcs11:token=x", PASSPHRASE), "nothing is installed for 'pkcs11'")
+    refused(lambda: load_secret("vault:banten/storage", PASSPHRASE, "storage"), "a file: or a credential:")
+
+
+def test_a_key_service_that_lies_or_fails_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the first receipt; and what it says of its fault is not repeated."""
+    key, other = ed25519.Ed25519PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate()
+    installed(monkeypatch, Vault(key, signs_with=other))
+    refused(lambda: load_signer("vault:banten/sign", b""), "does not sign")
+
+    def broken(_uri: str) -> Any:
+        raise RuntimeError(PASSPHRASE.decode())
+
+    installed(monkeypatch, broken)
+    refused(lambda: load_signer("vault:banten/sign", b""), r"does not sign \(RuntimeError\)")
+
+
+def test_the_program_leaves_no_core_dump() -> None:
+    """Whatever the shell allows: keys are in its memory."""
+    code = (
+        "import resource, sys\n"
+        "from gateway.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "(0, 0)"
