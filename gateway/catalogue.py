@@ -19,6 +19,7 @@ from gateway import jcs, validity
 from gateway.errors import Reason, SchemaInvalidError
 from gateway.schema import Judge, absent_pointers, released, self_contained, sensitive_pointers
 
+_LIMITS: Final = ("valid_from", "valid_to")
 PINS: Final = "digests.json"
 
 
@@ -114,18 +115,20 @@ class Catalogue:
         by_id = {document["$id"]: document for document in documents.values()}
         if len(by_id) != len(documents):
             raise SchemaInvalidError("two documents have the same $id")
-        types = [_message_type(path, by_id) for path in sorted(documents) if path.endswith("/schema.json")]
+        self._code_lists = {
+            path.removeprefix("codes/").removesuffix(".json"): _code_list(path, document)
+            for path, document in documents.items()
+            if path.startswith("codes/")
+        }
+        types = [
+            _message_type(path, by_id, self._code_lists) for path in sorted(documents) if path.endswith("/schema.json")
+        ]
         self._types = MappingProxyType({entry.type: entry for entry in types})
         self._full = _Judges({entry.type: entry.schema for entry in types})
         self._released = _Judges({entry.type: entry.release_schema for entry in types})
         if not pinned:
             self._full.compile()
             self._released.compile()
-        self._code_lists = {
-            path.removeprefix("codes/").removesuffix(".json"): _code_list(path, document)
-            for path, document in documents.items()
-            if path.startswith("codes/")
-        }
         self._codes = {name: frozenset(entry.entries) for name, entry in self._code_lists.items()}
         days = {name: _days(entry) for name, entry in self._code_lists.items()}
         self._dated = {entry.type: validity.checks(entry.schema, days) for entry in types}
@@ -219,12 +222,15 @@ def _parse(path: Path) -> Any:
         raise SchemaInvalidError(f"{path} cannot be read as JSON") from error
 
 
-def _message_type(path: str, by_id: Mapping[str, Any]) -> MessageType:
+def _message_type(path: str, by_id: Mapping[str, Any], code_lists: Mapping[str, CodeList]) -> MessageType:
     name, version, _ = path.split("/")
     identifier = f"urn:sinergi:schema:{name}:{version}"
     if identifier not in by_id:
         raise SchemaInvalidError(f"{path}: its $id must be {identifier}")
     schema = self_contained(identifier, by_id)
+    dated = code_lists.get(validity.list_of(schema) or "")
+    if dated is not None:
+        schema = {**schema, validity.CODE_DAYS: _limited(dated)}
     release_schema = {**released(schema), "$id": f"{identifier}:release"}
     return MessageType(
         name=name,
@@ -251,6 +257,15 @@ def _code_list(path: str, document: Mapping[str, Any]) -> CodeList:
         raise SchemaInvalidError(f"{path}: a code appears twice")
     name = path.removeprefix("codes/").removesuffix(".json")
     return CodeList(name, document["title"], document["x-title-id"], document["source"], MappingProxyType(entries))
+
+
+def _limited(code_list: CodeList) -> dict[str, dict[str, str]]:
+    """`valid_from` and `valid_to` of the codes that have one."""
+    days = {
+        code: {name: entry.more[name] for name in _LIMITS if name in entry.more}
+        for code, entry in code_list.entries.items()
+    }
+    return {code: limits for code, limits in days.items() if limits}
 
 
 def _days(code_list: CodeList) -> dict[str, validity.Days]:

@@ -3,7 +3,8 @@
 Decides YES, NO or UNKNOWN, for bodies as sent and as released, and shows a body that was good and is no longer. Leaves
 to `operations` what may be published: only YES keeps a major version. Annotations say nothing about a body and are
 ignored, but for `x-sensitive`, which makes the release schema. A format is a name here: one that is added or changed is
-not proven to take what went before, and a format whose code changed under the same name is not seen.
+not proven to take what went before, and a format whose code changed under the same name is not seen. A
+code that is in force on fewer days than before (`x-code-days`) is a NO.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from jsonschema_rs import canonical
 from gateway.errors import SchemaInvalidError
 from gateway.schema import Judge, released
 from gateway.specimens import specimens, variations
-from gateway.validity import MINOR_ON, VALID_ON
+from gateway.validity import CODE_DAYS, MINOR_ON, VALID_ON, checks, list_of, published_days, violations
 
 CANDIDATES: Final = 20_000
 """How many bodies are tried at most in the search for a witness."""
@@ -60,6 +61,8 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], examples: Iterable[A
     Raises SchemaInvalidError for a schema that no validator can be made of.
     """
     bodies = tuple(examples)
+    if shortened := _shortened(old, new):
+        return _fewer_days(old, new, bodies, shortened)
     sent = _compare(old, new, bodies, "sent")
     return _compare(released(old), released(new), bodies, "released") if sent.verdict is Verdict.YES else sent
 
@@ -124,6 +127,28 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any], examples: tuple[Any
     if verdict is Verdict.YES:
         return Compatibility(Verdict.YES)
     return Compatibility(verdict, form, None, rest)
+
+
+def _shortened(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """Codes that are in force on fewer days than before."""
+    if VALID_ON not in old or new.get(VALID_ON) != old[VALID_ON]:
+        return ()
+    before, after = published_days(old), published_days(new)
+    named = sorted({*before, *after})
+    return tuple(code for code in named if before[code][0] < after[code][0] or after[code][1] < before[code][1])
+
+
+def _fewer_days(
+    old: Mapping[str, Any], new: Mapping[str, Any], examples: tuple[Any, ...], shortened: tuple[str, ...]
+) -> Compatibility:
+    name = str(list_of(old))
+    before, after = (checks(schema, {name: published_days(schema)}) for schema in (old, new))
+    judge = Judge(old)
+    taken = (body for body in examples if not judge.violations(body) and not violations(before, body))
+    witness = next((body for body in taken if violations(after, body)), None)
+    return Compatibility(
+        Verdict.NO, "sent", witness, {CODE_DAYS: {code: new[CODE_DAYS].get(code) for code in shortened}}
+    )
 
 
 def _newly_rejected(before: jsonschema_rs.CanonicalSchema, after: jsonschema_rs.CanonicalSchema) -> Any:

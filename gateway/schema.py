@@ -33,7 +33,7 @@ _ASSERTIONS: Final = frozenset({
 _ANNOTATIONS: Final = frozenset({
     "$schema", "$id", "$ref", "$comment", "title", "description", "x-title-id", "x-description-id",
     "x-sensitive", "x-protects", "x-unit", "x-code-list", "x-level", "x-labels",
-    "x-valid-on", "x-minor-on",
+    "x-valid-on", "x-minor-on", "x-code-days",
 })  # fmt: skip
 _KNOWN: Final = _SCHEMA | _SCHEMAS | _NAMED_SCHEMAS | _ASSERTIONS | _ANNOTATIONS
 # What may make one member's presence depend on another's.

@@ -26,6 +26,8 @@ from gateway.formats import nik_birth_dates
 
 VALID_ON: Final = "x-valid-on"
 MINOR_ON: Final = "x-minor-on"
+# Written by the catalogue, not by hand: the days of the codes, so that they are part of what is published.
+CODE_DAYS: Final = "x-code-days"
 _NIK: Final = "nik"
 _DAY_LENGTH: Final = len("2026-11-02")
 _WIB: Final = timezone(timedelta(hours=7))
@@ -75,6 +77,27 @@ def checks(schema: Mapping[str, Any], days: Mapping[str, Mapping[str, Days]]) ->
         flag = _path(schema, names["flag"]) if "flag" in names else None
         found.append(Minority(_dated(schema, names["born"]), _dated(schema, names["on"]), flag))
     return tuple(found)
+
+
+def list_of(schema: Mapping[str, Any]) -> str | None:
+    """The code list whose days a self-contained schema asks about, if it asks about any."""
+    if VALID_ON not in schema:
+        return None
+    names = _members(schema[VALID_ON], {"codes", "from"}, {"to"})
+    name = _declared(schema, (*_path(schema, names["codes"]), "*")).get("x-code-list")
+    return name if isinstance(name, str) else None
+
+
+class _Published(dict[str, Days]):
+    """The days of `x-code-days`; a code without any is always in force."""
+
+    def __missing__(self, code: str) -> Days:
+        return date.min, date.max
+
+
+def published_days(schema: Mapping[str, Any]) -> Mapping[str, Days]:
+    """By code, from what was published; every other code is always in force."""
+    return _Published({code: limits(entry) for code, entry in schema.get(CODE_DAYS, {}).items()})
 
 
 def violations(asked: tuple[Check, ...], body: Any) -> tuple[Reason, ...]:

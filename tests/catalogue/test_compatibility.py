@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.catalogue import Catalogue
+from gateway.catalogue import Catalogue, digest, examples
 from gateway.compatibility import Verdict, compare, possible
 from gateway.formats import FORMATS
+from gateway.resources import schemas_dir
 from gateway.schema import Judge
 from gateway.specimens import FORMATS as SPECIMENS
 from gateway.specimens import matching, specimens
@@ -122,6 +123,26 @@ def test_a_new_check_of_dates_is_not_proven(keyword: str) -> None:
     old = schema({"a": text()})
     assert compare(old, {**old, keyword: {"codes": "a", "from": "a"}}).verdict is Verdict.UNKNOWN
     assert compare({**old, keyword: {"codes": "a", "from": "a"}}, old).verdict is Verdict.YES
+
+
+def test_a_code_that_is_in_force_on_fewer_days_is_no_compatible_change(catalogue: Catalogue) -> None:
+    """The days are part of what is published; a message about the days that are gone is the witness."""
+    kind = catalogue.get("case.referral/1")
+    assert kind is not None
+    bodies = examples(schemas_dir())["case.referral/1"]
+    code, limits = next((code, days) for code, days in kind.schema["x-code-days"].items() if "valid_to" in days)
+    for days, verdict in (
+        (limits | {"valid_to": "2020-01-01"}, Verdict.NO),
+        (limits | {"valid_to": "2099-01-01"}, Verdict.YES),
+        ({}, Verdict.YES),
+    ):
+        new = {**kind.schema, "x-code-days": kind.schema["x-code-days"] | {code: days}}
+        assert digest(new) != kind.digest
+        found = compare(kind.schema, new, bodies)
+        assert found.verdict is verdict
+        if verdict is Verdict.NO:
+            assert found.newly_rejected == {"x-code-days": {code: days}}
+            assert found.witness is None or code in found.witness["offence_codes"]
 
 
 @pytest.mark.parametrize("case", VALID[::8])
