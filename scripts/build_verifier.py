@@ -9,7 +9,13 @@ from importlib import import_module
 from pathlib import Path
 
 # Loaded while a command runs, so they are named here; rfc3161-client is for whoever has it.
-LATE = ("gateway.cli.verifier", "gateway.cli.given", "gateway.evidence.checks", "gateway.ledger.timestamp")
+LATE = (
+    "gateway.cli.verifier",
+    "gateway.cli.given",
+    "gateway.evidence.checks",
+    "gateway.evidence.page",
+    "gateway.ledger.timestamp",
+)
 VENDORED = ("jwt", "rfc8785")
 MAIN = b"import sys\nfrom gateway.cli.verifier import main\nsys.exit(main())\n"
 

@@ -73,10 +73,14 @@ def verify(
     tsa_roots: Annotated[
         Path | None, typer.Option(metavar="FILE", help="PEM roots of the timestamp authority.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the result here as well: a page in Indonesian and one in English."),
+    ] = None,
 ) -> None:
     """Check a bundle offline: eleven numbered checks, believing nothing but the keys that are given."""
     from gateway.cli.verifier import bundle_trust, verdict
 
     trust = bundle_trust(gateway_key, vkey, witness, quorum, tsa_roots)
-    if verdict(bundle, trust, json_=invocation(context).json) == NO:
+    if verdict(bundle, trust, json_=invocation(context).json, pages=report) == NO:
         raise typer.Exit(NO)

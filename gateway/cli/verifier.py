@@ -13,7 +13,8 @@ from gateway.cli.output import DONE, NO, as_json, exit_code, fail, line
 from gateway.errors import GatewayError, OperatorError
 
 if TYPE_CHECKING:
-    from gateway.evidence.checks import Stamped, Trust
+    from gateway.evidence.bundle import Bundle
+    from gateway.evidence.checks import Report, Stamped, Trust
     from gateway.jose import PublicKey
     from gateway.ledger.cosignature import Trust as LedgerTrust
 
@@ -27,18 +28,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--witness", action="append", metavar="VKEY")
     parser.add_argument("--quorum", type=int, metavar="K")
     parser.add_argument("--tsa-roots", type=Path, metavar="FILE")
+    parser.add_argument("--report", type=Path, metavar="DIR")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     try:
         trust = bundle_trust(given.gateway_key, given.vkey, given.witness, given.quorum, given.tsa_roots)
-        return verdict(given.bundle, trust, json_=given.json)
+        return verdict(given.bundle, trust, json_=given.json, pages=given.report)
     except GatewayError as error:
         fail(error, json_=given.json)
         return exit_code(error)
 
 
-def verdict(bundle: Path, trust: "Trust", *, json_: bool) -> int:
-    """Prints what each check found. Raises OperatorError, or EvidenceInvalidError for what is no bundle."""
+def verdict(bundle: Path, trust: "Trust", *, json_: bool, pages: Path | None = None) -> int:
+    """Prints what each check found, and writes it as a page in each language into the folder `pages`.
+
+    Raises OperatorError, or EvidenceInvalidError for what is no bundle.
+    """
     from gateway.evidence.bundle import BYTES_LIMIT, unpack
     from gateway.evidence.checks import check
 
@@ -47,7 +52,10 @@ def verdict(bundle: Path, trust: "Trust", *, json_: bool) -> int:
             data = file.read(BYTES_LIMIT + 1)
     except OSError as error:
         raise OperatorError(f"{bundle} cannot be read: {error.strerror}") from error
-    report = check(unpack(data), trust)
+    files = unpack(data)
+    report = check(files, trust)
+    if pages is not None:
+        _write_pages(pages, report, files, trust)
     if json_:
         checks = [
             {"number": one.number, "title": one.title, "ok": one.ok, "detail": one.detail} for one in report.checks
@@ -60,6 +68,21 @@ def verdict(bundle: Path, trust: "Trust", *, json_: bool) -> int:
         said = f"transfer {report.transfer}, {report.decision}" if report.transfer else "no transfer"
         line(f"{said}: {'verified' if report.ok else 'NOT verified'}")
     return DONE if report.ok else NO
+
+
+def _write_pages(folder: Path, report: "Report", bundle: "Bundle", trust: "Trust") -> None:
+    from datetime import UTC, datetime
+
+    from gateway.cli.given import write_new
+    from gateway.evidence.page import LANGUAGES, render
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(f"{folder} cannot be made: {error.strerror}") from error
+    for language in LANGUAGES:
+        page = render(report, bundle, trust, language, datetime.now(UTC))
+        write_new(folder / f"evidence-report.{language}.html", page.encode())
 
 
 def read_trust(vkeys: list[str], witnesses: list[str] | None, quorum: int | None) -> "LedgerTrust":

@@ -76,11 +76,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a bundle proves. `transfer` and `decision` are None where the bundle does not get so far."""
+    """What a bundle proves. `transfer`, `decision` and `entry` (the ledger's) are None where it does not get so far."""
 
     transfer: str | None
     decision: str | None
     checks: tuple[Check, ...]
+    entry: Mapping[str, Any] | None = None
 
     @property
     def ok(self) -> bool:
@@ -146,6 +147,7 @@ def check(bundle: Bundle, trust: Trust) -> Report:
         transfer=None if subject is None else subject.entry["transfer"],
         decision=None if subject is None else str(subject.entry["kind"]).removeprefix("transfer."),
         checks=tuple(checks),
+        entry=None if subject is None else subject.entry,
     )
 
 
