@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlmodel import col
 
 from gateway.catalogue import Catalogue, MessageType
@@ -84,14 +84,6 @@ def publish(
     def place(transaction: Transaction) -> None:
         for one in changed.values():
             _require(transaction, one)
-        for one in changed.values():
-            assert one.entry is not None
-            transaction.connection.execute(
-                update(PublishedSchemaRow)
-                .where(col(PublishedSchemaRow.type) == one.entry.name)
-                .where(col(PublishedSchemaRow.version) == one.entry.version)
-                .values(**row_of(one.entry, time))
-            )
 
     record(
         store,
@@ -105,7 +97,7 @@ def publish(
                 OperatorAct(time=time, who=who, what="schemas.publish", about=f"{len(entries)}-types"),
             ],
             place,
-            [(PublishedSchemaRow, row_of(one, time)) for one in entries if one.type not in changed],
+            [(PublishedSchemaRow, row_of(one, time)) for one in entries],
         ),
     )
     return publications
@@ -117,6 +109,8 @@ def _require(transaction: Transaction, one: Publication) -> None:
     held = transaction.connection.execute(
         select(col(PublishedSchemaRow.digest))
         .where(col(PublishedSchemaRow.type) == one.entry.name, col(PublishedSchemaRow.version) == one.entry.version)
+        .order_by(col(PublishedSchemaRow.published_at).desc())
+        .limit(1)
         .with_for_update()
     ).scalar()
     if held != one.replaces:

@@ -16,7 +16,7 @@ from gateway.api.body import read_json
 from gateway.api.context import Context, context, json_response
 from gateway.attestation.standing import RETRY_SECONDS
 from gateway.envelope import TRANSFER_ID, Limits, parse
-from gateway.errors import CODES, AccessDeniedError, CallerError, NotFoundError, UnwitnessedError
+from gateway.errors import CODES, CallerError, NotFoundError, UnwitnessedError
 from gateway.evidence.collect import Collector
 from gateway.ledger.entry import AuditRead, recordable, timestamp
 from gateway.record import OWN_LEDGER, open_content
@@ -302,7 +302,8 @@ async def proof(request: Request, transfer: str) -> Response:
 async def evidence(request: Request, transfer: str) -> Response:
     """A bundle that verifies offline (`sinergi evidence verify`). It holds the message: keep it as the message itself.
 
-    For the sender of a message, and for the data-protection officer: nobody else may have what was withheld.
+    Whole for the sender of a message and for the data-protection officer; for its recipient as it was released: nobody else may
+    have what was withheld.
     """
     here = context(request)
     who = await auth.agency_or_auditor(request, here.gateway)
@@ -312,11 +313,10 @@ async def evidence(request: Request, transfer: str) -> Response:
     def look() -> bytes:
         gateway = here.gateway
         with gateway.store.database.reading() as session:
-            if isinstance(who, str) and _visible(session, transfer, who).sender != who:
-                raise AccessDeniedError("a recipient has its own copy, and no right to what was withheld")
+            received = isinstance(who, str) and _visible(session, transfer, who).sender != who
             policies, keys = here.attestations.policies, gateway.store.keys
             collector = Collector(session, gateway.sealer, policies, gateway.settings.gateway.id, keys.sign)
-            return collector.bundle(transfer, gateway.clock())
+            return collector.bundle(transfer, gateway.clock(), as_released=received)
 
     bundle = await asyncio.to_thread(look)
     if isinstance(who, auth.Auditor):

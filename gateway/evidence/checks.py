@@ -32,7 +32,7 @@ from gateway.ledger.cosignature import Trust as LedgerTrust
 from gateway.ledger.entry import commitment, decode, instant
 from gateway.ledger.merkle import leaf_hash, verify_inclusion
 from gateway.ledger.proof import parse_proof
-from gateway.receipt import GatewayReceipt, parse_acknowledgement, read_gateway_receipt, read_release
+from gateway.receipt import GatewayReceipt, Release, parse_acknowledgement, read_gateway_receipt, read_release
 from gateway.receipt import verify_acknowledgement as verify_receipt_signature
 
 MESSAGE: Final = "message.sd-jwt"
@@ -198,10 +198,16 @@ class _Court:
 
     # 3
     def signed(self) -> str:
-        parsed = parse(self.bundle.read(MESSAGE))
-        self.message = verify(parsed, self._key(parsed.jws.kid))
+        name = RELEASED if self._as_released() else MESSAGE
+        parsed = parse(self.bundle.read(name))
+        self.message = verify(parsed, self._key(parsed.jws.kid), complete=name == MESSAGE)
         claims = self.message.claims
-        return f"{claims.type} from {claims.iss} to {claims.aud}, key {self.message.kid}"
+        rest = "" if name == MESSAGE else "; as its recipient got it: what was withheld is not here"
+        return f"{claims.type} from {claims.iss} to {claims.aud}, key {self.message.kid}{rest}"
+
+    def _as_released(self) -> bool:
+        """Whether it is a recipient's bundle. That nobody has taken the whole message out of another one is check 1's."""
+        return MESSAGE not in self.bundle.files and RELEASED in self.bundle.files
 
     def _key(self, kid: str) -> PublicKey:
         name = f"{KEYS}/{kid}.jwk"
@@ -235,7 +241,8 @@ class _Court:
     # 5
     def committed(self) -> str:
         message, subject, claims = self._message(), self._subject(), self._message().claims
-        key = bytes.fromhex(self._receipt().commitment_key)
+        opening = self._release() if self._as_released() else self._receipt()
+        key = bytes.fromhex(opening.commitment_key)
         if not hmac.compare_digest(commitment(key, message.jwt), str(subject.entry["commitment"])):
             raise EvidenceInvalidError(f"{subject.file} is about another message than {MESSAGE}")
         said = {"sender": claims.iss, "key": message.kid}
@@ -253,7 +260,10 @@ class _Court:
 
     # 6
     def receipted(self) -> str:
-        message, subject, receipt = self._message(), self._subject(), self._receipt()
+        message, subject = self._message(), self._subject()
+        if self._as_released() and RECEIPT not in self.bundle.files:
+            raise Unchecked("the receipt is the sender's, and in no recipient's bundle")
+        receipt = self._receipt()
         expected = (
             subject.entry["transfer"], str(subject.entry["kind"]).removeprefix("transfer."), message.claims.iss,
             subject.origin, subject.index, b64encode(leaf_hash(subject.leaf)),
@@ -268,14 +278,20 @@ class _Court:
     # 7
     def typed(self) -> str:
         message = self._message()
-        published = [
-            one.entry for one in self._of("schema.published") if one.entry["type"] == message.claims.type
-        ]  # fmt: skip
+        until = self._subject().time
+        published = sorted(
+            (
+                one
+                for one in self._of("schema.published")
+                if one.entry["type"] == message.claims.type and one.time <= until
+            ),
+            key=lambda one: one.index,
+        )
         if not published and SCHEMA not in self.bundle.files:
             raise Unchecked("the type was not known to the gateway")
         digest = hashlib.sha256(self.bundle.read(SCHEMA)).hexdigest()
-        if not any(entry["digest"] == digest for entry in published):
-            raise EvidenceInvalidError(f"{SCHEMA} is not the schema that was published")
+        if not published or published[-1].entry["digest"] != digest:
+            raise EvidenceInvalidError(f"{SCHEMA} is not the schema that was published then")
         return f"{message.claims.type}, digest {digest[:16]}…"
 
     # 8
@@ -327,7 +343,7 @@ class _Court:
         if subject.entry["kind"] != "transfer.accepted":
             raise Unchecked("a refused message is released to nobody")
         text = self.bundle.text(RELEASED)
-        release = read_release(self.bundle.text(RELEASE), self._gateway_key(RELEASE))
+        release = self._release()
         jwt, *disclosures = text.split("~")
         sent = {disclosure.encoded for disclosure in message.disclosures}
         if jwt != message.jwt or disclosures[-1:] != [""] or not set(disclosures[:-1]) <= sent:
@@ -408,6 +424,9 @@ class _Court:
         if self.receipt is None:
             self.receipt = read_gateway_receipt(self.bundle.text(RECEIPT), self._gateway_key(RECEIPT))
         return self.receipt
+
+    def _release(self) -> Release:
+        return read_release(self.bundle.text(RELEASE), self._gateway_key(RELEASE))
 
     def _gateway_key(self, name: str) -> PublicKey:
         kid = parse_jws(self.bundle.text(name), f"{'receipt' if name == RECEIPT else 'release'}+jwt", 4).kid

@@ -17,7 +17,7 @@ from gateway.attestation.policy import Policies
 from gateway.evidence import checks
 from gateway.evidence.bundle import pack
 from gateway.jose import Signer, parse_jws
-from gateway.ledger.entry import decode
+from gateway.ledger.entry import decode, instant
 from gateway.ledger.merkle import inclusion_proof
 from gateway.ledger.proof import format_proof, parse_proof
 from gateway.ledger.tiles import TILE_WIDTH, TileReader
@@ -25,14 +25,15 @@ from gateway.receipt import parse_acknowledgement
 from gateway.record import OWN_LEDGER, open_content, released_text
 from gateway.store import attested, queries
 from gateway.store.jobs.transfers import RECEIPT_PART
+from gateway.store.published import published_at
 from gateway.store.sealing import Sealer
 from gateway.store.tables import (
     ACCEPTED,
     AgencyKeyRow,
     AgreementRow,
     CheckpointTimestamp,
-    PublishedSchemaRow,
     TransferRow,
+    moment,
 )
 
 _BATCH: Final = 16
@@ -53,21 +54,25 @@ class Collector:
     signer: Signer
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def bundle(self, transfer: str, now: datetime) -> bytes:
-        """The zip. Raises NotFoundError for no such transfer."""
+    def bundle(self, transfer: str, now: datetime, *, as_released: bool = False) -> bytes:
+        """The zip; `as_released` is the recipient's: the message as it got it, and nothing of what was withheld.
+
+        Raises NotFoundError for no such transfer.
+        """
         row = queries.transfer(self.session, transfer)
-        self.message(row)
+        self.message(row, whole=not as_released)
         self.entry("decision", row.ledger, row.position)
         self.acknowledgements(row)
         self.configuration(row)
         self.timestamp(row)
         return pack(self.files, gateway=self.gateway, transfer=transfer, made_at=now, signer=self.signer)
 
-    def message(self, row: TransferRow) -> None:
+    def message(self, row: TransferRow, *, whole: bool) -> None:
         content = open_content(self.sealer, row)
-        seal = self.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
-        self.files[checks.MESSAGE] = str(content["message"]).encode()
-        self.files[checks.RECEIPT] = seal.open(RECEIPT_PART, row.sealed_receipt)
+        if whole:
+            seal = self.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
+            self.files[checks.MESSAGE] = str(content["message"]).encode()
+            self.files[checks.RECEIPT] = seal.open(RECEIPT_PART, row.sealed_receipt)
         if row.decision == ACCEPTED:
             self.files[checks.RELEASED] = released_text(content).encode()
             self.files[checks.RELEASE] = str(content["release"]).encode()
@@ -82,17 +87,15 @@ class Collector:
         kids = {row.kid, *self.agreement(row), *self.signers()}
         for key in self.session.exec(select(AgencyKeyRow).where(col(AgencyKeyRow.kid).in_(sorted(kids)))):
             self.files[f"{checks.KEYS}/{key.kid}.jwk"] = key.jwk.encode()
-        name, _, major = row.type.rpartition("/")
-        published = self.session.get(PublishedSchemaRow, (name, int(major) if major.isdigit() else 0))
+        published = published_at(self.session, row.type, row.received_at)
         if published is not None:
             self.files[checks.SCHEMA] = published.document
-        digest = None if published is None else published.digest.removeprefix("sha256:")
         for position, entry in self.events():
             match entry["kind"]:
                 case "key.added" | "key.revoked" | "key.retired":
                     wanted = entry["key"] in kids
                 case "schema.published":
-                    wanted = entry["type"] == row.type and entry["digest"] == digest
+                    wanted = entry["type"] == row.type and instant(entry["time"]) <= moment(row.received_at)
                 case _:
                     wanted = (entry["agreement"], entry["version"]) == (row.agreement, row.agreement_version)
             if wanted:

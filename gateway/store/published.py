@@ -1,7 +1,7 @@
 """The message types that this gateway has published: what agencies were told a body must look like.
 
-Decides whether the program's catalogue is what was published. Leaves to `publishing.py` what may be published next; the
-history of publications is in the ledger, here stands the newest of each type.
+Decides whether the program's catalogue is what was published, and what was at a moment in the past. Leaves to `publishing.py`
+what may be published next. Every publication is kept: an old message is proved with the schema of its day.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from gateway import jcs
 from gateway.catalogue import Catalogue, MessageType
@@ -41,9 +41,22 @@ def row_of(entry: MessageType, time: datetime) -> dict[str, Any]:
 
 
 def published(session: Session) -> Mapping[str, Published]:
-    """Everything that is published, by type and version: `early-warning.report/1`."""
-    rows = session.exec(select(PublishedSchemaRow)).all()
+    """Everything that is published, by type and version: `early-warning.report/1`; of each the newest."""
+    rows = session.exec(select(PublishedSchemaRow).order_by(col(PublishedSchemaRow.published_at))).all()
     return {f"{row.type}/{row.version}": Published(row.digest, row.document, moment(row.published_at)) for row in rows}
+
+
+def published_at(session: Session, type_: str, moment_: int) -> Published | None:
+    """What was published of `name/major` at a moment, in microseconds; None before its first publication."""
+    name, _, major = type_.rpartition("/")
+    row = session.exec(
+        select(PublishedSchemaRow)
+        .where(PublishedSchemaRow.type == name, PublishedSchemaRow.version == (int(major) if major.isdigit() else 0))
+        .where(PublishedSchemaRow.published_at <= moment_)
+        .order_by(col(PublishedSchemaRow.published_at).desc())
+        .limit(1)
+    ).first()
+    return None if row is None else Published(row.digest, row.document, moment(row.published_at))
 
 
 def differing(session: Session, catalogue: Catalogue) -> tuple[str, ...]:

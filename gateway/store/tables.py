@@ -400,14 +400,14 @@ class LiaisonNoticeRow(SQLModel, table=True):
 
 
 class PublishedSchemaRow(SQLModel, table=True):
-    """The newest publication of a message type: the schema that agencies were told, as RFC 8785 JSON."""
+    """A publication of a message type: the schema that agencies were told, as RFC 8785 JSON. Past ones are evidence."""
 
     __tablename__ = "published_schema"
     type: str = Field(primary_key=True, max_length=255)
     version: int = Field(primary_key=True)
+    published_at: int = Field(sa_column=_big(primary_key=True, autoincrement=False))
     digest: str = Field(max_length=71)
     document: bytes = Field(sa_column=_bytes())
-    published_at: int = Field(sa_column=_big())
 
 
 class HoldRow(SQLModel, table=True):

@@ -21,7 +21,7 @@ from gateway.errors import EvidenceInvalidError
 from gateway.evidence import page
 from gateway.evidence.bundle import MANIFEST, Bundle, unpack
 from gateway.evidence.checks import TITLES, Report, Trust, check
-from gateway.jose import public_key, public_key_from_jwk
+from gateway.jose import b64decode, public_key, public_key_from_jwk
 from gateway.ledger.cosignature import Trust as LedgerTrust
 from gateway.ledger.note import NoteVerifier
 from tests.province import QUERY, Province
@@ -166,13 +166,50 @@ def test_nothing_is_believed_of_a_key_that_is_not_trusted(case: Case) -> None:
 
 
 def test_only_those_who_had_the_message_get_its_evidence(case: Case) -> None:
-    """The sender has it; the recipient has no right to what was withheld, an auditor without the role none at all."""
+    """The sender has it, the recipient its own part, a stranger's and an auditor's without the role are refused."""
     report = check(unpack(case.accepted), case.trust)
     assert report.transfer is not None
     path = f"/v1/transfers/{report.transfer}/evidence"
-    assert fetched(case.province, report.transfer, police=True).json()["code"] == "access.denied"
+    assert fetched(case.province, report.transfer, police=True).status_code == 200
+    refused = check(unpack(case.refused), case.trust).transfer
+    assert refused is not None
+    assert fetched(case.province, refused).status_code == 404
     assert case.province.audit(path).json()["code"] == "access.denied"
     assert case.province.audit(path, dpo=True).status_code == 200
+
+
+def test_a_recipient_s_bundle_proves_the_same_and_holds_nothing_that_was_withheld(case: Case) -> None:
+    """Not a withheld value, not a salt of one, not the sender's receipt: byte search, also inside the encoded disclosures."""
+    whole = unpack(case.accepted)
+    transfer = check(whole, case.trust).transfer
+    assert transfer is not None
+    bundle = unpack(fetched(case.province, transfer, police=True).content)
+    report = check(bundle, case.trust)
+    assert failed(report) == {}
+    assert {one.number for one in report.checks if one.ok is None} == {6, *NO_TIMESTAMP}
+    assert "what was withheld is not here" in report.checks[2].detail
+    assert "/body/reporter" in report.checks[8].detail
+    assert {"message.sd-jwt", "receipt.jws"}.isdisjoint(bundle.files)
+
+    sent = set(whole.text("message.sd-jwt").split("~")[1:-1])
+    withheld = sent - set(bundle.text("released.sd-jwt").split("~"))
+    assert withheld
+    # The published documents hold every code that a field may have.
+    encoded = b"".join(data for name, data in bundle.files.items() if name not in ("schema.json", "agreement.json"))
+    opened = encoded + b"".join(b64decode(one, "d") for one in bundle.text("released.sd-jwt").split("~")[1:-1])
+    for one in withheld:
+        salt, *_, value = json.loads(b64decode(one, "d"))
+        secrets = [one, salt, *(value.values() if isinstance(value, dict) else [value])]
+        assert not any(str(secret).encode() in opened for secret in secrets if len(str(secret)) > 3)
+
+    for name, content in bundle.files.items():
+        changed = check(
+            Bundle({**bundle.files, name: content[:-2] + bytes([content[-2] ^ 1]) + content[-1:]}), case.trust
+        )
+        assert name in failed(changed)[1]
+    # A sender's bundle without its message is no recipient's: the list names what is missing.
+    stripped = Bundle({name: data for name, data in whole.files.items() if name != "message.sd-jwt"})
+    assert "message.sd-jwt is missing" in failed(check(stripped, case.trust))[1]
 
 
 def zipped(write: Callable[[zipfile.ZipFile], None]) -> bytes:

@@ -253,10 +253,10 @@ def _tables() -> None:
         "published_schema",
         sa.Column("type", sa.String(length=255), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("published_at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("digest", sa.String(length=71), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
-        sa.Column("published_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("type", "version"),
+        sa.PrimaryKeyConstraint("type", "version", "published_at"),
     )
     op.create_table(
         "subject_index",
