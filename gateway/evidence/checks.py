@@ -198,6 +198,8 @@ class _Court:
 
     # 3
     def signed(self) -> str:
+        if gone := self._erased():
+            raise Unchecked(gone)
         name = RELEASED if self._as_released() else MESSAGE
         parsed = parse(self.bundle.read(name))
         self.message = verify(parsed, self._key(parsed.jws.kid), complete=name == MESSAGE)
@@ -219,7 +221,10 @@ class _Court:
 
     # 4
     def keyed(self) -> str:
-        message, subject = self._message(), self._subject()
+        subject = self._subject()
+        if self._erased():
+            return self._held(str(subject.entry["sender"]), str(subject.entry["key"]), subject.time)
+        message = self._message()
         return self._held(message.claims.iss, message.kid, subject.time)
 
     def _held(self, agency: str, kid: str, at: datetime) -> str:
@@ -277,14 +282,10 @@ class _Court:
 
     # 7
     def typed(self) -> str:
-        message = self._message()
         until = self._subject().time
+        type_ = self._subject().entry.get("type") if self._erased() else self._message().claims.type
         published = sorted(
-            (
-                one
-                for one in self._of("schema.published")
-                if one.entry["type"] == message.claims.type and one.time <= until
-            ),
+            (one for one in self._of("schema.published") if one.entry["type"] == type_ and one.time <= until),
             key=lambda one: one.index,
         )
         if not published and SCHEMA not in self.bundle.files:
@@ -292,7 +293,7 @@ class _Court:
         digest = hashlib.sha256(self.bundle.read(SCHEMA)).hexdigest()
         if not published or published[-1].entry["digest"] != digest:
             raise EvidenceInvalidError(f"{SCHEMA} is not the schema that was published then")
-        return f"{message.claims.type}, digest {digest[:16]}…"
+        return f"{type_}, digest {digest[:16]}…"
 
     # 8
     def agreed(self) -> str:
@@ -415,8 +416,21 @@ class _Court:
             raise EvidenceInvalidError("without a proven entry this cannot be checked")
         return self.subject
 
+    def _erased(self) -> str | None:
+        """When and on what ground the content was destroyed, if a proven entry says so and the content is not here."""
+        if {MESSAGE, RELEASED} & self.bundle.files.keys():
+            return None
+        gone = [
+            one for one in self._of("transfer.erased") if one.entry["transfer"] == self._subject().entry["transfer"]
+        ]
+        if not gone:
+            return None
+        return f"the content was destroyed on {_shown(gone[0].time)}, on the ground {gone[0].entry['erased_for']}"
+
     def _message(self) -> VerifiedMessage:
         if self.message is None:
+            if gone := self._erased():
+                raise Unchecked(gone)
             raise EvidenceInvalidError("without a verified message this cannot be checked")
         return self.message
 

@@ -57,12 +57,15 @@ class Collector:
     def bundle(self, transfer: str, now: datetime, *, as_released: bool = False) -> bytes:
         """The zip; `as_released` is the recipient's: the message as it got it, and nothing of what was withheld.
 
-        Raises NotFoundError for no such transfer.
+        Of a message that was erased there are the entries and their proofs. Raises NotFoundError for no such transfer.
         """
         row = queries.transfer(self.session, transfer)
-        self.message(row, whole=not as_released)
         self.entry("decision", row.ledger, row.position)
-        self.acknowledgements(row)
+        if row.erased_position is None:
+            self.message(row, whole=not as_released)
+            self.acknowledgements(row)
+        else:  # what was destroyed proves nothing more; that it was there, and that it is gone, is in the ledger
+            self.entry("erased", row.ledger, row.erased_position)
         self.configuration(row)
         self.timestamp(row)
         return pack(self.files, gateway=self.gateway, transfer=transfer, made_at=now, signer=self.signer)

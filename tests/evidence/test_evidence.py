@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +25,10 @@ from gateway.evidence.checks import TITLES, Report, Trust, check
 from gateway.jose import b64decode, public_key, public_key_from_jwk
 from gateway.ledger.cosignature import Trust as LedgerTrust
 from gateway.ledger.note import NoteVerifier
-from tests.province import QUERY, Province
+from gateway.store.jobs.erasures import Erase
+from gateway.wiring import open_store
+from tests.province import AGREEMENT as AGREEMENT_ID
+from tests.province import QUERY, Province, now
 
 NO_TIMESTAMP = {11}
 
@@ -210,6 +214,37 @@ def test_a_recipient_s_bundle_proves_the_same_and_holds_nothing_that_was_withhel
     # A sender's bundle without its message is no recipient's: the list names what is missing.
     stripped = Bundle({name: data for name, data in whole.files.items() if name != "message.sd-jwt"})
     assert "message.sd-jwt is missing" in failed(check(stripped, case.trust))[1]
+
+
+def test_of_an_erased_message_the_ledger_is_still_proved(case: Case) -> None:
+    """Its content proves nothing more; the entries of its acceptance and of its erasure do, and the bundle says so."""
+    province = case.province
+    message = province.imigrasi.message(exp=int(time.time()) + 2)
+    transfer = province.imigrasi.post(message).json()["transfer"]
+    for item in province.polda.inbox():
+        province.polda.acknowledge(
+            *(province.polda.acknowledgement(item, event) for event in ("delivered", "processed"))
+        )
+    time.sleep(2.5)  # until then it might be sent again
+    with open_store(province.settings) as store:
+        job = Erase(
+            ledger=AGREEMENT_ID, own_ledger="gateway", transfers=[transfer], erased_for="data-subject", who="tester",
+            why="DSR-1", now=now(), refused_days=0, duty=False,
+        )  # fmt: skip
+        done = store.recorder.submit(job).result(30).result
+        assert done.kept == {}
+        assert done.erased == (transfer,)
+    for police in (False, True):
+        bundle = unpack(fetched(province, transfer, police=police).content)
+        report = check(bundle, case.trust)
+        assert failed(report) == {}
+        assert {one.number for one in report.checks if one.ok} == {1, 2, 4, 7, 8}
+        assert (report.transfer, report.decision) == (transfer, "accepted")
+        assert "destroyed" in report.checks[2].detail
+        assert not any(name.endswith((".sd-jwt", "receipt.jws")) for name in bundle.files)
+        # Without the entry of the erasure the content is simply missing.
+        kept = {name: data for name, data in bundle.files.items() if not name.startswith("entries/erased")}
+        assert {1, 3} <= failed(check(Bundle(kept), case.trust)).keys()
 
 
 def zipped(write: Callable[[zipfile.ZipFile], None]) -> bytes:
