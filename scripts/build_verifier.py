@@ -13,7 +13,7 @@ LATE = (
     "gateway.cli.verifier",
     "gateway.cli.given",
     "gateway.evidence.checks",
-    "gateway.evidence.page",
+    "gateway.evidence.report",
     "gateway.ledger.timestamp",
 )
 VENDORED = ("jwt", "rfc8785")

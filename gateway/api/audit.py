@@ -315,7 +315,10 @@ async def evidence(request: Request, transfer: str) -> Response:
         with gateway.store.database.reading() as session:
             received = isinstance(who, str) and _visible(session, transfer, who).sender != who
             policies, keys = here.attestations.policies, gateway.store.keys
-            collector = Collector(session, gateway.sealer, policies, gateway.settings.gateway.id, keys.sign)
+            collector = Collector(
+                session, gateway.sealer, policies, gateway.settings.gateway.id, keys.sign,
+                lambda origin: keys.checkpoint.note_signer(origin).vkey,
+            )  # fmt: skip
             return collector.bundle(transfer, gateway.clock(), as_released=received)
 
     bundle = await asyncio.to_thread(look)

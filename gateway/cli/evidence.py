@@ -74,13 +74,12 @@ def verify(
         Path | None, typer.Option(metavar="FILE", help="PEM roots of the timestamp authority.")
     ] = None,
     report: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write the result here as well: a page in Indonesian and one in English."),
+        Path | None, typer.Option(metavar="DIR", help="Write the report here, HTML and PDF, in both languages.")
     ] = None,
 ) -> None:
     """Check a bundle offline: eleven numbered checks, believing nothing but the keys that are given."""
     from gateway.cli.verifier import bundle_trust, verdict
 
     trust = bundle_trust(gateway_key, vkey, witness, quorum, tsa_roots)
-    if verdict(bundle, trust, json_=invocation(context).json, pages=report) == NO:
+    if verdict(bundle, trust, json_=invocation(context).json, report_to=report) == NO:
         raise typer.Exit(NO)

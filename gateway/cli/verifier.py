@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.output import DONE, NO, as_json, exit_code, fail, line
+from gateway.cli.output import DONE, NO, as_json, exit_code, fail, line, message
 from gateway.errors import GatewayError, OperatorError
 
 if TYPE_CHECKING:
@@ -28,22 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--witness", action="append", metavar="VKEY")
     parser.add_argument("--quorum", type=int, metavar="K")
     parser.add_argument("--tsa-roots", type=Path, metavar="FILE")
-    parser.add_argument("--report", type=Path, metavar="DIR")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write the report here, in both languages")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     try:
         trust = bundle_trust(given.gateway_key, given.vkey, given.witness, given.quorum, given.tsa_roots)
-        return verdict(given.bundle, trust, json_=given.json, pages=given.report)
+        return verdict(given.bundle, trust, json_=given.json, report_to=given.report)
     except GatewayError as error:
         fail(error, json_=given.json)
         return exit_code(error)
 
 
-def verdict(bundle: Path, trust: "Trust", *, json_: bool, pages: Path | None = None) -> int:
-    """Prints what each check found, and writes it as a page in each language into the folder `pages`.
-
-    Raises OperatorError, or EvidenceInvalidError for what is no bundle.
-    """
+def verdict(bundle: Path, trust: "Trust", *, json_: bool, report_to: Path | None = None) -> int:
+    """Prints what each check found. Raises OperatorError, or EvidenceInvalidError for what is no bundle."""
     from gateway.evidence.bundle import BYTES_LIMIT, unpack
     from gateway.evidence.checks import check
 
@@ -54,8 +51,8 @@ def verdict(bundle: Path, trust: "Trust", *, json_: bool, pages: Path | None = N
         raise OperatorError(f"{bundle} cannot be read: {error.strerror}") from error
     files = unpack(data)
     report = check(files, trust)
-    if pages is not None:
-        _write_pages(pages, report, files, trust)
+    if report_to is not None:
+        _write_reports(report_to, files, report, trust)
     if json_:
         checks = [
             {"number": one.number, "title": one.title, "ok": one.ok, "detail": one.detail} for one in report.checks
@@ -70,19 +67,21 @@ def verdict(bundle: Path, trust: "Trust", *, json_: bool, pages: Path | None = N
     return DONE if report.ok else NO
 
 
-def _write_pages(folder: Path, report: "Report", bundle: "Bundle", trust: "Trust") -> None:
-    from datetime import UTC, datetime
-
+def _write_reports(folder: Path, bundle: "Bundle", results: "Report", trust: "Trust") -> None:
+    """New files in the folder, which is made where it is missing. Raises OperatorError."""
     from gateway.cli.given import write_new
-    from gateway.evidence.page import LANGUAGES, render
+    from gateway.evidence.report import reports
 
+    files = reports(bundle, results, trust, "verifier")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OperatorError(f"{folder} cannot be made: {error.strerror}") from error
-    for language in LANGUAGES:
-        page = render(report, bundle, trust, language, datetime.now(UTC))
-        write_new(folder / f"evidence-report.{language}.html", page.encode())
+        raise OperatorError(f"{folder} cannot be created: {error.strerror}") from error
+    for name, content in files.items():
+        write_new(folder / name, content)
+    message(f"{folder}: {', '.join(sorted(files))}")
+    if not any(name.endswith(".pdf") for name in files):
+        message("No PDF was written: that needs the library typst. The HTML pages print.")
 
 
 def read_trust(vkeys: list[str], witnesses: list[str] | None, quorum: int | None) -> "LedgerTrust":

@@ -76,12 +76,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a bundle proves. `transfer`, `decision` and `entry` (the ledger's) are None where it does not get so far."""
+    """What a bundle proves. `transfer`, `decision` and the entry are None where it does not get so far."""
 
     transfer: str | None
     decision: str | None
     checks: tuple[Check, ...]
-    entry: Mapping[str, Any] | None = None
+    subject: "Proven | None" = None
+    acknowledged: "tuple[Proven, ...]" = ()
 
     @property
     def ok(self) -> bool:
@@ -147,7 +148,8 @@ def check(bundle: Bundle, trust: Trust) -> Report:
         transfer=None if subject is None else subject.entry["transfer"],
         decision=None if subject is None else str(subject.entry["kind"]).removeprefix("transfer."),
         checks=tuple(checks),
-        entry=None if subject is None else subject.entry,
+        subject=subject,
+        acknowledged=tuple(court.of("transfer.acknowledged")) if checks[9].ok else (),
     )
 
 
@@ -285,7 +287,7 @@ class _Court:
         until = self._subject().time
         type_ = self._subject().entry.get("type") if self._erased() else self._message().claims.type
         published = sorted(
-            (one for one in self._of("schema.published") if one.entry["type"] == type_ and one.time <= until),
+            (one for one in self.of("schema.published") if one.entry["type"] == type_ and one.time <= until),
             key=lambda one: one.index,
         )
         if not published and SCHEMA not in self.bundle.files:
@@ -307,7 +309,7 @@ class _Court:
         if said != (subject.entry["agreement"], subject.entry["agreement_version"]):
             raise EvidenceInvalidError(f"{AGREEMENT} is another version than the entry names")
         activated = [
-            one for one in self._of("agreement.activated")
+            one for one in self.of("agreement.activated")
             if (one.entry["agreement"], one.entry["version"], one.entry["digest"]) == (*said, digest)
         ]  # fmt: skip
         if not activated or activated[0].time > subject.time:
@@ -365,7 +367,7 @@ class _Court:
     def acknowledged(self) -> str:
         message, subject = self._message(), self._subject()
         names = self.bundle.below(ACKNOWLEDGEMENTS)
-        recorded = {one.entry["receipt_digest"]: one for one in self._of("transfer.acknowledged")}
+        recorded = {one.entry["receipt_digest"]: one for one in self.of("transfer.acknowledged")}
         if not names and not recorded:
             raise Unchecked("the recipient has signed for nothing")
         told = []
@@ -420,9 +422,7 @@ class _Court:
         """When and on what ground the content was destroyed, if a proven entry says so and the content is not here."""
         if {MESSAGE, RELEASED} & self.bundle.files.keys():
             return None
-        gone = [
-            one for one in self._of("transfer.erased") if one.entry["transfer"] == self._subject().entry["transfer"]
-        ]
+        gone = [one for one in self.of("transfer.erased") if one.entry["transfer"] == self._subject().entry["transfer"]]
         if not gone:
             return None
         return f"the content was destroyed on {_shown(gone[0].time)}, on the ground {gone[0].entry['erased_for']}"
@@ -448,7 +448,7 @@ class _Court:
             raise NotFoundError(f"{name} is signed with a key that is not trusted")
         return self.trust.gateway[kid]
 
-    def _of(self, kind: str) -> Iterator[Proven]:
+    def of(self, kind: str) -> Iterator[Proven]:
         return (one for one in self.entries if one.entry["kind"] == kind)
 
 

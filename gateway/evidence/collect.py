@@ -5,7 +5,7 @@ checkpoint that the witnesses saw where there are any. Judges nothing.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -15,10 +15,14 @@ from sqlmodel import Session, col, select
 from gateway.agreement import AGREEMENT_TYP
 from gateway.attestation.policy import Policies
 from gateway.evidence import checks
-from gateway.evidence.bundle import pack
-from gateway.jose import Signer, parse_jws
+from gateway.evidence.bundle import pack, unpack
+from gateway.evidence.report import reports
+from gateway.jose import Signer, parse_jws, public_key_from_jwk
+from gateway.ledger.cosignature import Quorum
+from gateway.ledger.cosignature import Trust as LedgerTrust
 from gateway.ledger.entry import decode, instant
 from gateway.ledger.merkle import inclusion_proof
+from gateway.ledger.note import NoteVerifier
 from gateway.ledger.proof import format_proof, parse_proof
 from gateway.ledger.tiles import TILE_WIDTH, TileReader
 from gateway.receipt import parse_acknowledgement
@@ -37,6 +41,7 @@ from gateway.store.tables import (
 )
 
 _BATCH: Final = 16
+_JWK: Final = ("kty", "crv", "x", "y")
 _EVENTS: Final = tuple(
     f'"kind":"{kind}"'.encode()
     for kind in ("key.added", "key.revoked", "key.retired", "schema.published", "agreement.activated")
@@ -45,13 +50,17 @@ _EVENTS: Final = tuple(
 
 @dataclass(slots=True)
 class Collector:
-    """`policies` say which witnesses a checkpoint should have; where none is asked for, any published one will do."""
+    """`policies` say which witnesses a checkpoint should have; where none is asked for, any published one will do.
+
+    `vkey` gives a ledger's key by its origin, for the gateway's own report.
+    """
 
     session: Session
     sealer: Sealer
     policies: Policies
     gateway: str
     signer: Signer
+    vkey: Callable[[str], str]
     files: dict[str, bytes] = field(default_factory=dict)
 
     def bundle(self, transfer: str, now: datetime, *, as_released: bool = False) -> bytes:
@@ -68,7 +77,27 @@ class Collector:
             self.entry("erased", row.ledger, row.erased_position)
         self.configuration(row)
         self.timestamp(row)
+        plain = unpack(self.packed(transfer, now))
+        trust = self.trust()
+        self.files |= reports(plain, checks.check(plain, trust), trust, "gateway")
+        return self.packed(transfer, now)
+
+    def packed(self, transfer: str, now: datetime) -> bytes:
         return pack(self.files, gateway=self.gateway, transfer=transfer, made_at=now, signer=self.signer)
+
+    def trust(self) -> checks.Trust:
+        """The gateway's own keys, for its own report. Witnesses are named in it, and none is required."""
+        own = {}
+        for key in queries.own_keys(self.session):
+            if key.jwk is not None:
+                own[key.kid] = public_key_from_jwk({name: key.jwk[name] for name in _JWK if name in key.jwk})
+        ledgers = {}
+        for name, text in self.files.items():
+            if name.endswith(".tlog-proof"):
+                origin = parse_proof(text.decode()).checkpoint.partition(b"\n")[0].decode()
+                quorum = Quorum(self.policies.of(origin.rpartition("/")[2]).quorum.witnesses, 0)
+                ledgers[origin] = LedgerTrust(origin, (NoteVerifier.parse(self.vkey(origin)),), quorum)
+        return checks.Trust(own, ledgers)
 
     def message(self, row: TransferRow, *, whole: bool) -> None:
         content = open_content(self.sealer, row)

@@ -27,14 +27,15 @@ def evidence(shell: Shell, transfer: str) -> tuple[Bundle, Trust]:
     """The bundle as the gateway makes it today, and what a verifier was handed over by today."""
     with open_store(load_settings(shell.config)) as store, store.database.reading() as session:
         sealer, policies = Sealer(store.keys.storage), read_policies(store.settings)
-        collector = Collector(session, sealer, policies, store.settings.gateway.id, store.keys.sign)
+
+        def vkey(origin: str) -> str:
+            return store.keys.checkpoint.note_signer(origin).vkey
+
+        collector = Collector(session, sealer, policies, store.settings.gateway.id, store.keys.sign, vkey)
         bundle = unpack(collector.bundle(transfer, now()))
         signing = [public_key_from_jwk(key.jwk) for key in queries.own_keys(session) if key.jwk is not None]
         origins = [head.origin for head in queries.ledgers(session)]
-        ledgers = {
-            origin: LedgerTrust(origin, (NoteVerifier.parse(store.keys.checkpoint.note_signer(origin).vkey),))
-            for origin in origins
-        }
+        ledgers = {origin: LedgerTrust(origin, (NoteVerifier.parse(vkey(origin)),)) for origin in origins}
     return bundle, Trust({key.kid: key for key in signing}, ledgers)
 
 
