@@ -301,6 +301,10 @@ def test_one_file_verifies_with_python_and_cryptography_alone(case: Case, tmp_pa
     assert good.returncode == 0
     assert "No PDF was written" in good.stderr
     assert sorted(file.name for file in (tmp_path / "told").iterdir()) == ["report.en.html", "report.id.html"]
+    # Who asks for a check that cannot be made there is not told that all is well.
+    asked = verified(case.accepted, "--tsa-roots", str(jwk))
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert "rfc3161-client" in asked.stderr
     files = unpack(case.accepted).files
     for name, content in files.items():
         changed = {**files, name: content[:-2] + bytes([content[-2] ^ 1]) + content[-1:]}
