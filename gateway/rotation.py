@@ -17,14 +17,16 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from sqlalchemy import func, select, update
-from sqlmodel import SQLModel, col
+from sqlmodel import Session, SQLModel, col
 
 from gateway import keyring
 from gateway.directory import ACTIVE, ends_within, last_end
 from gateway.errors import OperatorError
 from gateway.founding import RefusedError, require_code
+from gateway.key_history import Life, differences, replay
 from gateway.keychain import SIGN, STORAGE, OwnKey, in_use, state
-from gateway.ledger.entry import Entry, KeyAdded, KeyRetired, OperatorAct
+from gateway.ledger.entry import Entry, KeyAdded, KeyRetired, OperatorAct, decode
+from gateway.ledger.tiles import TILE_WIDTH
 from gateway.operations import ConflictError, record
 from gateway.record import OWN_LEDGER
 from gateway.store import queries
@@ -316,3 +318,21 @@ def _aged(key: OwnKey, own: Sequence[OwnKey], time: datetime) -> str | None:
         if key.role == STORAGE and state(key, own, time) == "retiring"
         else None
     )
+
+
+def history(store: Store) -> tuple[list[Life], list[str]]:
+    """Every key as the ledger's entries made it, and where the directory differs."""
+    with store.database.reading() as session:
+        lives = replay(_key_events(session))
+        directory, own = queries.load_directory(session, 0), queries.own_keys(session)
+    return list(lives.values()), list(differences(lives, directory, own, store.settings.gateway.id))
+
+
+def _key_events(session: Session) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Of a long ledger most entries are something else: they are not read as JSON."""
+    bundle = 0
+    while leaves := queries.leaves(session, OWN_LEDGER, bundle, TILE_WIDTH):
+        for offset, leaf in enumerate(leaves):
+            if b'"kind":"key.' in leaf:
+                yield bundle * TILE_WIDTH + offset, decode(leaf)
+        bundle += 1

@@ -193,6 +193,51 @@ def status(context: typer.Context) -> None:
         raise typer.Exit(NO)
 
 
+@command(app, "history", example="sinergi keys history\nsinergi keys history --json")
+def history(context: typer.Context) -> None:
+    """What became of every key, replayed from the ledger. Ends with 1 where the directory says something else.
+
+    A row that was changed in the database, and not by a command, shows here.
+    """
+    from gateway.rotation import history as replayed
+
+    with invocation(context).store() as store:
+        lives, wrong = replayed(store)
+    if invocation(context).json:
+        told = [
+            {
+                "owner": one.owner,
+                "kid": one.kid,
+                "use": one.use,
+                "begins": _time(one.begins),
+                "ends": None if one.ends is None else _time(one.ends),
+                "status": one.status,
+                "entries": list(one.entries),
+            }
+            for one in lives
+        ]
+        as_json({"keys": told, "differences": wrong})
+    else:
+        columns = ("owner", "use", "kid", "begins", "ends", "status", "entries")
+        rows = [
+            [
+                one.owner,
+                one.use,
+                one.kid,
+                _time(one.begins),
+                "-" if one.ends is None else _time(one.ends),
+                one.status,
+                " ".join(map(str, one.entries)),
+            ]
+            for one in lives
+        ]
+        table(columns, rows)
+        for difference in wrong:
+            message(difference)
+    if wrong:
+        raise typer.Exit(NO)
+
+
 @command(
     app,
     "rotate",

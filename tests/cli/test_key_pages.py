@@ -1,6 +1,8 @@
 """docs/howto/rotate-keys.md and compromised-key.md are run, command by command; and what these commands refuse."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -86,6 +88,37 @@ def test_status_ends_with_1_where_an_agency_s_last_key_ends_soon(fresh: Shell) -
     ]
     fresh.ok("keys", "import", POLDA, fresh.key("two"))
     fresh.ok("keys", "status")
+
+
+def test_the_history_of_keys_is_what_the_directory_says(fresh: Shell) -> None:
+    """Added, retired, revoked, lost earlier, rotated: the replay agrees; a row that was changed in the database is named."""
+    fresh.ok("agencies", "add", POLDA, "--name", "Polda")
+    kids = []
+    for name in ("one", "two", "three", "four"):
+        fresh.ok("keys", "import", POLDA, fresh.key(name), "--not-before", "2026-01-01")
+        kids.append(fresh.kid(name))
+    fresh.ok("keys", "retire", POLDA, kids[0])
+    fresh.ok("keys", "revoke", POLDA, kids[1], "--why", "T-1")
+    fresh.ok("keys", "revoke", POLDA, kids[2], "--why", "T-2", "--since", "2026-11-20")
+    fresh.ok("keys", "rotate", "--role", "sign", "--why", "T-3")
+    told = fresh.ok("keys", "history", "--json").json
+    assert told["differences"] == []
+    statuses = {one["kid"]: one["status"] for one in told["keys"] if one["owner"] == POLDA}
+    assert statuses == dict(zip(kids, ("retired", "revoked", "revoked", "active"), strict=True))
+    with closing(sqlite3.connect(fresh.config.parent / "sinergi.db")) as database:
+        database.execute("UPDATE agency_key SET status = 'active' WHERE kid = ?", (kids[1],))
+        database.execute("UPDATE agency_key SET not_before = 0 WHERE kid = ?", (kids[3],))
+        database.execute("DELETE FROM agency_key WHERE kid = ?", (kids[0],))
+        database.commit()
+    wrong = fresh("keys", "history", "--json")
+    assert wrong.code == output.NO
+    assert sorted(wrong.json["differences"]) == sorted(
+        [
+            f"{POLDA} {kids[0]}: the ledger has it, the directory has not",
+            f"{POLDA} {kids[1]}: another end and status than in the ledger",
+            f"{POLDA} {kids[3]}: another begin than in the ledger",
+        ]
+    )
 
 
 def test_a_compromised_key_is_dealt_with_as_the_page_says(kept: Shell, tmp_path: Path) -> None:
