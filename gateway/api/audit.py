@@ -297,7 +297,7 @@ async def proof(request: Request, transfer: str) -> Response:
 @router.get(
     "/v1/transfers/{transfer}/evidence",
     summary="One transfer's evidence",
-    responses=_EVIDENCE | shapes.problems(401, 403, 404, 410, 503),
+    responses=_EVIDENCE | shapes.problems(401, 403, 404, 503),
 )
 async def evidence(request: Request, transfer: str) -> Response:
     """A bundle that verifies offline (`sinergi evidence verify`). It holds the message: keep it as the message itself.
