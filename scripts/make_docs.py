@@ -166,7 +166,7 @@ WORDS: Final = {
     "receipt.mismatch": "Another agency's receipt, for another gateway, about no transfer of this agency, or with an `sd_hash`"
     " of other bytes than were released.",
     "transfer.erased": "The gateway keeps neither the message nor the receipt any more. Also the answer where somebody asks for"
-    " them, such as for evidence; `GET /v1/transfers/{id}` still says that it was, and when and why it was erased.",
+    " them; `GET /v1/transfers/{id}` still says that it was, and when and why it was erased.",
     "store.unavailable": "Nothing is acknowledged. Send the same bytes again after `Retry-After` seconds: if they were"
     " recorded after all, the answer is the original receipt.",
     "ledger.unwitnessed": "Too few witnesses have cosigned what the ledger already holds, or a timestamp is overdue, and the"
