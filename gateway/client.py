@@ -6,17 +6,23 @@ a script calls `asyncio.run`.
 """
 
 import json
+import math
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
 
 import httpx
 
-from gateway.answers import (
+from gateway.errors import GatewayError, KeyRefusedError, MalformedError
+from gateway.jose import PublicKey, Signer
+from gateway.ledger.note import NoteVerifier
+from gateway.ledger.proof import VerifiedProof, verify_proof
+from gateway.message import batch
+from gateway.message.envelope import AGENCY_ID, DEFAULT_LIMITS, MEDIA_TYPE, Limits, parse
+from gateway.sdk.answers import (
     Acknowledged,
     AnswerError,
     ClientError,
@@ -27,20 +33,19 @@ from gateway.answers import (
     Sent,
     UnreachableError,
 )
-from gateway.calling import Calls, Patience
-from gateway.draft import Draft, MessageOptions
-from gateway.envelope import AGENCY_ID, DEFAULT_LIMITS, MEDIA_TYPE, Limits, parse, sd_hash
-from gateway.errors import CODES, GatewayError, KeyRefusedError, MalformedError, ReceiptError
-from gateway.jose import PublicKey, Signer, b64decode, parse_jws
-from gateway.ledger.note import NoteVerifier
-from gateway.ledger.proof import verify_proof
-from gateway.public_ledger import open_commitment, read_entry
-from gateway.receipt import RECEIPT_TYP, GatewayReceipt, read_gateway_receipt
-from gateway.reception import PAGE_LIMIT, Event, KeySet, Received, Recipient, new_jti
-from gateway.request_token import sign_request_token
+from gateway.sdk.calling import Calls, Patience
+from gateway.sdk.draft import Draft, MessageOptions
+from gateway.sdk.ledger_keys import LedgerKeys
+from gateway.sdk.public_ledger import open_commitment, read_entry
+from gateway.sdk.reception import PAGE_LIMIT, Event, KeySet, Purpose, Received, Recipient, new_jti
+from gateway.sdk.verdict import Verdicts, lacks_some
+from gateway.statements.alert import Alert
+from gateway.statements.receipt import GatewayReceipt
+from gateway.statements.request_token import sign_request_token
 
 __all__ = [
     "Acknowledged",
+    "Alert",
     "AnswerError",
     "ClientError",
     "Composed",
@@ -57,8 +62,13 @@ __all__ = [
     "tls_context",
 ]
 
+# How long a key set is kept where the gateway publishes no other time, and the longest that is believed.
 KEYS_SECONDS: Final = 60.0
+KEYS_SECONDS_LIMIT: Final = 3600.0
+# A key that is not in the set is looked for in a newer one, at most this often.
+REFETCH_SECONDS: Final = 2.0
 VALID_FOR: Final = timedelta(days=1)
+T = TypeVar("T")
 
 
 def tls_context(
@@ -105,10 +115,11 @@ class GatewayClient:
         self._pinned_id = gateway_id
         self._pinned = {agency: KeySet.read(jwks) for agency, jwks in (sender_keys or {}).items()}
         self._pinned_gateway = None if gateway_keys is None else KeySet.read(gateway_keys)
-        self._pinned_ledgers = {verifier.name: verifier for verifier in map(NoteVerifier.parse, ledger_vkeys)}
-        self._ledgers = dict(self._pinned_ledgers)
+        self._ledgers = LedgerKeys(ledger_vkeys)
         self._fetched: dict[str, tuple[KeySet, float]] = {}
+        self._looked: dict[str, float] = {}
         self._gateway_id: str | None = None
+        self._keys_seconds = KEYS_SECONDS
         self._limits, self._clock = limits, clock
         waits = Patience(timeout, retries, patience)
         self._calls = Calls(gateway_url, self._token, patience=waits, clock=clock, tls=tls, transport=transport)
@@ -145,24 +156,13 @@ class GatewayClient:
         if not isinstance(ledgers, list):
             raise AnswerError("the gateway publishes no ledgers")
         for ledger in ledgers:
-            self._learn(ledger)
+            self._ledgers.learn(ledger)
         self._gateway_id = gateway
+        self._keys_seconds = _keys_seconds(about.get("limits"))
         published = await self._key_set(gateway)
         pinned = self._pinned_gateway
         if pinned is not None and pinned.keys.keys().isdisjoint(published.keys):
             raise AnswerError("none of the gateway's published keys is pinned", code="key.unknown")
-
-    def _learn(self, ledger: Any) -> None:
-        try:
-            verifier = NoteVerifier.parse(ledger["vkey"])
-            fits = verifier.name == ledger["origin"] and verifier.name.endswith(f"/ledger/{ledger['agreement']}")
-        except (GatewayError, TypeError, KeyError, AttributeError) as error:
-            raise AnswerError("the gateway publishes a ledger without origin and key", code="ledger.invalid") from error
-        # A ledger never changes its key: a new key is a new ledger under a new origin.
-        if not fits or self._ledgers.get(verifier.name, verifier) != verifier:
-            raise AnswerError("the gateway publishes another key for a known ledger", code="ledger.forked")
-        if not self._pinned_ledgers:
-            self._ledgers[verifier.name] = verifier
 
     def compose(
         self,
@@ -210,50 +210,36 @@ class GatewayClient:
                 "POST", "/v1/messages", content, MEDIA_TYPE, token=False, expected=(200, 202)
             )
         except ProblemError as problem:
-            if "receipt" in problem.members:
-                raise RefusedError(await self._evidence(message, problem.members, "refused"), problem) from None
-            # A decision of the agreement is recorded, and then there is a receipt for it.
-            if problem.code in CODES and CODES[problem.code].recorded:
-                raise AnswerError("the refusal carries no receipt", code=problem.code) from problem
-            raise
-        sent = await self._evidence(message, answer.json(), "accepted")
-        return replace(sent, retried=answer.status == httpx.codes.OK)
+            raise await self._verdicts.no(message, problem) from problem.__cause__
+        return await self._verdicts.yes(message, answer.status, answer.json())
 
-    async def _evidence(self, message: Composed, members: Mapping[str, Any], event: str) -> Sent:
-        """The answer, in numbered steps.
+    async def send_batch(self, messages: Iterable[Composed]) -> tuple[Sent | ClientError, ...]:
+        """Sends many, as few requests as the gateway's limits allow, and verifies each answer. One result a message.
 
-        1. the gateway signed the receipt, with a key it had then
-        2. the receipt is for this agency, about this decision and these bytes
-        3. the ledger is the one of the message's agreement (a refusal may stand in the gateway's own)
-        4. the proof is about the receipt's entry, and the ledger's key signed its checkpoint
+        What `send` would raise for a message stands in its place, also where the whole request failed: each is judged alone.
         """
-        ledger, text = members.get("ledger"), members.get("receipt")
-        proof_text = ledger.get("proof") if isinstance(ledger, dict) else None
-        if not isinstance(text, str) or not isinstance(ledger, dict) or not isinstance(proof_text, str):
-            raise AnswerError("the answer has no receipt or no proof")
+        kept = tuple(messages)
+        results: list[Sent | ClientError] = []
+        for portion in batch.portions([message.text for message in kept]):
+            results += await self._send_portion(kept[len(results) : len(results) + len(portion)])
+        return tuple(results)
+
+    async def _send_portion(self, messages: Sequence[Composed]) -> list[Sent | ClientError]:
+        content = batch.join(message.text for message in messages)
         try:
-            jws = parse_jws(text, RECEIPT_TYP, 4)
-            receipt = read_gateway_receipt(text, await self.find_key(self.gateway_id, jws.kid, jws.payload["iat"]))  # 1
-            said = (receipt.iss, receipt.aud, receipt.event, receipt.transfer, receipt.sd_hash)
-            expected = (self.gateway_id, self.agency_id, event, members.get("transfer"), sd_hash(message.text))
-            if said != expected or members.get("decision") != event:  # 2
-                raise ReceiptError("the receipt is about another message or decision", code="receipt.mismatch")
-            if event == "refused" and not receipt.reasons:
-                raise ReceiptError("the refusal has no reason", code="receipt.mismatch")
-            ledgers = (message.claims.agreement, *(() if event == "accepted" else ("gateway",)))
-            if not receipt.origin.endswith(tuple(f"/ledger/{ledger}" for ledger in ledgers)):  # 3
-                raise ReceiptError("the receipt names another ledger", code="receipt.mismatch")
-            if (ledger.get("origin"), ledger.get("index")) != (receipt.origin, receipt.index):
-                raise ReceiptError("the receipt and the proof name different entries", code="receipt.mismatch")
-            verifier = await self._verifier(receipt.origin)
-            proof = verify_proof(proof_text, b64decode(receipt.leaf_hash, "leaf_hash"), receipt.origin, [verifier])  # 4
-            if proof.index != receipt.index:
-                raise ReceiptError("the proof is for another entry", code="receipt.mismatch")
-        except ClientError:
-            raise
-        except (GatewayError, TypeError, AttributeError, KeyError) as error:
-            raise AnswerError(f"the answer does not verify: {error}", code=getattr(error, "code", None)) from error
-        return Sent(message, receipt, text, proof, proof_text)
+            answer = await self._calls.call(
+                "POST", "/v1/messages:batch", content, batch.MEDIA_TYPE, token=False, incomplete=lacks_some
+            )
+            results = answer.json().get("results")
+            if not isinstance(results, list) or len(results) != len(messages):
+                raise AnswerError("the results are not those of the messages")
+        except ClientError as error:
+            return [error] * len(messages)
+        return [await self._verdicts.one(message, result) for message, result in zip(messages, results, strict=True)]
+
+    @property
+    def _verdicts(self) -> Verdicts:
+        return Verdicts(self.agency_id, self.gateway_id, self.find_key, self._proved)
 
     async def preview(self, message: Composed) -> dict[str, Any]:
         """What `send` would be answered now: `permitted`, `reasons`, `withheld`, …; not signed, not recorded, no promise.
@@ -272,15 +258,19 @@ class GatewayClient:
         recipient = Recipient(self.agency_id, self.gateway_id, self.find_key, self._limits)
         try:
             received, faults = await recipient.open_page(page, self._clock())
+            alerts, unread = await recipient.open_alerts(page)
         except MalformedError as error:
             raise AnswerError(error.detail, code=error.code) from error
-        return Page(received, faults, page.get("more") is True)
+        return Page(received, (*faults, *unread), page.get("more") is True, alerts)
 
     async def acknowledge(
-        self, received: Received | Iterable[Received], event: Event = "delivered", reasons: Iterable[str] = ()
+        self,
+        received: Received | Alert | Iterable[Received | Alert],
+        event: Event = "delivered",
+        reasons: Iterable[str] = (),
     ) -> tuple[Acknowledged, ...]:
-        """Signs a receipt for each message and hands them in; the results are in the same order."""
-        items = (received,) if isinstance(received, Received) else tuple(received)
+        """Signs a receipt for each message or alert and hands them in; the results are in the same order."""
+        items = (received,) if isinstance(received, Received | Alert) else tuple(received)
         codes = tuple(reasons)
         results: list[Acknowledged] = []
         for start in range(0, len(items), PAGE_LIMIT):
@@ -299,14 +289,23 @@ class GatewayClient:
         """`GET /v1/transfers/{id}`: what became of a transfer of this agency. Its receipts are not verified here."""
         return (await self._calls.call("GET", f"/v1/transfers/{transfer}")).json()
 
+    async def hand_in_key(self, statement: str) -> dict[str, Any]:
+        """`POST /v1/agencies/{id}/keys`: the statement of this agency's next key (`key_statement.sign_statement`).
+
+        It counts once two of the gateway's operators have admitted it. Raises ProblemError for a false one.
+        """
+        path = f"/v1/agencies/{self.agency_id}/keys"
+        content = statement.strip().encode()
+        return (await self._calls.call("POST", path, content, "application/json", expected=(202,))).json()
+
     async def entry(self, receipt: GatewayReceipt, message: str) -> dict[str, Any]:
         """The ledger entry that a receipt names, read from the public ledger.
 
         Proved as `public_ledger.read_entry` says. Raises AnswerError; UnreachableError when it cannot be read.
         """
-        return await read_entry(self._calls.read, await self._verifier(receipt.origin), receipt, message)
+        return await self._with_keys(receipt.origin, lambda keys: read_entry(self._calls.read, keys, receipt, message))
 
-    async def find_key(self, agency: str, kid: str, at: int) -> PublicKey:
+    async def find_key(self, agency: str, kid: str, at: int, purpose: Purpose = "sign") -> PublicKey:
         """The key that could sign for an agency, or for the gateway, at that moment. An endpoint may use this as well.
 
         Pinned keys, else those that the gateway publishes: it is then trusted to say who an agency is, and not to have
@@ -315,12 +314,16 @@ class GatewayClient:
         own = agency == self.gateway_id
         pinned = self._pinned_gateway if own else self._pinned.get(agency)
         if pinned is not None:
-            return pinned.require(kid, at)
-        keys, until = self._fetched.get(agency, (KeySet({}), 0.0))
-        # An unknown key may be a new one: keys roll over while clients run.
-        if time.monotonic() > until or kid not in keys.keys:
+            return pinned.require(kid, at, purpose)
+        moment = time.monotonic()
+        keys, fetched = self._fetched.get(agency, (KeySet({}), -math.inf))
+        if moment - fetched > self._keys_seconds:
             keys = await self._key_set(agency)
-        return keys.require(kid, at)
+        # An unknown key may be a new one: keys roll over while clients run. But whoever makes up keys makes no calls here.
+        if kid not in keys.keys and moment - self._looked.get(agency, -math.inf) > REFETCH_SECONDS:
+            self._looked[agency] = moment
+            keys = await self._key_set(agency)
+        return keys.require(kid, at, purpose)
 
     async def _key_set(self, agency: str) -> KeySet:
         own = agency == self._gateway_id
@@ -331,20 +334,39 @@ class GatewayClient:
             keys = KeySet.read((await self._calls.call("GET", path, token=False)).json())
         except (MalformedError, ProblemError) as error:
             raise KeyRefusedError("no keys of this agency are published") from error
-        self._fetched[agency] = (keys, time.monotonic() + KEYS_SECONDS)
+        self._fetched[agency] = (keys, time.monotonic())
         return keys
 
-    async def _verifier(self, origin: str) -> NoteVerifier:
-        if origin not in self._ledgers:
+    async def _proved(self, text: str, leaf: bytes, origin: str) -> VerifiedProof:
+        async def prove(keys: Sequence[NoteVerifier]) -> VerifiedProof:
+            return verify_proof(text, leaf, origin, keys)
+
+        return await self._with_keys(origin, prove)
+
+    async def _with_keys(self, origin: str, prove: Callable[[Sequence[NoteVerifier]], Awaitable[T]]) -> T:
+        """What `prove` gives with the keys of a ledger; once more where the ledger says that it has another by now."""
+        if not self._ledgers.of(origin):
             await self.connect()  # a new agreement has a new ledger
-        verifier = self._ledgers.get(origin)
-        if verifier is None:
+        known = self._ledgers.of(origin)
+        if not known:
             raise AnswerError("the ledger is not a trusted one", code="ledger.invalid")
-        return verifier
+        try:
+            return await prove(known)
+        except GatewayError:
+            await self.connect()
+            if self._ledgers.of(origin) == known:
+                raise
+        return await prove(self._ledgers.of(origin))
 
     def _token(self, method: str, path: str, content: bytes | None) -> str:
         url, now = self._public_url + path, self._clock()
         return sign_request_token(self._signer, self.agency_id, self.gateway_id, method, url, now, content)
+
+
+def _keys_seconds(limits: Any) -> float:
+    """How long the gateway says that a key set may be kept."""
+    told = limits.get("keys_max_age_seconds") if isinstance(limits, dict) else None
+    return float(min(told, KEYS_SECONDS_LIMIT)) if type(told) is int and told > 0 else KEYS_SECONDS
 
 
 def _acknowledged(result: Any) -> Acknowledged:

@@ -11,7 +11,7 @@ from datetime import datetime
 from statistics import fmean, median
 from typing import Any, Final
 
-from gateway.envelope import Claims
+from gateway.message.envelope import Claims
 
 REPORT: Final = "early-warning.report"
 ACKNOWLEDGEMENT: Final = "early-warning.acknowledgement"

@@ -17,7 +17,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.envelope import DEFAULT_LIMITS, Limits
 from gateway.errors import (
     CODES,
     CallerError,
@@ -26,19 +25,22 @@ from gateway.errors import (
     TooLargeError,
 )
 from gateway.jose import PublicKey, Signer, strict_json
-from gateway.receipt import RECIPIENT_EVENTS
-from gateway.reception import (
+from gateway.message.envelope import DEFAULT_LIMITS, Limits
+from gateway.sdk.reception import (
     LEEWAY,
     Event,
     Fault,
     FindKey,
     KeySet,
+    Purpose,
     Received,
     Recipient,
     new_jti,
     pinned_keys,
 )
-from gateway.request_token import hash_body, parse_request_token, verify_request_token
+from gateway.statements.alert import Alert
+from gateway.statements.receipt import RECIPIENT_EVENTS
+from gateway.statements.request_token import hash_body, parse_request_token, verify_request_token
 
 __all__ = [
     "AgencyEndpoint",
@@ -122,15 +124,17 @@ class MemorySeen:
 
 
 Handler = Callable[[Received], Awaitable[Answer | Event | None]]
+Alerted = Callable[[Alert], Awaitable[None]]
 
 
 class AgencyEndpoint:
     """An ASGI app for the URL that the gateway pushes to: a page in, signed receipts out.
 
-    `public_url` is that URL as the gateway has it. Gateway and sender keys are JWKS, or for the senders a `FindKey` such
-    as a client's `find_key`. The handler answers an event, None for `delivered`, or raises: then this item gets no
-    receipt and will come again, and the others are not touched by it. Items that `budget` seconds leave no time for wait
-    for the next push: the gateway hangs up after `delivery.timeout`.
+    `public_url` is that URL as the gateway has it. Gateway and sender keys are JWKS, which are then complete, or a
+    `FindKey` such as a client's `find_key`, which learns of new keys by itself. The handler answers an event, None for
+    `delivered`, or raises: then this item gets no receipt and will come again, and the others are not touched by it.
+    Items that `budget` seconds leave no time for wait for the next push: the gateway hangs up after `delivery.timeout`.
+    `on_alert` is told what the gateway itself has to say, by default in the log as an error; it may come twice.
     """
 
     def __init__(
@@ -140,31 +144,36 @@ class AgencyEndpoint:
         *,
         public_url: str,
         gateway_id: str,
-        gateway_keys: Mapping[str, Any],
+        gateway_keys: Mapping[str, Any] | FindKey,
         sender_keys: Mapping[str, Mapping[str, Any]] | FindKey,
         handler: Handler,
         seen: Seen | None = None,
         on_fault: Callable[[Fault], None] | None = None,
+        on_alert: Alerted | None = None,
         limits: Limits = DEFAULT_LIMITS,
         body_limit: int = BODY_LIMIT,
         body_timeout: float = 20.0,
         budget: float = 10.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        own = pinned_keys({gateway_id: KeySet.read(gateway_keys)})
+        if isinstance(gateway_keys, Mapping):
+            own: FindKey = pinned_keys({gateway_id: KeySet.read(gateway_keys)})
+        else:
+            own = gateway_keys
         if isinstance(sender_keys, Mapping):
-            senders = pinned_keys({agency: KeySet.read(jwks) for agency, jwks in sender_keys.items()})
+            senders: FindKey = pinned_keys({agency: KeySet.read(jwks) for agency, jwks in sender_keys.items()})
         else:
             senders = sender_keys
 
-        async def find_key(agency: str, kid: str, at: int) -> PublicKey:
-            return await (own if agency == gateway_id else senders)(agency, kid, at)
+        async def find_key(agency: str, kid: str, at: int, purpose: Purpose = "sign") -> PublicKey:
+            return await (own if agency == gateway_id else senders)(agency, kid, at, purpose)
 
         self._recipient = Recipient(agency_id, gateway_id, find_key, limits)
         self._signer = signer
         self._url = public_url
         self._handler = handler
         self._seen: Seen = MemorySeen() if seen is None else seen
+        self._on_alert = _log_alert if on_alert is None else on_alert
         self._on_fault = _log_fault if on_fault is None else on_fault
         self._body_limit = body_limit
         self._body_timeout = body_timeout
@@ -188,11 +197,13 @@ class AgencyEndpoint:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise CallerError("a push is application/json", code="request.media-type")
         body = await self._authentic(request)
-        received, faults = await self._recipient.open_page(strict_json(body, "the page", 8), self._clock())
-        for fault in faults:
+        page = strict_json(body, "the page", 8)
+        received, faults = await self._recipient.open_page(page, self._clock())
+        alerts, unread = await self._recipient.open_alerts(page)
+        for fault in (*faults, *unread):
             self._on_fault(fault)
         stop = time.monotonic() + self._budget
-        receipts: list[str] = []
+        receipts = [receipt for alert in alerts if (receipt := await self._tell(alert)) is not None]
         for item in received:
             if time.monotonic() > stop:
                 break
@@ -200,6 +211,14 @@ class AgencyEndpoint:
             if receipt is not None:
                 receipts.append(receipt)
         return receipts
+
+    async def _tell(self, alert: Alert) -> str | None:
+        try:
+            await self._on_alert(alert)
+        except Exception:  # noqa: BLE001 - as with messages: it comes again
+            _log.exception("the alert %s was not taken", alert.jti)
+            return None
+        return alert.acknowledgement(self._signer, new_jti(), self._clock())
 
     async def _authentic(self, request: Request) -> bytes:
         """The body, if the gateway signed a token for this request with these bytes, not used before."""
@@ -210,7 +229,7 @@ class AgencyEndpoint:
         now, gateway = self._clock(), self._recipient.gateway_id
         if token.claims.iss != gateway:
             raise TokenError("the token is not the gateway's")
-        key = await self._recipient.find_key(gateway, token.jws.kid, token.claims.iat)
+        key = await self._recipient.find_key(gateway, token.jws.kid, token.claims.iat, "request")
         claims = verify_request_token(
             token,
             key,
@@ -268,6 +287,10 @@ class AgencyEndpoint:
         return item.acknowledgement(
             self._signer, new_jti(), self._clock(), handled.answer.event, handled.answer.reasons
         )
+
+
+async def _log_alert(alert: Alert) -> None:
+    _log.error("the gateway says %s: a key of %s, transfers %s", alert.event, alert.agency, ", ".join(alert.transfers))
 
 
 def _log_fault(fault: Fault) -> None:

@@ -33,6 +33,13 @@ CODES: Final = _table(
     Code("key.unknown", 401, False, "The key is not one of this agency's", "Kunci tidak dikenal untuk instansi ini"),
     Code("key.not-valid", 401, False, "The key is not valid at this moment", "Kunci tidak berlaku pada saat ini"),
     Code("key.revoked", 401, False, "The key has been revoked", "Kunci telah dicabut"),
+    Code(
+        "key.unconfirmed",
+        503,
+        False,
+        "Whether the key's certificate still counts is not known: try again",
+        "Belum diketahui apakah sertifikat kunci masih berlaku: coba lagi",
+    ),
     # The sender is proven: the refusal is recorded and answered with a signed receipt.
     Code("envelope.expired", 422, True, "The message has expired", "Pesan telah kedaluwarsa"),
     Code("envelope.not-yet-valid", 422, True, "The message is dated in the future", "Pesan bertanggal di masa depan"),
@@ -93,15 +100,27 @@ CODES: Final = _table(
         "The ledger lacks its witnesses: try again",
         "Saksi buku besar belum lengkap: coba lagi",
     ),
+    Code("gateway.busy", 503, False, "The gateway is busy: try again", "Gerbang sedang sibuk: coba lagi"),
     Code("gateway.internal", 500, False, "The gateway failed", "Gerbang mengalami kegagalan"),
     Code("config.invalid", 500, False, "The configuration is not valid", "Konfigurasi tidak sah"),
     Code("keyring.refused", 500, False, "The private key cannot be used", "Kunci privat tidak dapat dipakai"),
+    Code(
+        "keyring.away", 503, False, "A private key does not answer: try again", "Kunci privat belum menjawab: coba lagi"
+    ),
+    Code(
+        "certificate.invalid",
+        422,
+        False,
+        "The certificate does not certify the key",
+        "Sertifikat tidak mengesahkan kunci",
+    ),
     Code("agreement.invalid", 422, False, "The agreement document is not valid", "Dokumen perjanjian tidak sah"),
     Code("schema.invalid", 422, False, "The schema is not valid", "Skema tidak sah"),
     Code("ledger.invalid", 422, False, "The ledger does not verify", "Buku besar tidak lolos pemeriksaan"),
     Code(
         "ledger.forked", 500, False, "The ledger disagrees with its past", "Buku besar bertentangan dengan riwayatnya"
     ),
+    Code("clock.wrong", 500, False, "The clock is wrong", "Jam sistem salah"),
     Code("evidence.invalid", 422, False, "The evidence does not verify", "Bukti tidak lolos pemeriksaan"),
     Code("endpoint.forbidden", 422, False, "The endpoint may not be called", "Alamat tujuan tidak boleh dipanggil"),
 )
@@ -207,6 +226,12 @@ class KeyringError(OperatorError):
     default_code = "keyring.refused"
 
 
+class CertificateError(OperatorError):
+    """A chain of certificates, a revocation list or an OCSP answer does not verify."""
+
+    default_code = "certificate.invalid"
+
+
 class ErasedError(KeyringError):
     """The message was erased, by law or at its time: its entry in the ledger and this answer are what is left."""
 
@@ -245,6 +270,12 @@ class LedgerForkedError(OperatorError):
     default_code = "ledger.forked"
 
 
+class ClockError(OperatorError):
+    """The clock here is not one to judge or sign by."""
+
+    default_code = "clock.wrong"
+
+
 class StoreUnavailableError(GatewayError):
     """Nothing was recorded, or it is not known whether it was: the caller sends the same bytes again."""
 
@@ -255,7 +286,25 @@ class StoreUnavailableError(GatewayError):
         self.retry_after = retry_after
 
 
+class KeyAwayError(KeyringError, StoreUnavailableError):
+    """A key that is somewhere else does not answer, or is not here yet: nothing was signed, and what hung on it was not done."""
+
+    default_code = "keyring.away"
+
+
+class BusyError(StoreUnavailableError):
+    """There is no room for one more request: nothing was done for this one."""
+
+    default_code = "gateway.busy"
+
+
 class UnwitnessedError(StoreUnavailableError):
     """The ledger's policy wants more witnesses, or a timestamp, than there are: nothing is accepted or answered for."""
 
     default_code = "ledger.unwitnessed"
+
+
+class UnconfirmedKeyError(StoreUnavailableError):
+    """The authority of a certified key could not be asked for too long: nothing that it signs is accepted meanwhile."""
+
+    default_code = "key.unconfirmed"

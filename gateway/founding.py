@@ -10,8 +10,10 @@ import getpass
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,21 +23,40 @@ from sqlalchemy import Connection, func, insert, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from gateway import catalogue, keyring, resources
+from gateway import keyring, resources
 from gateway.errors import OperatorError, StoreUnavailableError
-from gateway.keychain import CHECKPOINT, INDEX, SIGN, STORAGE
-from gateway.ledger.entry import Entry, GatewayInitialised, KeyAdded, OperatorAct, SchemaPublished, recordable
+from gateway.keys.directory import ACTIVE
+from gateway.keys.keychain import CHECKPOINT, INDEX, LONG_LIVED, REQUEST, SIGN, STORAGE
+from gateway.ledger.entry import (
+    Entry,
+    GatewayInitialised,
+    KeyAdded,
+    OperatorAct,
+    OperatorAdded,
+    SchemaPublished,
+    recordable,
+)
+from gateway.message_types import catalogue
 from gateway.record import OWN_LEDGER
 from gateway.settings import Settings, load_settings
+from gateway.statements.appointment import Appointment, verify_founders
 from gateway.store.append import LedgerAppend, Memory, create_ledger
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.migrations import migrate, require_current
 from gateway.store.published import row_of
 from gateway.store.session import Database, guard
-from gateway.store.tables import GatewayKeyRow, LedgerHead, PublishedSchemaRow, micros
+from gateway.store.tables import GatewayKeyRow, LedgerHead, OperatorRow, PublishedSchemaRow, micros
 from gateway.wiring import Keys, connect, load_keys, now
 
-_KEYS: Final = {"sign": "EdDSA", "checkpoint": "EdDSA", "storage": "X25519", "index": "X25519"}
+_KEYS: Final = {"sign": "EdDSA", "request": "EdDSA", "checkpoint": "EdDSA", "storage": "X25519", "index": "X25519"}
+
+
+@dataclass(frozen=True, slots=True)
+class Founders:
+    """The first operators, and what the ceremony that made the keys is remembered by."""
+
+    operators: Sequence[Appointment] = ()
+    ceremony: OperatorAct | None = None
 
 
 class RefusedError(OperatorError):
@@ -66,28 +87,39 @@ def initialise(
     owner_password_file: Path | None = None,
     passphrase_file: Path | None = None,
     ml_dsa: bool = False,
+    operators: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
+    ceremony: OperatorAct | None = None,
 ) -> Settings:
     """Makes a gateway in `directory` and returns the settings it wrote to `directory/sinergi.toml`.
 
-    Without `database_url` the database is `directory/sinergi.db`; without `passphrase_file` a random passphrase is
-    written to `directory/keys/passphrase`. Raises RefusedError when any of it exists. What a failure leaves is removed,
-    but for the tables in a database server, which a second attempt uses.
+    Without `database_url` the database is `directory/sinergi.db`; without `passphrase_file` a random passphrase is written to
+    `directory/keys/passphrase`. `operators` are the statements of the first two operators or more: with them, what needs two
+    operators needs their signatures from the first moment on. `given` are URIs of keys that exist already, by role: in a
+    token, for instance, or from a `ceremony`. Raises RefusedError when any of it exists. What a failure leaves is removed,
+    but for the tables in a database server, which a second attempt uses. From the database's commit on nothing is removed:
+    its ledger is signed by these keys.
     """
     require_code(who, "the operator")
+    founders = verify_founders(operators, gateway_id, now()) if operators else ()
     home = directory.absolute()
     final = home / "sinergi.toml"
     taken = [path for path in (final, home / "checkpoints") if path.exists()]
     if taken:
         raise RefusedError(f"{taken[0]} exists already: a gateway is initialised once")
+    algorithms = _KEYS | ({LONG_LIVED: keyring.LONG_LIVED} if ml_dsa else {})
+    existing = {role: keyring.absolute(uri) for role, uri in (given or {}).items()}
+    if unknown := existing.keys() - algorithms.keys():
+        raise OperatorError(f"{min(unknown)} is no key of a gateway: {', '.join(algorithms)}")
     with _claimed(home) as made:
         keys_dir = home / "keys"
-        if passphrase_file is None:
+        in_token = existing.keys() == algorithms.keys()
+        if passphrase_file is None and not in_token:
             made.append(keys_dir / "passphrase")
             keyring.write_private(made[-1], secrets.token_urlsafe(32).encode() + b"\n")
-        passphrase_path = (passphrase_file or keys_dir / "passphrase").absolute()
+        passphrase_path = _absolute(passphrase_file or (None if in_token else keys_dir / "passphrase"))
         draft = keys_dir / "sinergi.toml.new"
         made.append(draft)
-        algorithms = _KEYS | ({"checkpoint_mldsa": keyring.LONG_LIVED} if ml_dsa else {})
         values: dict[str, dict[str, Any]] = {
             "gateway": {
                 "id": gateway_id,
@@ -102,7 +134,7 @@ def initialise(
                 "owner_password_file": _absolute(owner_password_file),
             },
             "keys": {
-                **{name: f"file:{quote(str(keys_dir / name))}.pem" for name in algorithms},
+                **{name: existing.get(name, f"file:{quote(str(keys_dir / name))}.pem") for name in algorithms},
                 "passphrase_file": passphrase_path,
             },
             "server": {"host": host, "port": port},
@@ -112,17 +144,39 @@ def initialise(
         settings = load_settings(draft)
         passphrase = keyring.read_passphrase(settings.keys.passphrase_file)
         for name, algorithm in algorithms.items():
+            if name in existing:
+                continue
             made.append(keys_dir / f"{name}.pem")
             keyring.generate(made[-1], algorithm, passphrase)
         keys = load_keys(settings)
-        _found_database(settings, keys, who, made)
+        memory = _found_database(settings, keys, who, made, Founders(founders, ceremony))
+        _put_in_place(draft, final)
+        try:
+            CheckpointFiles(settings.gateway.state_dir / "checkpoints", keys.checkpoint).save(memory)
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"the gateway is founded; its newest checkpoint could not be written ({error.strerror}): the next command does"
+            ) from error
+    return settings
+
+
+def _put_in_place(draft: Path, final: Path) -> None:
+    """By a second name, which replaces nothing; where a file system has none, by its one name: the claimed folder is ours."""
+    try:
         try:
             os.link(draft, final)
-        except FileExistsError as error:
-            raise RefusedError(f"{final} exists already") from error
-        draft.unlink()
-        made.clear()
-    return settings
+        except FileExistsError:
+            raise
+        except OSError:
+            if final.exists():
+                raise
+            draft.rename(final)
+        else:
+            draft.unlink()
+    except OSError as error:
+        raise OperatorError(
+            f"the gateway is founded, and its keys stay, but {final} cannot be written ({error.strerror}): move {draft} there"
+        ) from error
 
 
 def _absolute(path: Path | None) -> Path | None:
@@ -132,7 +186,10 @@ def _absolute(path: Path | None) -> Path | None:
 @contextmanager
 def _claimed(home: Path) -> Iterator[list[Path]]:
     """Makes `home/keys`, which only one process can, and on failure removes what was listed as made since."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(f"{home} cannot be made: {error.strerror}") from error
     try:
         (home / "keys").mkdir(mode=0o700)
     except FileExistsError as error:
@@ -146,14 +203,15 @@ def _claimed(home: Path) -> Iterator[list[Path]]:
         yield made
     except BaseException:
         for path in made:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 path.unlink()
         with contextlib.suppress(OSError):
             (home / "keys").rmdir()
         raise
 
 
-def _found_database(settings: Settings, keys: Keys, who: str, made: list[Path]) -> None:
+def _found_database(settings: Settings, keys: Keys, who: str, made: list[Path], founders: Founders) -> Memory:
+    """The first commit. From there on, even if it is not known whether it came off, what was `made` is not taken back."""
     url = make_url(settings.database.url)
     if url.get_backend_name() == "sqlite" and url.database:
         _claim_file(Path(url.database), made)
@@ -164,17 +222,21 @@ def _found_database(settings: Settings, keys: Keys, who: str, made: list[Path]) 
     try:
         guard(database)
         memory = Memory()
-        with database.write.begin() as connection:
-            first = _first_entries(connection, settings, keys, memory, who)
+        with database.write.connect() as connection, connection.begin() as transaction:
+            first = _first_entries(connection, settings, keys, memory, who=who, founders=founders)
+            made.clear()
+            transaction.commit()
         first()
-        files = CheckpointFiles(settings.gateway.state_dir / "checkpoints", keys.checkpoint)
-        files.save(memory)
     except IntegrityError as error:
         raise RefusedError("the database is another gateway's, initialised a moment ago") from error
     except DBAPIError as error:
-        raise StoreUnavailableError("the database refused the first entries") from error
+        told = "the database refused the first entries"
+        if not made:
+            told = "it is not known whether the first entries are recorded: the keys that signed them stay"
+        raise StoreUnavailableError(told) from error
     finally:
         database.close()
+    return memory
 
 
 @contextmanager
@@ -238,7 +300,13 @@ def require_unused(database: Database) -> None:
 
 
 def _first_entries(
-    connection: Connection, settings: Settings, keys: Keys, memory: Memory, who: str
+    connection: Connection,
+    settings: Settings,
+    keys: Keys,
+    memory: Memory,
+    *,
+    who: str,
+    founders: Founders,
 ) -> Callable[[], None]:
     """The ledger with its first entries and the gateway's public keys, in the caller's transaction."""
     time, gateway = now(), settings.gateway.id
@@ -248,23 +316,32 @@ def _first_entries(
     entries: list[Entry] = [GatewayInitialised(time=time, gateway=gateway, key=checkpoint.kid)]
     entries += [
         KeyAdded(time=time, agency=gateway, key=public.kid, use=use, not_before=time)
-        for use, public in ((SIGN, keys.sign.public), (CHECKPOINT, checkpoint))
+        for use, public in ((SIGN, keys.sign.public), (REQUEST, keys.request.public), (CHECKPOINT, checkpoint))
     ]
     types = catalogue.load(resources.schemas_dir()).types()
     entries += [
         SchemaPublished(time=time, type=entry.type, digest=entry.digest.removeprefix("sha256:")) for entry in types
     ]
-    entries.append(OperatorAct(time=time, who=who, what="init", about=gateway))
+    entries.append(OperatorAct(time=time, who=who, what="init", why="init", about=gateway))
+    if founders.ceremony is not None:
+        entries.append(replace(founders.ceremony, time=time))
+    if founders.operators:
+        entries += [OperatorAdded(time=time, operator=one.operator, key=one.key.kid) for one in founders.operators]
+        entries.append(OperatorAct(time=time, who=who, what="operators.found", why="init", about=gateway))
+        connection.execute(insert(OperatorRow), [operator_row(one, time) for one in founders.operators])
     for entry in entries:
         append.append(entry)
     append.flush()
     connection.execute(insert(PublishedSchemaRow), [row_of(entry, time) for entry in types])
     own: list[tuple[str, str, str | None, str]] = [
         (SIGN, keys.sign.kid, json.dumps(dict(keys.sign.public.jwk)), settings.keys.sign),
+        (REQUEST, keys.request.kid, json.dumps(dict(keys.request.public.jwk)), settings.keys.request),
         (CHECKPOINT, checkpoint.kid, json.dumps(dict(checkpoint.jwk)), settings.keys.checkpoint),
         (STORAGE, keys.storage.current().id, None, settings.keys.storage),
-        (INDEX, keys.index.id, None, settings.keys.index),
+        (INDEX, keys.index.current().id, None, settings.keys.index),
     ]
+    if (long_lived := keys.long_lived_keys.ring) is not None and settings.keys.checkpoint_mldsa is not None:
+        own.append((LONG_LIVED, long_lived.current().kid, None, settings.keys.checkpoint_mldsa))
     connection.execute(
         insert(GatewayKeyRow),
         [
@@ -275,12 +352,24 @@ def _first_entries(
                 "uri": uri,
                 "not_before": micros(time),
                 "not_after": None,
-                "status": "active",
+                "status": ACTIVE,
             }
             for use, kid, jwk, uri in own
         ],
     )
     return append.committed
+
+
+def operator_row(appointment: Appointment, time: datetime) -> dict[str, Any]:
+    """What the directory has of an operator."""
+    return {
+        "kid": appointment.key.kid,
+        "operator": appointment.operator,
+        "jwk": json.dumps(dict(appointment.key.jwk)),
+        "status": ACTIVE,
+        "added_at": micros(time),
+        "changed_at": micros(time),
+    }
 
 
 def _toml(tables: dict[str, dict[str, Any]]) -> bytes:

@@ -13,21 +13,21 @@ from typing import Any, Final
 import structlog
 from sqlmodel import Session
 
-from gateway.approval import verify_approvals
-from gateway.envelope import Claims, Limits, VerifiedMessage, open_message, parse
+from gateway.agreement.terms import AtMost, Rule
+from gateway.decision.facts import Facts, Needs, RelatedTransfer
+from gateway.decision.subjects import typed_case
 from gateway.errors import KeyringError
-from gateway.facts import Facts, Needs, RelatedTransfer
+from gateway.message.envelope import Claims, Limits, VerifiedMessage, open_message, parse
 from gateway.record import open_content
+from gateway.statements.approval import verify_approvals
 from gateway.store import queries
 from gateway.store.configuration import Snapshot
 from gateway.store.identity import first_id
-from gateway.store.past import Past
-from gateway.store.reliance import QuotaLeft, Reliance, RepliesLeft, SeldomAsked, Stands
+from gateway.store.past import Past, Person
+from gateway.store.reliance import QuotaLeft, Reliance, RepliesLeft, SeldomAsked, Stands, StillNamed
 from gateway.store.sealing import Sealer, SubjectTokens
 from gateway.store.session import Database
 from gateway.store.tables import ACCEPTED, TransferRow, micros
-from gateway.subjects import CASE
-from gateway.terms import AtMost, Rule
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
@@ -109,7 +109,7 @@ class _Search:
         earlier, stands = self.earlier()
         replies, room = self.replies()
         (last_hour, last_day), quotas = self.quota()
-        repeated, named, seldom = self.repeats()
+        (repeated, on_own_papers), seldom = self.repeats()
         facts = Facts(
             in_reply_to=earlier,
             linked=self.linked(),
@@ -117,7 +117,7 @@ class _Search:
             last_hour=last_hour,
             last_day=last_day,
             repeated=repeated,
-            named_by_case=named,
+            repeated_on_own_papers=on_own_papers,
         )
         return Found(facts, (*stands, *room, *quotas, *seldom))
 
@@ -161,25 +161,42 @@ class _Search:
             reliances.append(left)
         return (counts[0], counts[1]), reliances
 
-    def repeats(self) -> tuple[int, bool, Iterable[Reliance]]:
-        """How often the same person was asked about, the highest count of one, and whether the case names them all."""
+    def repeats(self) -> tuple[tuple[int, int], list[Reliance]]:
+        """How often one person was asked about, of those whom no paper of the case names and whom only own papers name."""
         repeats, since, tokens = self.rule.repeats, self.needs.since, self.lookup.tokens
         if repeats is None or since is None or not self.needs.persons:
-            return 0, False, ()
-        persons = frozenset((kind, tokens.token(kind, value)) for kind, value in self.needs.persons)
-        case = self.claims.case
-        if case is not None and self.needs.named_by:
-            token = (CASE, tokens.token(CASE, case.number))
-            # Once named is named for ever: nothing to look at again. Whom the case does not name is counted all the same.
-            persons -= self.past.case_names(token, persons, self.claims.agreement, self.needs.named_by)
-            if not persons:
-                return 0, True, ()
-        seldom = SeldomAsked(
-            self.claims.agreement, self.claims.type, self.claims.iss, persons, first_id(since), repeats.at_most
-        )
-        count = seldom.count(self.past)
-        # Over the limit and accepted all the same, with a flag: nothing to look at again either.
-        return count, False, (seldom,) if count < repeats.at_most else ()
+            return (0, 0), []
+        persons = {
+            (named[0], tokens.token(*named)): (counted[0], tokens.token(*counted))
+            for named, counted in self.needs.persons
+        }
+        named, by_others, reliances = self.named(frozenset(persons))
+        counts = []
+        for unproved in (persons.keys() - named, named - by_others):
+            asked = frozenset(persons[person] for person in unproved)
+            seldom = SeldomAsked(
+                self.claims.agreement, self.claims.type, self.claims.iss, asked, first_id(since), repeats.at_most
+            )
+            counts.append(seldom.count(self.past))
+            # Over the limit and accepted all the same, with a flag: nothing to look at again.
+            if asked and counts[-1] < repeats.at_most:
+                reliances.append(seldom)
+        return (counts[0], counts[1]), reliances
+
+    def named(self, persons: frozenset[Person]) -> tuple[frozenset[Person], frozenset[Person], list[Reliance]]:
+        """Whom the papers of the message's case name, and whom of them the papers of somebody else."""
+        case, types, at = self.claims.case, self.needs.named_by, micros(self.now)
+        if case is None or not types:
+            return frozenset(), frozenset(), []
+        kind, value = typed_case(case)
+        token = (kind, self.lookup.tokens.token(kind, value))
+        found = self.past.case_names(token, persons, self.claims.agreement, types, at)
+        named = frozenset(person for person, _ in found)
+        by_others = frozenset(person for person, sender in found if sender != self.claims.iss)
+        if not named:
+            return named, by_others, []
+        still = StillNamed(self.claims.agreement, self.claims.iss, token, types, at, named, by_others)
+        return named, by_others, [still]
 
     def rows(self, transfers: Iterable[str]) -> dict[str, TransferRow]:
         found = queries.transfers(self.session, transfers)

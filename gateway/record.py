@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.agreement import Agreement
-from gateway.catalogue import Catalogue
-from gateway.decide import Decision
+from pydantic_core import to_json
+
+from gateway.agreement.document import Agreement
+from gateway.decision.decide import Decision
+from gateway.decision.subjects import identifiers
 from gateway.early_warning import follow_up
-from gateway.envelope import UnverifiedMessage, VerifiedMessage, release, sd_hash, serialise
 from gateway.errors import ErasedError, Reason
 from gateway.jose import Signer, b64encode
 from gateway.ledger.entry import Entry, TransferAccepted, TransferRefused, commitment
-from gateway.receipt import GatewayReceipt, Release, sign_gateway_receipt, sign_release
+from gateway.message.envelope import UnverifiedMessage, VerifiedMessage, release, sd_hash, serialise
+from gateway.message_types.catalogue import Catalogue
+from gateway.statements.receipt import GatewayReceipt, Release, sign_gateway_receipt, sign_release
 from gateway.store.append import Placed
 from gateway.store.configuration import Snapshot
 from gateway.store.identity import new_transfer_id
@@ -30,7 +33,6 @@ from gateway.store.past import AMENDS, ENDS
 from gateway.store.reliance import Reliance
 from gateway.store.sealing import Seal, Sealer, SubjectTokens
 from gateway.store.tables import ACCEPTED, REFUSED, URGENT, WAITING, TransferRow, micros
-from gateway.subjects import identifiers
 
 OWN_LEDGER: Final = "gateway"
 PRIORITIES: Final = {"urgent": URGENT, "normal": 1, "bulk": 2}
@@ -88,20 +90,24 @@ class RecordWriter:
         transfer, key = new_transfer_id(judged.received_at), os.urandom(32)
         seal, wrapped = self.sealer.new(transfer)
         message, decision = judged.message, judged.decision
+        committed = commitment(key, message.jwt)
         flags = () if decision is None else decision.flags
         reply_as = decision.reply_as if judged.permitted and decision is not None else None
         return RecordTransfer(
             ledger=judged.ledger,
-            entry=self._entry(judged, transfer, key),
-            row=self._row(judged, transfer, key, seal, wrapped),
+            entry=self._entry(judged, transfer, committed),
+            row=self._row(judged, transfer, key, seal, wrapped) | {"commitment": committed},
             seal=seal,
             sign_receipt=lambda placed: self._receipt(judged, transfer, key, placed),
             judged_at_version=judged.snapshot.version,
-            # A refused replay has no message id of its own: the first message keeps it.
+            # A refused replay has no message id of its own: the first message keeps it, and it is known by its text.
+            known_as=self.tokens.identities(message.jwt) if judged.replayed else (),
             claims_message_id=not judged.replayed,
             codes=sorted({reason.code for reason in (*judged.reasons, *flags)}),
             subjects=sorted(
-                (kind, self.tokens.token(kind, value)) for kind, value in identifiers(message.claims, message.body)
+                (kind, token, key_id)
+                for kind, value in identifiers(message.claims, message.body)
+                for key_id, token in self.tokens.written(kind, value)
             ),
             outbox=self._outbox(judged, transfer),
             relies_on=judged.relies_on if judged.permitted else (),
@@ -110,10 +116,9 @@ class RecordWriter:
             effects=self._effects(judged, transfer),
         )
 
-    def _entry(self, judged: Judged, transfer: str, key: bytes) -> Entry:
+    def _entry(self, judged: Judged, transfer: str, committed: str) -> Entry:
         """What everyone may read for ever: codes and pseudonyms of record, the message only as a commitment."""
         claims, decision = judged.message.claims, judged.decision
-        sealed = commitment(key, judged.message.jwt)
         if judged.permitted and decision is not None and decision.rule is not None and decision.clause is not None:
             assert decision.agreement_version is not None
             return TransferAccepted(
@@ -129,7 +134,7 @@ class RecordWriter:
                 rule=decision.rule,
                 clause=decision.clause,
                 key=judged.message.kid,
-                commitment=sealed,
+                commitment=committed,
                 exp=claims.exp,
                 retain_until=decision.retain_until,
                 withheld=decision.withheld,
@@ -148,7 +153,7 @@ class RecordWriter:
             transfer=transfer,
             sender=claims.iss,
             key=judged.message.kid,
-            commitment=sealed,
+            commitment=committed,
             reasons=judged.reasons,
             # What a refused message claims is a stranger's text unless it is one of our own codes.
             recipient=claims.aud if known_agency else None,
@@ -183,6 +188,7 @@ class RecordWriter:
                 ),
                 self.signer(),
             )
+        index_key, identity = self.tokens.identity(message.jwt)
         acknowledge_by = None if decision is None else decision.acknowledge_by
         stands_until = None if decision is None else decision.stands_until
         # Of a refused message no rule says how long it is kept: a setting does.
@@ -193,7 +199,8 @@ class RecordWriter:
             "sender": claims.iss,
             "recipient": claims.aud,
             "jti": claims.jti,
-            "identity": self.tokens.identity(message.jwt),
+            "identity": identity,
+            "index_key": index_key,
             "type": claims.type,
             "purpose": claims.purpose,
             "classification": claims.classification,
@@ -213,10 +220,9 @@ class RecordWriter:
             "expires_at": claims.exp * 1_000_000,
             "acknowledge_by": None if acknowledge_by is None else micros(acknowledge_by),
             "retain_until": None if retain_until is None else str(retain_until),
-            "commitment": commitment(key, message.jwt),
             "storage_key": seal.storage_key,
             "wrapped_key": wrapped,
-            "sealed_content": seal.close(CONTENT_PART, json.dumps(content).encode()),
+            "sealed_content": seal.close(CONTENT_PART, to_json(content)),
         }
 
     def receipt_again(self, row: TransferRow, message: UnverifiedMessage, placed: Placed, now: datetime) -> str:

@@ -16,7 +16,7 @@ def _directory(name: str) -> Path:
 
 
 def schemas_dir() -> Path:
-    """The folder that `gateway.catalogue.load` reads."""
+    """The folder that `gateway.message_types.catalogue.load` reads."""
     return _directory("schemas")
 
 

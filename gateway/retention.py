@@ -5,16 +5,18 @@ once more under the recorder's lock. A run that is cut short loses nothing: each
 begins with what is left.
 """
 
+import re
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
@@ -25,8 +27,8 @@ from gateway.ledger.merkle import leaf_hash
 from gateway.ledger.proof import verify_proof
 from gateway.settings import RetentionSettings
 from gateway.store import erasures, queries
-from gateway.store.append import CheckpointKeys
-from gateway.store.jobs.erasures import Erase, Erased, MoveChore, TakeChore
+from gateway.store.checkpoint_keys import CheckpointKeys
+from gateway.store.jobs.erasures import Erase, EraseAgain, Erased, Erasure, MoveChore, TakeChore
 from gateway.store.recorder import Job, Recorder, T_co
 from gateway.store.session import Database
 from gateway.store.tables import TransferRow, micros
@@ -40,6 +42,7 @@ _WAIT_SECONDS: Final = 60
 _PAGE: Final = 200
 # Whoever empties the WAL keeps writers waiting: less than the recorder has patience for.
 _PATIENCE_SECONDS: Final = 2
+_REWRITES: Final = 4
 _log: Final = structlog.get_logger("sinergi.retention")
 
 Progress = Callable[[int, int], None]
@@ -118,7 +121,7 @@ class Retention:
             for one in page[:room]:
                 by_ledger.setdefault(one.ledger, []).append(one.transfer)
             for ledger, transfers in by_ledger.items():
-                found = self.erase(ledger, transfers, RETENTION, who, now)
+                found = self.erase(ledger, transfers, RETENTION, who)
                 report.add(found.erased, found.kept)
             done += len(page)
             progress(min(done, total), total)
@@ -144,13 +147,14 @@ class Retention:
         transfers: Sequence[str],
         erased_for: str,
         who: str,
-        now: datetime,
         *,
         why: str | None = None,
         request: str | None = None,
         duty: bool = True,
+        approvals: tuple[str, ...] = (),
+        judged_at: int | None = None,
     ) -> Erased:
-        """One commit. Raises StoreUnavailableError."""
+        """One commit. Raises StoreUnavailableError, and DecidedBeforeError where keys were changed since `judged_at`."""
         return self._submit(
             Erase(
                 ledger=ledger,
@@ -158,13 +162,35 @@ class Retention:
                 transfers=transfers,
                 erased_for=erased_for,
                 who=who,
-                now=now,
+                now=self.clock(),
                 refused_days=self.refused_days,
                 why=why,
                 request=request,
                 duty=duty,
+                approvals=approvals,
+                judged_at=judged_at,
             )
         )
+
+    def past_day(self) -> int:
+        """How many messages are past their last day and still there, whatever stands against it."""
+        return overdue(self.database, self.clock(), self.refused_days)
+
+    def repeat(self, why: str, who: str) -> Erased:
+        """Erases again what the ledgers have called erased and a restored table brought back. Blocks."""
+        gone: list[str] = []
+        kept: dict[str, tuple[str, ...]] = {}
+        with self.database.reading() as session:
+            names = [head.ledger for head in queries.ledgers(session)]
+        for ledger in names:
+            with self.database.reading() as session:
+                found = [Erasure(*one) for one in erasures.back(session, ledger)]
+            for first in range(0, len(found), self.batch):
+                page = found[first : first + self.batch]
+                done = self._submit(EraseAgain(self.own_ledger, ledger, page, why, who, self.clock()))
+                gone += done.erased
+                kept |= done.kept
+        return Erased(tuple(gone), kept)
 
     def would_keep(self, transfers: Sequence[str], *, duty: bool = True) -> Erased:
         """What `erase` would do with these now. Changes nothing."""
@@ -249,13 +275,35 @@ def _scrub_postgresql(engine: Engine, *, rewrite: bool) -> bool:
         connection.execute(text("SET statement_timeout = 0"))
         try:
             for table in TABLES:
-                connection.execute(text(f"VACUUM (FULL) {table}" if rewrite else f"VACUUM {table}"))
+                if not rewrite:
+                    connection.execute(text(f"VACUUM {table}"))
+                elif not _rewritten(connection, table):
+                    return False
         finally:
             connection.execute(text("RESET statement_timeout"))
         # Not the owner: PostgreSQL warns and does nothing; its own autovacuum will come.
         refused = bool(notices)
         notices.clear()
     return not refused
+
+
+def _rewritten(connection: Connection, table: str) -> bool:
+    """Whether no dead row is left: while somebody still reads an older state, the server takes them along."""
+    raw: Any = connection.connection.driver_connection
+    told: list[str] = []
+    raw.add_notice_handler(keep := lambda notice: told.append(notice.message_detail or ""))
+    try:
+        for attempt in range(_REWRITES):
+            if attempt:
+                time.sleep(1)
+            told.clear()
+            connection.execute(text(f"VACUUM (FULL, VERBOSE) {table}"))
+            # "N dead row versions cannot be removed yet", in whatever language the server speaks.
+            if not any(int(found[1]) for detail in told if (found := re.match(r"\D*(\d+)", detail, re.ASCII))):
+                return True
+    finally:
+        raw.remove_notice_handler(keep)
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +362,7 @@ def _proved(
             return f"entry {position} is about something else"
         origin = queries.ledger_head(session, row.ledger).origin
         proof = queries.proof(session, row.ledger, position)
-        verify_proof(proof, leaf_hash(leaf), origin, [keys.note_signer(origin).verifier])
+        verify_proof(proof, leaf_hash(leaf), origin, keys.verifiers(origin, lost=True))
     except GatewayError as error:
         return f"entry {position} is not proved: {error.detail}"
     return None

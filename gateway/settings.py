@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from gateway.envelope import AGENCY_ID, Limits
 from gateway.errors import OperatorError
+from gateway.message.envelope import AGENCY_ID, Limits
 
 CONFIG_VARIABLE: Final = "SINERGI_CONFIG"
-_STRICT: Final = ConfigDict(extra="forbid", frozen=True)
+# An input that is not what it should be may be a secret in the wrong line: it is never repeated, in a traceback either.
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class GatewaySettings(BaseModel):
@@ -66,7 +67,8 @@ class DatabaseSettings(BaseModel):
 
 class KeySettings(BaseModel):
     model_config = _STRICT
-    sign: str = Field("file:var/keys/sign.pem", description="URI of the key for receipts, releases and push tokens.")
+    sign: str = Field("file:var/keys/sign.pem", description="URI of the key for receipts, releases and notices.")
+    request: str = Field("file:var/keys/request.pem", description="URI of the key for the tokens of pushes.")
     checkpoint: str = Field("file:var/keys/checkpoint.pem", description="URI of the Ed25519 key for checkpoints.")
     checkpoint_mldsa: str | None = Field(
         None, description="URI of an ML-DSA-44 key that signs checkpoints as well, so that they outlive Ed25519."
@@ -84,6 +86,15 @@ class ServerSettings(BaseModel):
     tls_key: Path | None = Field(None, description="PEM key of the certificate.")
     client_ca: Path | None = Field(None, description="PEM authorities whose client certificates are accepted.")
     require_client_certificate: bool = Field(False, description="Refuse connections without one (needs `client_ca`).")
+    messages_at_once: int = Field(
+        1024, ge=1, description="Messages that wait for their turn, are judged or recorded, together; then 503."
+    )
+    longest_wait: float = Field(2.0, gt=0, description="Seconds that a message may wait for its turn; then 503.")
+    bytes_at_once: int = Field(
+        33_554_432, ge=1_048_576, description="Bytes of request bodies held at the same time; then 503."
+    )
+    connections: int = Field(4096, ge=16, description="Connections open at the same time; then 503.")
+    header_timeout: float = Field(10.0, gt=0, description="Seconds that a request's headers may take to arrive.")
     body_timeout: float = Field(20.0, gt=0, description="Seconds that a request body may take to arrive.")
     graceful_timeout: int = Field(20, ge=1, description="Seconds for running requests after a stop signal.")
     metrics_token_file: Path | None = Field(None, description="If set, `/metrics` wants this bearer token.")
@@ -190,6 +201,65 @@ class TimestampSettings(BaseModel):
     )
 
 
+class AuditSettings(BaseModel):
+    model_config = _STRICT
+    startup_entries: int = Field(
+        100_000,
+        ge=256,
+        description="How many of the newest entries of each ledger `serve` reads and recomputes before it starts; about 2 s.",
+    )
+    every_hours: float = Field(
+        6.0, ge=0, description="How often each node then reads every ledger from its first entry on; 0: never."
+    )
+    share: float = Field(0.1, gt=0, le=1, description="Share of one core that this may take.")
+
+
+class CertificateSource(BaseModel):
+    """Where an authority answers: `[[certificates.lists]]` and `[[certificates.responders]]`; `file` is for lists alone."""
+
+    model_config = _STRICT
+    url: str | None = None
+    file: Path | None = None
+    networks: tuple[str, ...] = ()
+    ca_file: str | None = None
+
+
+class CertificateSettings(BaseModel):
+    model_config = _STRICT
+    roots_file: Path | None = Field(
+        None, description="PEM roots of the authorities that may certify agencies' keys; unset: no key is certified."
+    )
+    subject: Literal["organizationIdentifier", "serialNumber", "uri"] = Field(
+        "organizationIdentifier",
+        description="What in a certificate says whose it is; `uri` is of its alternative names.",
+    )
+    subjects: dict[str, str] = Field(
+        {},
+        description="Table of agency id and the value that its certificates have there; others are certified by nobody.",
+    )
+    lists: tuple[CertificateSource, ...] = Field(
+        (),
+        description="Tables `[[certificates.lists]]` of `url` or `file`, `networks` and `ca_file`: revocation lists (CRL).",
+    )
+    responders: tuple[CertificateSource, ...] = Field(
+        (), description="Tables `[[certificates.responders]]` of `url`, `networks` and `ca_file`: OCSP responders."
+    )
+    when_silent: Literal["accept", "refuse"] = Field(
+        "refuse",
+        description="When no authority has confirmed a certificate for longer than the budget: `refuse` its key (503, the"
+        " agency tries again), or `accept` it and warn.",
+    )
+    budget_seconds: float = Field(
+        14_400.0, gt=0, description="How long an authority's last word that a certificate counts is believed."
+    )
+    every_seconds: float = Field(300.0, ge=0.5, description="How often the authorities are asked.")
+    timeout: float = Field(10.0, gt=0, description="Seconds for one question, connecting included.")
+
+    def patience(self) -> timedelta | None:
+        """How long a certified key counts without its authority's word; None for ever."""
+        return timedelta(seconds=self.budget_seconds) if self.when_silent == "refuse" else None
+
+
 class RetentionSettings(BaseModel):
     model_config = _STRICT
     every_hours: float = Field(
@@ -213,7 +283,12 @@ class Settings(BaseSettings):
     """All of it. `load_settings` reads it; nothing else may."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SINERGI_", env_nested_delimiter="__", extra="forbid", frozen=True, toml_file=None
+        env_prefix="SINERGI_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        toml_file=None,
+        hide_input_in_errors=True,
     )
     gateway: GatewaySettings = GatewaySettings()
     database: DatabaseSettings = DatabaseSettings()
@@ -223,6 +298,8 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     witness: WitnessSettings = WitnessSettings()
     timestamp: TimestampSettings = TimestampSettings()
+    audit: AuditSettings = AuditSettings()
+    certificates: CertificateSettings = CertificateSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 

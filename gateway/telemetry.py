@@ -70,11 +70,21 @@ class Metrics:
             registry=self.registry,
         )
         self.requests = Counter("sinergi_http_requests", "HTTP requests", ["route", "status"], registry=self.registry)
+        self.busy = Counter("sinergi_busy", "Requests refused for lack of room", ["lack"], registry=self.registry)
         self.acknowledgements = Counter(
             "sinergi_acknowledgements", "Acknowledgements by result", ["status"], registry=self.registry
         )
         self.backlog = Gauge("sinergi_outbox_waiting", "Messages waiting", ["recipient"], registry=self.registry)
         self.ledger_size = Gauge("sinergi_ledger_entries", "Entries of a ledger", ["ledger"], registry=self.registry)
+        self.ledger_sound = Gauge(
+            "sinergi_ledger_sound", "0 when the audit found a ledger altered", ["ledger"], registry=self.registry
+        )
+        self.ledger_audited = Gauge(
+            "sinergi_ledger_audited_timestamp_seconds",
+            "When this process last found a ledger sound from its first entry on",
+            ["ledger"],
+            registry=self.registry,
+        )
         self.recorder_waiting = Gauge("sinergi_recorder_waiting", "Jobs waiting", registry=self.registry)
         self.recorder_commits = Gauge("sinergi_recorder_commits", "Commits since the start", registry=self.registry)
         self.recorder_jobs = Gauge("sinergi_recorder_jobs", "Jobs since the start", registry=self.registry)
@@ -86,6 +96,11 @@ class Metrics:
         )
         self.overdue = Gauge(
             "sinergi_deadlines_overdue", "Deadlines that have passed and are still open", registry=self.registry
+        )
+        self.past_retention = Gauge(
+            "sinergi_retention_past_day",
+            "Messages that are past their last day and still stored, whatever stands against it",
+            registry=self.registry,
         )
         self.witnessed_age = Gauge(
             "sinergi_witnessed_age_seconds",
@@ -118,15 +133,37 @@ class Metrics:
             "sinergi_timestamp_failures", "Timestamps not obtained", ["kind"], registry=self.registry
         )
         self.key_ends = Gauge(
-            "sinergi_agency_key_ends_timestamp_seconds",
-            "When the last key of an agency ends; 0 when it has none",
+            "sinergi_key_ends_timestamp_seconds",
+            "When the next key or token of a kind (agency, gateway, officer, auditor) ends; 0 for an agency without a key",
+            ["kind", "owner"],
+            registry=self.registry,
+        )
+        self.certificate_confirmed = Gauge(
+            "sinergi_certificate_confirmed_timestamp_seconds",
+            "When the authorities last confirmed the certified key of an agency that they confirmed longest ago; 0 never",
             ["agency"],
+            registry=self.registry,
+        )
+        self.certificate_failures = Counter(
+            "sinergi_certificate_failures",
+            "Questions to authorities without an answer",
+            ["kind"],
             registry=self.registry,
         )
         self.ready = Gauge("sinergi_ready", "1 when /readyz answers 200", registry=self.registry)
         # A child kept in a variable costs a third of a look-up; the labels are our own codes.
         self._refusal = {code: self.refusals.labels(code) for code in CODES}
         self._decision = {name: self.messages.labels(name) for name in ("accepted", "refused", "again", "unproven")}
+
+        # Templates of routes and statuses that were answered: both are few.
+        self._request: dict[tuple[str, int], Counter] = {}
+
+    def request(self, route: str, status: int) -> None:
+        """`route` is a template, never a path that a caller wrote."""
+        counter = self._request.get((route, status))
+        if counter is None:
+            counter = self._request[route, status] = self.requests.labels(route, str(status))
+        counter.inc()
 
     def message(self, decision: str, codes: tuple[str, ...] = ()) -> None:
         self._decision[decision].inc()

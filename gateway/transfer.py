@@ -11,21 +11,33 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from gateway.catalogue import Catalogue
-from gateway.decide import decide
-from gateway.envelope import Claims, Limits, UnverifiedMessage, VerifiedMessage, open_message, parse, staleness, verify
+from gateway.decision.decide import decide
+from gateway.decision.facts import Needs, needs
 from gateway.errors import (
     AccessDeniedError,
     CallerError,
     MalformedError,
     Reason,
     StoreUnavailableError,
+    UnconfirmedKeyError,
     UnwitnessedError,
 )
-from gateway.facts import Needs, needs
+from gateway.jose import b64encode
 from gateway.ledger.merkle import leaf_hash
 from gateway.lookup import NOTHING, Found, Lookup, asks
+from gateway.message.envelope import (
+    Claims,
+    Limits,
+    UnverifiedMessage,
+    VerifiedMessage,
+    open_message,
+    parse,
+    staleness,
+    verify,
+)
+from gateway.message_types.catalogue import Catalogue
 from gateway.record import Judged, RecordWriter, open_content
+from gateway.statements.restatement import receipt_now
 from gateway.store import queries
 from gateway.store.append import Placed
 from gateway.store.configuration import Configuration, Snapshot
@@ -92,13 +104,14 @@ class Exchange:
         message = parse(raw, self.limits)  # 1 bound, 2 parse
         message_id_used = False
         for _ in range(_ATTEMPTS):
-            now, snapshot = self.clock(), self.configuration.current()
+            snapshot = await self.configuration.knowing(message.claims.iss, message.jws.kid)
+            now = self.clock()
             # A retry gets its first answer, whatever has changed since. Asked only where the answer would differ: the
             # recorder finds a used `jti` under its lock, so a message that may pass costs no look-up here.
             try:
                 key = snapshot.directory.key_for(message.claims.iss, message.jws.kid, now)  # 3 key
                 verified = verify(message, key, self.limits)  # 4 verify
-            except CallerError:
+            except (CallerError, UnconfirmedKeyError):
                 if (original := await self._seen(message, proven=False)) is not None:
                     return original
                 raise
@@ -124,7 +137,8 @@ class Exchange:
         message = parse(raw, self.limits)
         if message.claims.iss != asker:
             raise AccessDeniedError("only the sender of a message may ask about it")
-        now, snapshot = self.clock(), self.configuration.current()
+        snapshot = await self.configuration.knowing(asker, message.jws.kid)
+        now = self.clock()
         verified = verify(message, snapshot.directory.key_for(asker, message.jws.kid, now), self.limits)
         used = await asyncio.to_thread(self._used, message.claims)
         return await self.judge(verified, snapshot, now, message_id_used=used)
@@ -146,7 +160,7 @@ class Exchange:
         if violations := self.catalogue.violations(claims.type, message.body):
             return replace(judged, reasons=violations)
         found = await self._found(needs(judged.agreement, message, now), message, snapshot, now)
-        facts = replace(found.facts, may_be_absent=kind.may_be_absent)
+        facts = replace(found.facts, may_be_absent=kind.may_be_absent, places=kind.places)
         decision = decide(judged.agreement, message, facts, now)  # 7 decide
         return replace(judged, reasons=decision.reasons, decision=decision, relies_on=found.relies_on)
 
@@ -208,11 +222,11 @@ class Exchange:
         return True
 
     async def _recorded(self, message: UnverifiedMessage) -> TransferRow | None:
-        identity = self.writer.tokens.identity(message.jwt)
+        identities = self.writer.tokens.identities(message.jwt)
 
         def look() -> TransferRow | None:
             with self.database.reading() as session:
-                return queries.recorded(session, message.claims.iss, identity)
+                return queries.recorded(session, message.claims.iss, identities)
 
         return await asyncio.to_thread(look)
 
@@ -224,10 +238,17 @@ class Exchange:
         with self.database.reading() as session:
             origin = queries.ledger_head(session, row.ledger).origin
             proof = queries.proof(session, row.ledger, row.position)
-            leaf = queries.leaf(session, row.ledger, row.position) if row.erased_at is not None else None
-        if leaf is None:
+            leaf = queries.leaf(session, row.ledger, row.position)
+        if row.erased_at is None:
             seal = self.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
-            receipt = seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii")
+            receipt = receipt_now(
+                seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii"),
+                self.configuration.current().own_keys,
+                self.writer.signer(),
+                origin=origin,
+                index=row.position,
+                leaf_hash=b64encode(leaf_hash(leaf)),
+            )
         else:
             placed = Placed(row.ledger, origin, row.position, leaf_hash(leaf))
             receipt = self.writer.receipt_again(row, message, placed, self.clock())

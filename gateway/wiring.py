@@ -2,32 +2,39 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+import structlog
 from sqlalchemy.engine import make_url
+from sqlmodel import Session
 
-from gateway import catalogue, keyring, resources
-from gateway.catalogue import Catalogue
-from gateway.errors import KeyringError
-from gateway.keychain import SIGN, STORAGE, OwnKey, Ring
+from gateway import keyring, resources
+from gateway.errors import GatewayError, KeyAwayError, KeyringError, NotFoundError, OperatorError
+from gateway.keys.keychain import CHECKPOINT, INDEX, LONG_LIVED, REQUEST, SIGN, STORAGE, OwnKey, Ring
 from gateway.ledger.cosignature import Cosigner
-from gateway.ledger.note import ML_DSA_44
+from gateway.ledger.entry import decode
 from gateway.lookup import Lookup
-from gateway.record import RecordWriter
+from gateway.message_types import catalogue
+from gateway.message_types.catalogue import Catalogue
+from gateway.record import OWN_LEDGER, RecordWriter
 from gateway.settings import Settings
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys
+from gateway.store.append import Memory
 from gateway.store.checkpoint_files import CheckpointFiles
+from gateway.store.checkpoint_keys import CheckpointKeys, raw
 from gateway.store.configuration import Configuration
+from gateway.store.long_lived_keys import LongLivedKeys
 from gateway.store.migrations import require_current
+from gateway.store.patrol import require_whole
 from gateway.store.published import require_published
 from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer, SubjectTokens
 from gateway.store.session import Database, guard, open_database
 from gateway.transfer import Exchange
+
+_log = structlog.get_logger("sinergi.wiring")
 
 
 def now() -> datetime:
@@ -39,61 +46,93 @@ class Keys:
     """The gateway's private keys, loaded and checked."""
 
     signing: Ring[keyring.KeyringSigner]
+    requesting: Ring[keyring.KeyringSigner]
     checkpoint: CheckpointKeys
     storage: Ring[keyring.Secret]
-    index: keyring.Secret
-    long_lived_key: Cosigner | None = None
+    index: Ring[keyring.Secret]
+    long_lived_keys: LongLivedKeys = field(default_factory=LongLivedKeys)
 
     @property
     def sign(self) -> keyring.KeyringSigner:
-        """The key that signs receipts, releases and push tokens at this moment: ask anew for each signature."""
+        """The key that signs receipts, releases and notices at this moment: ask anew for each signature."""
         return self.signing.current()
+
+    @property
+    def request(self) -> keyring.KeyringSigner:
+        """The key that signs the tokens of pushes at this moment."""
+        return self.requesting.current()
 
     @property
     def faults(self) -> tuple[str, ...]:
         """Which keys this process needs now or soon and could not open."""
-        return (*self.signing.faults, *self.storage.faults)
+        return tuple(fault for ring in self._rings for fault in ring.faults)
+
+    def needed(self, lost: str | None = None) -> tuple[str, ...]:
+        """Those about keys that have begun, without a role whose key in use is known to be lost."""
+        return tuple(
+            fault for ring in self._rings if ring.role != lost for fault in ring.faults if fault not in ring.coming
+        )
+
+    @property
+    def away(self) -> bool:
+        """Whether every fault is that a token or a service does not answer."""
+        return all(ring.away for ring in self._rings if ring.faults)
+
+    def answer(self) -> bool:
+        """Whether each key that signs now can be had; one that failed last is asked again, which may take a while."""
+        try:
+            return all(ring.current().answers() for ring in (self.signing, self.requesting, self.checkpoint.ring))
+        except GatewayError:
+            return False
 
     def learn(self, known: Sequence[OwnKey]) -> None:
-        self.signing.learn(known)
-        self.storage.learn(known)
+        for ring in (self.signing, self.requesting, self.checkpoint, self.storage, self.index, self.long_lived_keys):
+            ring.learn(known)
+
+    @property
+    def _rings(self) -> tuple[Ring[keyring.KeyringSigner] | Ring[keyring.Secret] | Ring[keyring.LongLivedKey], ...]:
+        long_lived = self.long_lived_keys.ring
+        others = (self.signing, self.requesting, self.checkpoint.ring, self.storage, self.index)
+        return others if long_lived is None else (*others, long_lived)
 
     def long_lived(self, origin: str) -> Cosigner | None:
-        """The ML-DSA-44 key, signing as a ledger; None where the gateway has none."""
-        key = self.long_lived_key
-        return None if key is None else replace(key, verifier=replace(key.verifier, name=origin))
+        """The ML-DSA-44 key in use, signing as a ledger; None where the gateway has none."""
+        return next(iter(self.long_lived_keys.cosigners(origin)), None)
 
 
 def load_keys(settings: Settings) -> Keys:
     """Raises KeyringError, before anything is served, for a file with a wrong mode, passphrase or kind."""
     passphrase = keyring.read_passphrase(settings.keys.passphrase_file)
-    checkpoint = keyring.load_signer(settings.keys.checkpoint, passphrase)
-    if not isinstance(checkpoint.public.key, Ed25519PublicKey):
-        raise KeyringError("the checkpoint key must be Ed25519 (C2SP signed-note)")
+
+    def signers(uri: str, role: str) -> Ring[keyring.KeyringSigner]:
+        return Ring(keyring.load_signer(uri, passphrase), role, lambda other: keyring.load_signer(other, passphrase))
+
+    def secrets(uri: str, role: str) -> Ring[keyring.Secret]:
+        def load(other: str) -> keyring.Secret:
+            return keyring.load_secret(other, passphrase, role)
+
+        return Ring(load(uri), role, load)
+
+    def checkpoint(uri: str) -> keyring.KeyringSigner:
+        key = keyring.load_signer(uri, passphrase)
+        raw(key.public)
+        return key
+
     return Keys(
-        signing=Ring(
-            keyring.load_signer(settings.keys.sign, passphrase),
-            SIGN,
-            lambda uri: keyring.load_signer(uri, passphrase),
-        ),
-        checkpoint=CheckpointKeys(checkpoint, checkpoint.public.key.public_bytes_raw()),
-        storage=Ring(
-            keyring.load_secret(settings.keys.storage, passphrase, STORAGE),
-            STORAGE,
-            lambda uri: keyring.load_secret(uri, passphrase, STORAGE),
-        ),
-        index=keyring.load_secret(settings.keys.index, passphrase, "index"),
-        long_lived_key=_long_lived(settings.keys.checkpoint_mldsa, passphrase),
+        signing=signers(settings.keys.sign, SIGN),
+        requesting=signers(settings.keys.request, REQUEST),
+        checkpoint=CheckpointKeys(Ring(checkpoint(settings.keys.checkpoint), CHECKPOINT, checkpoint)),
+        storage=secrets(settings.keys.storage, STORAGE),
+        index=secrets(settings.keys.index, INDEX),
+        long_lived_keys=_long_lived(settings.keys.checkpoint_mldsa, passphrase),
     )
 
 
-def _long_lived(uri: str | None, passphrase: bytes) -> Cosigner | None:
-    if uri is None:
-        return None
-    key = keyring.load_cosigner(uri, passphrase, "checkpoint")
-    if key.verifier.type != ML_DSA_44:
-        raise KeyringError("keys.checkpoint_mldsa must be an ML-DSA-44 key")
-    return key
+def _long_lived(uri: str | None, passphrase: bytes) -> LongLivedKeys:
+    def load(other: str) -> keyring.LongLivedKey:
+        return keyring.load_long_lived(other, passphrase)
+
+    return LongLivedKeys(None if uri is None else Ring(load(uri), LONG_LIVED, load))
 
 
 def connect(url: str, password_file: Path | None) -> Database:
@@ -112,11 +151,37 @@ class Store:
     database: Database
     recorder: Recorder
     checkpoints: CheckpointFiles
+    # What somebody should look at, though everything works.
+    warnings: tuple[str, ...] = ()
+
+
+def require_own(session: Session, settings: Settings) -> None:
+    """Raises OperatorError for the database of a gateway of another id: what it signed names that one, for ever."""
+    try:
+        named = decode(queries.leaf(session, OWN_LEDGER, 0)).get("gateway")
+    except NotFoundError:
+        return  # that it is gone is told by what is remembered of it
+    if named != settings.gateway.id:
+        raise OperatorError(
+            f"gateway.id is {settings.gateway.id}, and the database is {named}'s: an id is never changed"
+        )
+
+
+def remembers_nothing(checkpoints: CheckpointFiles, memory: Memory) -> tuple[str, ...]:
+    """A node whose state directory is empty would take a database that was rolled back for the whole."""
+    if memory.ledgers():
+        return ()
+    told = f"{checkpoints.directory} holds no checkpoint: this node cannot tell whether the database was rolled back."
+    return (f"{told} A new node begins so; on any other bring the files back first",)
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator[Store]:
-    """Refuses an empty, outdated, forked or rolled-back database; creates nothing."""
+def open_store(settings: Settings, *, lost: str | None = None) -> Iterator[Store]:
+    """Refuses an empty, outdated, forked or rolled-back database, and another gateway's; creates nothing.
+
+    `lost`: the one role whose key in use need not open, because it is about to be replaced. A key that has not begun need not
+    either: `keys.faults` tells of it, and so does `/readyz`.
+    """
     keys = load_keys(settings)
     database = connect(settings.database.url, settings.database.password_file)
     recorder = None
@@ -124,15 +189,19 @@ def open_store(settings: Settings) -> Iterator[Store]:
         require_current(database)
         guard(database)
         with database.reading() as session:
+            require_own(session, settings)
             keys.learn(queries.own_keys(session))
-        if keys.faults:
-            raise KeyringError("; ".join(keys.faults))
+        if faults := keys.needed(lost):
+            raise (KeyAwayError if keys.away else KeyringError)("; ".join(faults))
         checkpoints = CheckpointFiles(settings.gateway.state_dir / "checkpoints", keys.checkpoint)
         memory = checkpoints.load()
         checkpoints.require_sound(database, memory)
+        warnings = (*keys.faults, *remembers_nothing(checkpoints, memory))
+        for warning in warnings:
+            _log.warning("look_at_this", detail=warning)
         recorder = Recorder(database, keys.checkpoint, memory)
         recorder.start()
-        yield Store(settings, keys, database, recorder, checkpoints)
+        yield Store(settings, keys, database, recorder, checkpoints, warnings)
     finally:
         if recorder is not None:
             recorder.stop()
@@ -159,10 +228,14 @@ class Gateway:
 
 @contextmanager
 def open_gateway(settings: Settings, clock: Callable[[], datetime] = now) -> Iterator[Gateway]:
+    """Refuses what `open_store` refuses, and a ledger whose newest entries, or rows beside them, were altered."""
     with open_store(settings) as store:
+        require_whole(
+            store.database, store.keys.checkpoint, store.recorder.memory, settings.audit.startup_entries, clock()
+        )
         messages = catalogue.load(resources.schemas_dir())
         require_published(store.database, messages)
-        configuration = Configuration(store.database, learn=store.keys.learn)
+        configuration = Configuration(store.database, learn=store.keys.learn, patience=settings.certificates.patience())
         sealer, tokens = Sealer(store.keys.storage), SubjectTokens(store.keys.index)
         exchange = Exchange(
             limits=settings.limits.limits(),

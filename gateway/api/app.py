@@ -1,7 +1,10 @@
 """The application: routers, one way for every error to leave, and the delivery worker's life."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final
 
 import structlog
@@ -13,21 +16,64 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import __version__
-from gateway.api import audit, early_warnings, ledger, mailbox, messages, operations, registry, shapes
+from gateway.api import (
+    agency_keys,
+    audit,
+    batches,
+    early_warnings,
+    ledger,
+    mailbox,
+    messages,
+    operations,
+    registry,
+    shapes,
+)
+from gateway.api.admission import Admission, Door
 from gateway.api.context import Context
 from gateway.api.problems import problem
 from gateway.attestation.wiring import collector
 from gateway.delivery.acknowledge import Acknowledgements
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.worker import Worker
-from gateway.errors import CODES, CallerError, GatewayError, Reason
+from gateway.errors import CODES, BusyError, CallerError, GatewayError, Reason
+from gateway.key_management.confirmation import confirmation
 from gateway.record import OWN_LEDGER
 from gateway.retention import Retention
+from gateway.store.patrol import Patrol
 from gateway.telemetry import Metrics
 from gateway.wiring import Gateway
 
 _log = structlog.get_logger("sinergi.http")
 _BY_STATUS: Final = {404: "request.not-found", 405: "request.method"}
+
+
+class _Application(FastAPI):
+    """The one call that every message makes goes straight to its endpoint, with the errors and the door of all others.
+
+    Routing, dependencies and the framework's own wrappings, of which it needs none, would cost more than its ledger entry.
+    It is a route all the same: for OpenAPI, and for every other method.
+    """
+
+    straight: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == messages.PATH and scope["method"] == "POST":
+            scope["app"], scope["route"] = self, _MESSAGES
+            await self.straight(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+_MESSAGES: Final = next(route for route in messages.router.routes if getattr(route, "path", None) == messages.PATH)
+
+
+async def _send(scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope, receive, send)
+    try:
+        response = await messages.send(request)
+    except GatewayError as error:
+        response = _gateway_error(request, error)
+    await response(scope, receive, send)
 
 
 def create_app(gateway: Gateway) -> FastAPI:
@@ -36,31 +82,38 @@ def create_app(gateway: Gateway) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await context.attestations.start()
+        await context.certificates.start()
         await context.worker.start()
+        context.patrol.start()
         try:
             yield
         finally:
+            await asyncio.to_thread(context.patrol.stop)
             await context.worker.stop()
+            await context.certificates.stop()
             await context.attestations.stop()
 
-    app = FastAPI(
+    app = _Application(
         title="Sinergi",
         version=__version__,
         summary="Inter-agency data exchange gateway",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        # Served below: FastAPI's own route writes the document anew for each caller, which costs as much as ten messages.
+        openapi_url=None,
         # Sinergi's own table of codes is the contract; the framework's 422 is never sent.
         responses={},
     )
     app.state.context = context
-    for router in (messages, mailbox, registry, audit, early_warnings, ledger, operations):
+    for router in (messages, batches, mailbox, registry, agency_keys, audit, early_warnings, ledger, operations):
         app.include_router(router.router)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(Door, admission=context.admission)
     app.add_middleware(_Outermost, metrics=context.metrics)
+    app.straight = _Outermost(Door(_send, context.admission), context.metrics)
     _describe(app)
     return app
 
@@ -75,6 +128,7 @@ def _context(gateway: Gateway) -> Context:
         sealer=gateway.sealer,
         clock=gateway.clock,
         limits=gateway.exchange.limits,
+        metrics=metrics,
     )
     inbox = Inbox(
         database=store.database,
@@ -90,6 +144,7 @@ def _context(gateway: Gateway) -> Context:
         recorder=store.recorder,
         sealer=gateway.sealer,
         signer=lambda: store.keys.sign,
+        requests=lambda: store.keys.request,
         acknowledgements=acknowledgements,
         checkpoints=store.checkpoints,
         settings=settings.delivery,
@@ -97,12 +152,31 @@ def _context(gateway: Gateway) -> Context:
         metrics=metrics,
         retention=Retention.of(settings.retention, store.database, store.recorder, OWN_LEDGER, gateway.clock),
     )
-    return Context(gateway, acknowledgements, inbox, worker, collector(gateway, metrics), metrics)
+    patrol = Patrol(
+        database=store.database,
+        keys=store.keys.checkpoint,
+        recorder=store.recorder,
+        settings=settings.audit,
+        clock=gateway.clock,
+        metrics=metrics,
+    )
+    return Context(
+        gateway,
+        acknowledgements,
+        inbox,
+        worker,
+        collector(gateway, metrics),
+        patrol,
+        confirmation(gateway, metrics),
+        metrics,
+        Admission(settings.server, metrics),
+    )
 
 
 def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
-    if error.status >= 500:  # noqa: PLR2004
+    # What there was no room for has its own line, not one a request.
+    if error.status >= 500 and not isinstance(error, BusyError):  # noqa: PLR2004
         _log.error("request_failed", code=error.code, detail=error.detail)
     return problem(request, error)
 
@@ -154,9 +228,8 @@ class _Outermost:
             if status == 0:
                 await problem(Request(scope), GatewayError())(scope, receive, watching)
         finally:
-            route = scope.get("route")
             # The template, never the path: a path can hold anything.
-            self.metrics.requests.labels(getattr(route, "path", "none"), str(status)).inc()
+            self.metrics.request(getattr(scope.get("route"), "path", "none"), status)
 
 
 def _place(error: BaseException) -> str:
@@ -189,3 +262,11 @@ def _describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+    @cache
+    def written() -> bytes:
+        return json.dumps(openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document() -> Response:
+        return Response(written(), media_type="application/json")

@@ -15,17 +15,21 @@ from gateway.api import auth, shapes
 from gateway.api.body import read_json
 from gateway.api.context import Context, context, json_response
 from gateway.attestation.standing import RETRY_SECONDS
-from gateway.envelope import TRANSFER_ID, Limits, parse
+from gateway.decision.subjects import CASE, SEARCHED_KINDS
 from gateway.errors import CODES, CallerError, NotFoundError, UnwitnessedError
 from gateway.evidence.collect import Collector
+from gateway.jose import b64encode
 from gateway.ledger.entry import AuditRead, recordable, timestamp
+from gateway.ledger.merkle import leaf_hash
+from gateway.ledger.timestamp import stamped_under
+from gateway.message.envelope import TRANSFER_ID, Limits, parse
 from gateway.record import OWN_LEDGER, open_content
+from gateway.statements.restatement import receipt_now
 from gateway.store import attested, queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import RECEIPT_PART
-from gateway.store.sealing import Sealer
 from gateway.store.tables import ACCEPTED, WAITING, AgencyKeyRow, TransferRow, micros, moment
-from gateway.subjects import CASE, OFFICER, SUBJECT_KINDS
+from gateway.wiring import Gateway
 
 router: Final = APIRouter(tags=["audit"])
 PAGE_LIMIT: Final = 200
@@ -108,7 +112,7 @@ async def search_by_subject(request: Request) -> Response:
     if not isinstance(subject, dict) or subject.keys() != {"kind", "value"}:
         raise CallerError("subject must have exactly kind and value", pointer="/subject")
     kind, value = subject["kind"], subject["value"]
-    known = isinstance(kind, str) and kind in SUBJECT_KINDS | {CASE, OFFICER}
+    known = isinstance(kind, str) and kind in SEARCHED_KINDS
     if not known or not isinstance(value, str) or not 1 <= len(value) <= _SUBJECT_LIMIT:
         raise CallerError("subject has an unknown kind or no value", pointer="/subject")
     return await _search(here, who, body, (str(kind), value))
@@ -314,10 +318,11 @@ async def evidence(request: Request, transfer: str) -> Response:
         gateway = here.gateway
         with gateway.store.database.reading() as session:
             received = isinstance(who, str) and _visible(session, transfer, who).sender != who
-            policies, keys = here.attestations.policies, gateway.store.keys
+            policies, keys, stamper = here.attestations.policies, gateway.store.keys, here.attestations.stamper
             collector = Collector(
                 session, gateway.sealer, policies, gateway.settings.gateway.id, keys.sign,
-                lambda origin: keys.checkpoint.note_signer(origin).vkey,
+                lambda origin: [key.vkey for key in keys.checkpoint.verifiers(origin, lost=True)],
+                None if stamper is None else stamped_under(stamper.roots),
             )  # fmt: skip
             return collector.bundle(transfer, gateway.clock(), as_released=received)
 
@@ -350,11 +355,12 @@ def _one(here: Context, transfer_id: str, who: str | auth.Auditor) -> dict[str, 
         described["ledger"]["proof"] = queries.proof(session, row.ledger, row.position)
         waiting = queries.outbox(session, transfer_id)
         signed_with = session.get(AgencyKeyRow, (row.sender, row.kid))
+        leaf = queries.leaf(session, row.ledger, row.position)
     since = None if signed_with is None else signed_with.untrusted_since
     if since is not None and row.received_at >= since:
         described["in_doubt"] = {"key": row.kid, "since": timestamp(moment(since))}
     described["receipts"] = [
-        *_own_receipt(gateway.sealer, row),
+        *_own_receipt(gateway, row, described["ledger"]["origin"], leaf),
         *({"event": receipt.event, "receipt": receipt.jws, "index": receipt.position} for receipt in receipts),
     ]
     if waiting is not None and described["status"] in (WAITING, "dead"):
@@ -364,12 +370,19 @@ def _one(here: Context, transfer_id: str, who: str | auth.Auditor) -> dict[str, 
     return described
 
 
-def _own_receipt(sealer: Sealer, row: TransferRow) -> list[dict[str, Any]]:
+def _own_receipt(gateway: Gateway, row: TransferRow, origin: str, leaf: bytes) -> list[dict[str, Any]]:
     """The gateway's receipt; none for an erased message: it held the key of the commitment."""
     if row.erased_at is not None:
         return []
-    seal = sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
-    receipt = seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii")
+    seal = gateway.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
+    receipt = receipt_now(
+        seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii"),
+        gateway.configuration.current().own_keys,
+        gateway.store.keys.sign,
+        origin=origin,
+        index=row.position,
+        leaf_hash=b64encode(leaf_hash(leaf)),
+    )
     return [{"event": row.decision, "receipt": receipt, "index": row.position}]
 
 

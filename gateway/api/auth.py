@@ -10,7 +10,7 @@ from typing import Final
 from starlette.requests import Request
 
 from gateway.errors import AccessDeniedError, StoreUnavailableError, TokenError
-from gateway.request_token import parse_request_token, verify_request_token
+from gateway.statements.request_token import parse_request_token, verify_request_token
 from gateway.store import queries
 from gateway.store.jobs.events import UseToken
 from gateway.store.recorder import DecidedBeforeError
@@ -47,7 +47,8 @@ async def agency(request: Request, gateway: Gateway) -> str:
     url = gateway.settings.gateway.public_url + request.url.path
     leeway = gateway.exchange.limits.leeway
     for _ in range(_ATTEMPTS):
-        now, snapshot = gateway.clock(), gateway.configuration.current()
+        snapshot = await gateway.configuration.knowing(token.claims.iss, token.jws.kid)
+        now = gateway.clock()
         claims = verify_request_token(
             token,
             snapshot.directory.key_for(token.claims.iss, token.jws.kid, now),

@@ -10,7 +10,7 @@ from gateway.api import auth, shapes
 from gateway.api.body import read_json
 from gateway.api.context import context, json_response
 from gateway.errors import CallerError
-from gateway.receipt import RECEIPT_LIMIT
+from gateway.statements.receipt import RECEIPT_LIMIT
 
 router: Final = APIRouter(tags=["delivery"])
 PAGE_LIMIT: Final = 100
@@ -32,7 +32,7 @@ async def inbox(
     agency = await auth.agency(request, here.gateway)
     seconds = 0 if here.draining else min(wait, here.gateway.settings.delivery.max_wait)
     page = await here.inbox.take(agency, limit, seconds)
-    return json_response({"items": [dict(item) for item in page.items], "more": page.more})
+    return json_response(page.as_json())
 
 
 @router.post(
@@ -59,6 +59,4 @@ async def acknowledge(request: Request) -> Response:
     if not all(isinstance(text, str) for text in texts):
         raise CallerError("a receipt is a string", pointer="/acknowledgements")
     results = await here.acknowledgements.record(texts, agency)
-    for result in results:
-        here.metrics.acknowledgements.labels(result.status).inc()
     return json_response({"results": [result.as_json() for result in results]})

@@ -14,10 +14,11 @@ from gateway.api.body import read_body, require_media_type
 from gateway.api.context import Context, context, json_response
 from gateway.api.problems import PROBLEM_TYPE, language, problem_body
 from gateway.attestation.standing import RETRY_SECONDS, holds
-from gateway.envelope import MEDIA_TYPE
 from gateway.errors import CODES, CallerError, UnwitnessedError
+from gateway.message.envelope import MEDIA_TYPE
 from gateway.transfer import Outcome
 
+PATH: Final = "/v1/messages"
 HOLD_SECONDS: Final = 15.0
 router: Final = APIRouter(tags=["messages"])
 _log = structlog.get_logger("sinergi.message")
@@ -30,7 +31,7 @@ _BODY: Final = {
 
 
 @router.post(
-    "/v1/messages",
+    PATH,
     summary="Send one signed message",
     openapi_extra=_BODY,
     responses=shapes.answers(200, 202, of=shapes.Accepted)
@@ -42,9 +43,24 @@ async def send(request: Request) -> Response:
     settings = here.gateway.settings
     require_media_type(request, MEDIA_TYPE)
     raw = await read_body(request, settings.limits.message_bytes, settings.server.body_timeout)
+    outcome = await take(here, raw)
+    status, body = answer(outcome, language(request))
+    if outcome.decision == "accepted":
+        return json_response(body, status)
+    response = json_response(body, status, Content_Language=language(request))
+    response.headers["content-type"] = PROBLEM_TYPE
+    return response
+
+
+async def take(here: Context, raw: bytes) -> Outcome:
+    """One message through the flow, counted and logged, its recipient woken. Raises what `Exchange.transfer` raises.
+
+    Also UnwitnessedError for what is recorded while its receipt must wait for witnesses who do not come.
+    """
     started = time.perf_counter()
     try:
-        outcome = await here.gateway.exchange.transfer(raw)
+        async with here.admission.message():
+            outcome = await here.gateway.exchange.transfer(raw)
     except CallerError as error:
         here.metrics.message("unproven", tuple(reason.code for reason in error.reasons))
         # Whatever the message claims is a stranger's word: only what we found wrong is written down.
@@ -60,10 +76,15 @@ async def send(request: Request) -> Response:
     proof = await _witnessed(here, outcome)
     if proof is None:
         raise UnwitnessedError("recorded, and not yet witnessed: send the same bytes again", retry_after=RETRY_SECONDS)
-    outcome = replace(outcome, proof=proof)
+    return outcome if proof == outcome.proof else replace(outcome, proof=proof)
+
+
+def answer(outcome: Outcome, lang: str) -> tuple[int, dict[str, Any]]:
+    """Status and members: the evidence, and for a refusal a problem around it."""
     if outcome.decision == "accepted":
-        return json_response(_evidence(outcome), 200 if outcome.again else 202)
-    return _refusal(request, outcome)
+        return 200 if outcome.again else 202, _evidence(outcome)
+    body = problem_body(outcome.reasons, lang, clause=outcome.clause) | _evidence(outcome)
+    return CODES[outcome.reasons[0].code].status, body
 
 
 async def _witnessed(here: Context, outcome: Outcome) -> str | None:
@@ -104,13 +125,6 @@ def _evidence(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _refusal(request: Request, outcome: Outcome) -> Response:
-    body = problem_body(outcome.reasons, language(request), clause=outcome.clause) | _evidence(outcome)
-    response = json_response(body, CODES[outcome.reasons[0].code].status, Content_Language=language(request))
-    response.headers["content-type"] = PROBLEM_TYPE
-    return response
-
-
 @router.post(
     "/v1/decisions",
     summary="What would be decided, and why",
@@ -124,7 +138,8 @@ async def decide(request: Request) -> Response:
     require_media_type(request, MEDIA_TYPE)
     raw = await read_body(request, settings.limits.message_bytes, settings.server.body_timeout)
     asker = await auth.agency(request, here.gateway)
-    judged = await here.gateway.exchange.preview(raw, asker)
+    async with here.admission.message():
+        judged = await here.gateway.exchange.preview(raw, asker)
     members = {} if judged.decision is None else judged.decision.as_json()
     return json_response(
         members

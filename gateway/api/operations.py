@@ -2,19 +2,21 @@
 
 import asyncio
 import hmac
+from collections.abc import Callable
 from typing import Final
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.context import Context, context, json_response
 from gateway.attestation.standing import standings
-from gateway.directory import last_end
 from gateway.errors import GatewayError, TokenError
 from gateway.keyring import read_private
 from gateway.store import early_warnings, queries
+from gateway.store.endings import endings
 from gateway.store.tables import micros
 
 router: Final = APIRouter(tags=["operations"])
@@ -69,17 +71,20 @@ async def readiness(here: Context) -> dict[str, bool]:
         except GatewayError:
             return False
 
-    try:
-        async with asyncio.timeout(5):
-            head = await asyncio.to_thread(head_readable)
-    except TimeoutError:
-        head = False
+    async def within(look: Callable[[], bool]) -> bool:
+        try:
+            async with asyncio.timeout(5):
+                return await asyncio.to_thread(look)
+        except TimeoutError:
+            return False
+
+    head = await within(head_readable)
     checks = {
         "head_readable": head,
         "recorder_alive": store.recorder.alive,
         "configuration_fresh": here.gateway.configuration.age < STALE_SECONDS,
         "not_draining": not here.draining,
-        "keys_open": not store.keys.faults,
+        "keys_open": not store.keys.faults and await within(store.keys.answer),
     }
     here.metrics.ready.set(int(all(checks.values())))
     return checks
@@ -108,13 +113,23 @@ def _collect(here: Context) -> None:
         with here.gateway.store.database.reading() as session:
             backlog = queries.backlog(session)
             here.metrics.overdue.set(early_warnings.overdue(session, micros(here.gateway.clock())))
+            ends = _ends(here, session)
             sizes = {head.ledger: head.size for head in queries.ledgers(session)}
     except GatewayError:
         return
-    directory = here.gateway.configuration.current().directory
-    for agency in directory.agencies:
+    for (kind, owner), at in ends.items():
+        here.metrics.key_ends.labels(kind, owner).set(at)
+    for agency in here.gateway.configuration.current().directory.agencies:
         here.metrics.backlog.labels(agency).set(backlog.get(agency, 0))
-        ends = last_end(directory, agency, here.gateway.clock())
-        here.metrics.key_ends.labels(agency).set(0 if ends is None else ends.timestamp())
     for ledger, size in sizes.items():
         here.metrics.ledger_size.labels(ledger).set(size)
+
+
+def _ends(here: Context, session: Session) -> dict[tuple[str, str], float]:
+    """The first of each kind and owner: few labels, however many officers there are."""
+    known, gateway = here.gateway.configuration.current(), here.gateway.settings.gateway.id
+    first: dict[tuple[str, str], float] = {}
+    for one in endings(session, known.own_keys, known.directory, gateway, here.gateway.clock()):
+        at = 0.0 if one.ends is None else one.ends.timestamp()
+        first[one.kind, one.owner] = min(at, first.get((one.kind, one.owner), at))
+    return first

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from gateway.errors import CODES, GatewayError, Reason, StoreUnavailableError
 
 PROBLEM_TYPE: Final = "application/problem+json"
+_OURS: Final = 500
 
 
 def language(request: Request) -> str:
@@ -48,13 +49,17 @@ def problem_body(
 def problem(request: Request, error: GatewayError) -> Response:
     """The response of an error that carries no receipt."""
     code = CODES[error.code]
-    ours = code.status >= 500  # noqa: PLR2004 - the boundary of HTTP itself
     headers = {"Cache-Control": "no-store", "Content-Language": language(request)}
     if isinstance(error, StoreUnavailableError):
         headers["Retry-After"] = str(error.retry_after)
     if code.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="sinergi"'
-    # What went wrong inside is for the log; a caller learns the code.
-    reasons = [Reason(reason.code) for reason in error.reasons] if ours else error.reasons
-    body = problem_body(reasons, language(request), detail=None if ours else error.detail)
+    body = error_body(error, language(request))
     return Response(json.dumps(body, ensure_ascii=False), code.status, headers, PROBLEM_TYPE)
+
+
+def error_body(error: GatewayError, lang: str) -> dict[str, Any]:
+    """The members of a problem that carries no receipt. What went wrong inside is for the log; a caller learns the code."""
+    if CODES[error.code].status >= _OURS:
+        return problem_body([Reason(reason.code) for reason in error.reasons], lang)
+    return problem_body(error.reasons, lang, detail=error.detail)

@@ -1,7 +1,6 @@
 """What anyone may know: who takes part, with which keys, which messages there are and which rules are in force."""
 
 import json
-import math
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -11,6 +10,8 @@ from starlette.responses import Response
 from gateway.api import shapes
 from gateway.api.context import Context, context, json_response
 from gateway.errors import NotFoundError
+from gateway.keys.directory import stage
+from gateway.message import batch
 from gateway.store import queries
 from gateway.store.tables import LedgerHead
 from gateway.wiring import Gateway
@@ -43,12 +44,19 @@ def well_known(request: Request) -> Response:
                     "agreement": head.ledger,
                     "origin": head.origin,
                     "vkey": gateway.store.keys.checkpoint.note_signer(head.origin).vkey,
+                    "vkeys": [key.vkey for key in gateway.store.keys.checkpoint.verifiers(head.origin)],
+                    "succession": [
+                        one.members(head.origin)
+                        for one in (*gateway.store.keys.checkpoint.said, *gateway.store.keys.long_lived_keys.said)
+                    ],
                 }
                 | _attested(context(request), head)
                 for head in heads
             ],
             "limits": {
                 "message_bytes": limits.message_bytes,
+                "batch_messages": batch.MESSAGES_LIMIT,
+                "batch_bytes": batch.BYTES_LIMIT,
                 "disclosures": limits.disclosures,
                 "depth": limits.depth,
                 "reasons": 64,
@@ -75,23 +83,15 @@ def _attested(here: Context, head: LedgerHead) -> dict[str, Any]:
     "/.well-known/jwks.json", summary="The gateway's keys", responses=shapes.answers(200, of=shapes.JsonWebKeySet)
 )
 def gateway_keys(request: Request) -> Response:
-    """Past keys included: a receipt is verified with the key that signed it then."""
+    """Past keys included: a receipt is verified with the key that signed it then.
+
+    `stage` is what a key is at this moment: pending, active, retiring, retired or revoked.
+    """
     gateway = context(request).gateway
+    now = gateway.clock()
     with gateway.store.database.reading() as session:
         own = queries.own_keys(session)
-    keys = [
-        key.jwk
-        | {
-            "kid": key.kid,
-            "use": "sig",
-            "purpose": key.role,
-            "status": key.status,
-            "nbf": int(key.not_before.timestamp()),
-        }
-        | ({} if key.not_after is None else {"exp": math.ceil(key.not_after.timestamp())})
-        for key in own
-        if key.jwk is not None
-    ]
+    keys = [key.as_jwk(now, own) for key in own if key.jwk is not None]
     return _cached({"keys": keys})
 
 
@@ -101,10 +101,12 @@ def gateway_keys(request: Request) -> Response:
     responses=shapes.answers(200, of=shapes.JsonWebKeySet) | shapes.problems(404),
 )
 def agency_keys(request: Request, agency: str) -> Response:
-    directory = context(request).gateway.configuration.current().directory
+    """`stage` is what a key is at this moment: pending, active, retiring, retired or revoked."""
+    gateway = context(request).gateway
+    directory, now = gateway.configuration.current().directory, gateway.clock()
     if agency not in directory.agencies:
         raise NotFoundError("no such agency")
-    return _cached({"keys": [key.as_jwk() for key in directory.keys_of(agency)]})
+    return _cached({"keys": [key.as_jwk(stage(key, directory, now)) for key in directory.keys_of(agency)]})
 
 
 @router.get("/v1/message-types", summary="Message types", responses=shapes.answers(200, of=shapes.Described))

@@ -1,21 +1,31 @@
 """Serving: uvicorn with our settings, TLS, and a stop that loses nothing."""
 
 import asyncio
+import gc
+import resource
 import signal
 import ssl
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import uvicorn
 
 from gateway.api.app import create_app
 from gateway.api.context import Context
+from gateway.api.protocol import bounded
 from gateway.errors import OperatorError
 from gateway.settings import ServerSettings, Settings
+from gateway.store.clocks import require_clock
 from gateway.telemetry import configure_logging
 from gateway.wiring import open_gateway
 
+# Connections beyond the bound that still hear a 503; further ones are cut.
+_TOLD_BUSY: Final = 256
+_OWN_FILES: Final = 256
+# Containers made and not yet freed before the collector looks again. A message under way holds hundreds of them, and with
+# Python's own 700 each would be looked at several times before it is answered.
+_YOUNG: Final = 50_000
 _log = structlog.get_logger("sinergi.server")
 
 
@@ -40,13 +50,15 @@ def serve(settings: Settings) -> None:
     """
     configure_logging(settings.log)
     with open_gateway(settings) as gateway:
+        require_clock(gateway.store.database, gateway.clock())
         app = create_app(gateway)
         config = uvicorn.Config(
             app,
             host=settings.server.host,
             port=settings.server.port,
             loop="uvloop",
-            http="httptools",
+            # uvicorn's own bound on connections answers without Retry-After, and the probes as well.
+            http=bounded(settings.server.header_timeout, settings.server.connections + _TOLD_BUSY),
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -54,18 +66,38 @@ def serve(settings: Settings) -> None:
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=settings.server.graceful_timeout,
-            limit_concurrency=4096,
             **_tls(settings.server),
         )
         _log.info("serving", host=settings.server.host, port=settings.server.port, tls=config.is_ssl)
         server = _Server(config, app.state.context)
+        app.state.context.admission.connections = lambda: len(server.server_state.connections)
+        _allow_files(settings.server.connections + _TOLD_BUSY)
         # uvicorn raises the signal once more when it has stopped: by then it must not end the process, because the
         # recorder and the checkpoint files come after.
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, lambda *_: None)
+        _settle()
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(server.serve())
         _log.info("stopped")
+
+
+def _settle() -> None:
+    """What is here now stays: the collector of cyclic garbage need not go through modules, tables and schemas ever again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+
+
+def _allow_files(connections: int) -> None:
+    """As many open files as connections want, as far as the system lets us; deploy/sinergi.service lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OWN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            _log.warning("few_files", allowed=allowed, wanted=wanted)
 
 
 def _tls(server: ServerSettings) -> dict[str, Any]:

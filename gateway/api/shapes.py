@@ -66,6 +66,16 @@ class Problem(_Shape):
     ledger: LedgerPlace | None = None
 
 
+class AcceptedLine(Accepted):
+    status: Literal[200, 202] = Field(description="200: these bytes were recorded before", examples=[202])
+
+
+class Batched(_Shape):
+    """A result a line, in their order: what a single message would have been answered, with that answer's status."""
+
+    results: list[AcceptedLine | Problem]
+
+
 class Decided(_Shape):
     decision: Literal["accepted", "refused"]
     permitted: bool
@@ -93,9 +103,18 @@ class InboxItem(_Shape):
     attempt: int = Field(examples=[1])
 
 
+class InboxAlert(_Shape):
+    transfer: str = Field(description="The alert's own id", examples=[TRANSFER])
+    alert: str = Field(description="JWS, typ alert+jwt, signed by the gateway")
+    attempt: int = Field(examples=[1])
+
+
 class Inbox(_Shape):
     items: list[InboxItem]
     more: bool
+    alerts: list[InboxAlert] = Field(
+        [], description="What the gateway itself has to say; absent where there is nothing"
+    )
 
 
 class AcknowledgementResult(_Shape):

@@ -28,10 +28,10 @@ from gateway.delivery.outbound import Outbound, Resolve
 from gateway.errors import GatewayError, LedgerForkedError, LedgerInvalidError
 from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint
 from gateway.ledger.cosignature import Cosigner, with_signatures
-from gateway.ledger.note import NoteSignature, NoteVerifier, parse_note
+from gateway.ledger.note import NoteSignature, parse_note
 from gateway.ledger.tiles import frontier
 from gateway.store import attested, queries
-from gateway.store.append import CheckpointKeys
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.jobs.attestations import KeepAttested, KeepTimestamp
 from gateway.store.recorder import Recorder
 from gateway.store.session import Database
@@ -66,12 +66,12 @@ class _State:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     late: set[str] = field(default_factory=set)
-    lines: dict[str, tuple[int, NoteSignature]] = field(default_factory=dict)
+    lines: dict[str, tuple[int, dict[bytes, NoteSignature]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Belongs to one event loop, from `start` to `stop`. `long_lived` gives the ML-DSA key in the name of an origin."""
+    """Belongs to one event loop, from `start` to `stop`. `long_lived` gives the ML-DSA keys that sign now, as an origin."""
 
     policies: Policies
     database: Database
@@ -82,7 +82,7 @@ class Collector:
     clock: Callable[[], datetime]
     interval: float
     timeout: float
-    long_lived: Callable[[str], Cosigner | None] = lambda _origin: None
+    long_lived: Callable[[str], Sequence[Cosigner]] = lambda _origin: ()
     stamper: Stamper | None = None
     resolve: Resolve = outbound.resolve
     _state: _State = field(default_factory=_State)
@@ -90,7 +90,7 @@ class Collector:
     @property
     def needed(self) -> bool:
         """Whether there is anything to collect."""
-        return bool(self.policies.places) or self.stamper is not None or self.long_lived("any") is not None
+        return bool(self.policies.places) or self.stamper is not None or bool(self.long_lived("any"))
 
     async def start(self) -> None:
         """Looks once before the first request is answered, so that a ledger that must stop is stopped."""
@@ -190,8 +190,8 @@ class Collector:
                 if row is not None and row.size == head.size and not self._lacks(head.origin, row.note, head.ledger):
                     continue
                 try:
-                    verifier = self.keys.note_signer(head.origin).verifier
-                    checkpoint = open_checkpoint(head.checkpoint, head.origin, [verifier]).checkpoint
+                    own = self.keys.verifiers(head.origin)
+                    checkpoint = open_checkpoint(head.checkpoint, head.origin, own).checkpoint
                     self.recorder.memory.require_extends(head.ledger, checkpoint)
                 except (LedgerInvalidError, LedgerForkedError) as error:
                     _log.error("not_attested", ledger=head.ledger, code=error.code)
@@ -206,8 +206,8 @@ class Collector:
         if any(origin not in self._state.askings[place.name].met for place in self.policies.places_of(ledger)):
             return True
         signed = {(line.name, line.key_id) for line in parse_note(note).signatures}
-        own = self.long_lived(origin)
-        wanted = [place.verifier for place in self.policies.places_of(ledger)] + ([own.verifier] if own else [])
+        wanted = [place.verifier for place in self.policies.places_of(ledger)]
+        wanted += [own.verifier for own in self.long_lived(origin)]
         return any((verifier.name, verifier.key_id) not in signed for verifier in wanted)
 
     async def _attest(self, head: _Head) -> None:
@@ -219,15 +219,19 @@ class Collector:
 
     def _signed(self, head: _Head) -> bytes:
         note = head.note if head.kept is None else with_signatures(head.note, parse_note(head.kept).signatures)
-        own = self.long_lived(head.checkpoint.origin)
-        if own is None or own.verifier.key_id in {line.key_id for line in parse_note(note).signatures}:
+        signed = {line.key_id for line in parse_note(note).signatures}
+        missing = [own for own in self.long_lived(head.checkpoint.origin) if own.verifier.key_id not in signed]
+        if not missing:
             return note
-        # Once a size: the same line goes to every witness, and into what is kept.
-        kept = self._state.lines.get(head.ledger)
-        if kept is None or kept[0] != head.checkpoint.size:
-            line = own.cosign(head.checkpoint.format(), int(self.clock().timestamp()))
-            kept = self._state.lines[head.ledger] = (head.checkpoint.size, line)
-        return with_signatures(note, [kept[1]])
+        # Once a size and key: the same lines go to every witness, and into what is kept.
+        size, lines = self._state.lines.get(head.ledger, (-1, {}))
+        if size != head.checkpoint.size:
+            lines = {}
+            self._state.lines[head.ledger] = (head.checkpoint.size, lines)
+        for own in missing:
+            if own.verifier.key_id not in lines:
+                lines[own.verifier.key_id] = own.cosign(head.checkpoint.format(), int(self.clock().timestamp()))
+        return with_signatures(note, [lines[own.verifier.key_id] for own in missing])
 
     async def _cosigned(self, head: _Head, note: bytes) -> None:
         quorum = self.policies.of(head.ledger).quorum
@@ -282,8 +286,8 @@ class Collector:
 
     async def _compare(self, asking: Asking, head: _Head) -> None:
         """A witness saw another ledger than ours. If our own key signed what it shows, ours is not to be signed again."""
-        own: NoteVerifier = self.keys.note_signer(head.checkpoint.origin).verifier
-        seen = await asking.held(head.checkpoint.origin, [own])
+        own = self.keys.verifiers(head.checkpoint.origin)
+        seen = await asking.held(head.checkpoint.origin, own)
         if seen is not None and not await asyncio.to_thread(self._extends, head.ledger, seen):
             _log.error("ledger_forked", ledger=head.ledger, witness=asking.place.name, size=seen.size)
             self.recorder.fatal = LedgerForkedError(
@@ -318,22 +322,31 @@ class Collector:
             return None
 
     async def _stamp(self, one: Standing) -> None:
-        """When the period of a ledger is over and it grew."""
+        """When the period of a ledger is over and it grew: the newest checkpoint that its witnesses saw.
+
+        While they are missing for longer than their budget, the newest one there is: one absence must not become two.
+        """
         now, stamper, period = self.clock(), self.stamper, self.policies.stamp_period
         if stamper is None or period is None or one.stamped >= one.size:
             return
         if (one.stamped_at is not None and now - one.stamped_at < period) or stamper.paused(one.ledger):
             return
 
-        def newest() -> tuple[int, bytes]:
+        def newest() -> tuple[int, bytes] | None:
             with self.database.reading() as session:
                 row = attested.newest(session, one.ledger, self.policies.of(one.ledger).quorum)
                 head = queries.ledger_head(session, one.ledger)
             # With whatever signatures it has by now: a timestamp says that they were there.
-            return (row.size, row.note) if row is not None and row.size > one.stamped else (head.size, head.checkpoint)
+            if row is not None and row.size > one.stamped:
+                return row.size, row.note
+            awaited = self.policies.of(one.ledger).witnessed and not self.policies.overdue(one, now)
+            return None if awaited else (head.size, head.checkpoint)
 
         assert self._state.authority is not None
-        size, note = await asyncio.to_thread(newest)
+        found = await asyncio.to_thread(newest)
+        if found is None:
+            return
+        size, note = found
         try:
             stamp = await stamper.ask(self._state.authority, one.ledger, note, now)
         except NoTimestampError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from gateway.directory import Endpoint
+from gateway.keys.directory import Endpoint
 from gateway.ledger.cosignature import Quorum
 from gateway.ledger.note import NoteVerifier
 

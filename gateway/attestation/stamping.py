@@ -13,8 +13,8 @@ from typing import Final
 from cryptography import x509
 
 from gateway.delivery.outbound import Call, DeliveryFailed, Outbound
-from gateway.directory import Endpoint
 from gateway.errors import EndpointForbiddenError, LedgerInvalidError
+from gateway.keys.directory import Endpoint
 from gateway.ledger.timestamp import Timestamp, question, verify_timestamp
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)

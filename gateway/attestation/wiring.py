@@ -5,8 +5,8 @@ from datetime import timedelta
 from gateway.attestation.collector import Collector
 from gateway.attestation.policy import STOP, Policies, Policy, WitnessPlace
 from gateway.attestation.stamping import Stamper
-from gateway.directory import parse_endpoint
 from gateway.errors import LedgerInvalidError, OperatorError
+from gateway.keys.directory import parse_endpoint
 from gateway.ledger.cosignature import Quorum
 from gateway.ledger.note import NoteVerifier
 from gateway.ledger.timestamp import read_roots
@@ -33,7 +33,7 @@ def collector(gateway: Gateway, metrics: Metrics) -> Collector:
         clock=gateway.clock,
         interval=settings.witness.interval_seconds,
         timeout=settings.witness.timeout,
-        long_lived=store.keys.long_lived,
+        long_lived=store.keys.long_lived_keys.cosigners,
         stamper=_stamper(settings.timestamp),
     )
 

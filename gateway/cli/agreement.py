@@ -8,22 +8,23 @@ import typer
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_moment, read_object, read_text, write_new
 from gateway.cli.output import NO, as_json, line, message, raw, reason_line, table
+from gateway.cli.reason import WhyOption
 
 if TYPE_CHECKING:
-    from gateway.agreement import Agreement
+    from gateway.agreement.document import Agreement
 
 app = group(
     "agreement",
     "Sharing rules: check, explain, sign and activate them.",
     commands="sinergi agreement check pks-banten-2025.yaml\n"
-    "sinergi agreement activate pks-banten-2025.yaml --signature polda.jws --signature imigrasi.jws",
+    "sinergi agreement activate pks-banten-2025.yaml --signature polda.jws --signature imigrasi.jws --why PKS-2025",
 )
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The agreement's YAML document.")]
 
 
 def read_agreement(file: Path) -> "Agreement":
     """Raises AgreementInvalidError with every fault, OperatorError for a file that cannot be read."""
-    from gateway.agreement import parse_agreement
+    from gateway.agreement.document import parse_agreement
 
     return parse_agreement(read_text(file))
 
@@ -80,18 +81,18 @@ def sign(
     *,
     agency: Annotated[str, typer.Option("--as", metavar="AGENCY", help="The party that signs.")],
     key: Annotated[str, typer.Option(metavar="URI", help="Its private key, as in file:/secure/polda.pem.")],
-    passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="The key's passphrase.")],
+    passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file [default: standard output].")] = None,
 ) -> None:
     """Sign an agreement's digest as one of its parties. Read the document first: this is the signature. Needs no gateway."""
-    from gateway.agreement import AGREEMENT_TYP, signing_payload
+    from gateway.agreement.document import AGREEMENT_TYP, signing_payload
     from gateway.jose import sign_jws
     from gateway.keyring import load_signer, read_passphrase
     from gateway.wiring import now
 
     agreement = read_agreement(file)
     payload = signing_payload(agreement, agency, now())
-    signed = sign_jws(payload, AGREEMENT_TYP, load_signer(key, read_passphrase(passphrase_file)))
+    signed = sign_jws(payload, AGREEMENT_TYP, load_signer(key, read_passphrase(passphrase_file), certified=True))
     if out is not None:
         write_new(out, (signed + "\n").encode())
     if invocation(context).json:
@@ -104,13 +105,15 @@ def sign(
 @command(
     app,
     "activate",
-    example="sinergi agreement activate pks-banten-2025.yaml --signature polda.jws --signature imigrasi.jws",
+    example="sinergi agreement activate pks-banten-2025.yaml --signature polda.jws --signature imigrasi.jws"
+    " --why PKS-2025",
 )
 def activate(
     context: typer.Context,
     file: FileArgument,
     *,
     signature: Annotated[list[Path], typer.Option(metavar="FILE", help="A party's signature; one of each party.")],
+    why: WhyOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
 ) -> None:
     """Bring a signed version into force, in place of the one before.
@@ -118,7 +121,7 @@ def activate(
     Every party must have signed this very document with a key that is valid now, and the version must be higher than
     any before. The first version also gets the agreement's ledger.
     """
-    from gateway.operations import activate_agreement, check_activation
+    from gateway.operations.activation import activate_agreement, check_activation
 
     agreement = read_agreement(file)
     texts = [read_text(path).strip() for path in signature]
@@ -126,7 +129,7 @@ def activate(
         if dry_run:
             done = check_activation(store, agreement, texts)
         else:
-            done = activate_agreement(store, agreement, texts, who=invocation(context).who)
+            done = activate_agreement(store, agreement, texts, why=why, who=invocation(context).who)
     if invocation(context).json:
         told = {"signers": list(done.signers), "replaces": done.replaces, "activated": not dry_run}
         as_json(identity(agreement) | told)
@@ -144,7 +147,7 @@ def activate(
 @command(app, "list", example="sinergi agreement list")
 def list_(context: typer.Context) -> None:
     """Every version that was activated, and which one is in force."""
-    from gateway.agreement import agreement_from_json
+    from gateway.agreement.document import agreement_from_json
     from gateway.store import queries
     from gateway.store.tables import moment
 

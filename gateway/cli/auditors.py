@@ -6,11 +6,12 @@ import typer
 
 from gateway.cli.context import command, group, invocation
 from gateway.cli.output import as_json, line, message, raw, table
+from gateway.cli.reason import WhyOption
 
 app = group(
     "auditors",
     "Who may search and read transfers. Every such read is itself a ledger entry.",
-    commands="sinergi auditors issue bpk-01 --name 'Auditor BPK' --role auditor --days 30 > token\n"
+    commands="sinergi auditors issue bpk-01 --name 'Auditor BPK' --role auditor --days 30 --why SURAT-TUGAS-12 > token\n"
     "sinergi auditors list",
 )
 
@@ -18,7 +19,8 @@ app = group(
 @command(
     app,
     "issue",
-    example="(umask 077; sinergi auditors issue bpk-01 --name 'Auditor BPK' --role auditor --days 30 > bpk-01.token)",
+    example="(umask 077; sinergi auditors issue bpk-01 --name 'Auditor BPK' --role auditor --days 30"
+    " --why SURAT-TUGAS-12 > bpk-01.token)",
 )
 def issue(
     context: typer.Context,
@@ -33,12 +35,13 @@ def issue(
         ),
     ],
     days: Annotated[int, typer.Option(help="How long the token is valid: 1 to 365.")],
+    why: WhyOption,
 ) -> None:
     """Print a new token, this once: only its SHA-256 is kept. Redirect it into a file that only its holder may read."""
-    from gateway.operations import issue_auditor
+    from gateway.operations.auditors import issue_auditor
 
     with invocation(context).store() as store:
-        token = issue_auditor(store, auditor, name, role, days, who=invocation(context).who)
+        token = issue_auditor(store, auditor, name, role, days, why=why, who=invocation(context).who)
     if invocation(context).json:
         as_json({"auditor": auditor, "role": role, "days": days, "token": token})
     else:
@@ -79,10 +82,10 @@ def revoke(
     context: typer.Context,
     auditor: Annotated[str, typer.Argument(metavar="ID")],
     *,
-    why: Annotated[str, typer.Option(metavar="CODE", help="A code or ticket number, for the ledger.")],
+    why: WhyOption,
 ) -> None:
     """End a token at once."""
-    from gateway.operations import revoke_auditor
+    from gateway.operations.auditors import revoke_auditor
 
     with invocation(context).store() as store:
         revoke_auditor(store, auditor, why=why, who=invocation(context).who)

@@ -7,7 +7,7 @@ that fails does not hide the next, unless that one needs what the first could no
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -17,21 +17,25 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from gateway import catalogue, resources
-from gateway.agreement import agreement_from_json
+from gateway import resources
+from gateway.agreement.document import agreement_from_json
 from gateway.attestation.standing import standings
 from gateway.attestation.wiring import read_policies
-from gateway.directory import ACTIVE
+from gateway.authorities import read_authorities
 from gateway.errors import GatewayError
-from gateway.ledger.entry import decode, instant
+from gateway.keys.directory import ACTIVE, WARN_DAYS
+from gateway.keys.keychain import CHECKPOINT, INDEX, KEPT, LONG_LIVED, REQUEST, SIGN, STORAGE
+from gateway.message_types import catalogue
 from gateway.settings import Settings
+from gateway.statements.proposal import PERSONS
 from gateway.store import queries
 from gateway.store.checkpoint_files import CheckpointFiles
+from gateway.store.clocks import database_time, newest_times
 from gateway.store.migrations import require_current
 from gateway.store.published import differing, published
 from gateway.store.session import APPEND_ONLY, LEDGER_TABLES, Database
 from gateway.store.tables import AgencyRow
-from gateway.wiring import Keys, connect, load_keys, now
+from gateway.wiring import Keys, connect, load_keys, now, remembers_nothing, require_own
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -74,10 +78,11 @@ def examine(settings: Settings) -> list[Finding]:
         if run("database", lambda: _database(settings, opened)):
             database = opened[0]
             run("guards", lambda: _guards(database))
-            if keys:
+            if keys and run("own keys", lambda: _own_keys(settings, keys[0], database)):
                 run("ledgers", lambda: _ledgers(settings, keys[0], database))
             run("witnesses", lambda: _witnesses(settings, database))
             for name, check in (
+                ("operators", _operators),
                 ("schemas", _schemas),
                 ("agreements", _agreements),
                 ("agencies", _agencies),
@@ -97,10 +102,47 @@ def _reading(database: Database, check: Callable[[Session], Iterator[tuple[str, 
 
 def _keys(settings: Settings, keys: list[Keys]) -> Iterator[tuple[str, str]]:
     keys.append(load_keys(settings))
-    yield OK, f"four key files open; receipts are signed by {keys[0].sign.kid}"
+    yield OK, "the keys that the settings name open"
     passphrase = settings.keys.passphrase_file
     if passphrase is not None and passphrase.parent == Path(unquote(urlsplit(settings.keys.sign).path)).parent:
         yield WARNING, "the passphrase lies beside the keys: good for a trial; in service keep it elsewhere"
+    authorities = read_authorities(settings.certificates)
+    for root in () if authorities is None else authorities.roots:
+        days = (root.not_valid_after_utc - now()).days
+        status = FAILED if days < 0 else WARNING if days < WARN_DAYS[0] else OK
+        yield status, f"{root.subject.rfc4514_string()} may certify agencies' keys, for {days} days more"
+
+
+def _own_keys(settings: Settings, keys: Keys, database: Database) -> Iterator[tuple[str, str]]:
+    """Those that are used: what the settings name is only where a process begins to look."""
+    with database.reading() as session:
+        require_own(session, settings)
+        own = queries.own_keys(session)
+    named = {
+        SIGN: keys.sign.kid,
+        REQUEST: keys.request.kid,
+        CHECKPOINT: keys.checkpoint.signer.public.kid,
+        STORAGE: keys.storage.current().id,
+        INDEX: keys.index.current().id,
+    }
+    # One that was made after the gateway was founded is known by its first rotation.
+    if (long_lived := keys.long_lived_keys.ring) is not None and any(key.role == LONG_LIVED for key in own):
+        named[LONG_LIVED] = long_lived.current().kid
+    time, known = now(), {key.kid: key for key in own}
+    keys.learn(own)
+    for role, kid in named.items():
+        if kid not in known or known[kid].role != role:
+            yield (
+                FAILED,
+                f"keys.{role} names {kid}, which the gateway does not know: `sinergi keys rotate` announces a key",
+            )
+        elif known[kid].over(time) and known[kid].status != KEPT:
+            yield WARNING, f"keys.{role} still names {kid}, whose time is over: let it name the one in use"
+    coming = {fault for fault in keys.faults if fault not in keys.needed()}
+    for fault in keys.faults:
+        yield WARNING if fault in coming else FAILED, fault
+    if not keys.needed():
+        yield OK, f"receipts are signed by {keys.sign.kid}"
 
 
 def _disk(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -192,7 +234,10 @@ def _postgresql(database: Database) -> Iterator[tuple[str, str]]:
 
 def _ledgers(settings: Settings, keys: Keys, database: Database) -> Iterator[tuple[str, str]]:
     checkpoints = CheckpointFiles(settings.gateway.state_dir / "checkpoints", keys.checkpoint)
-    checkpoints.require_sound(database, checkpoints.load())
+    memory = checkpoints.load()
+    checkpoints.require_sound(database, memory)
+    for warning in remembers_nothing(checkpoints, memory):
+        yield WARNING, warning
     with database.reading() as session:
         sizes = ", ".join(f"{head.ledger} {head.size}" for head in queries.ledgers(session))
     yield OK, f"heads, edges and last entries fit what was signed: {sizes}"
@@ -217,10 +262,26 @@ def _witnesses(settings: Settings, database: Database) -> Iterator[tuple[str, st
             yield status, f"{one.ledger}: {one.stamped} of {one.size} entries are under a timestamp"
 
 
+def _operators(session: Session) -> Iterator[tuple[str, str]]:
+    known = queries.load_directory(session, 0)
+    active = known.acting()
+    if not known.operators:
+        yield WARNING, "none: any name acts. Good for a trial; in service: sinergi operators found"
+    elif len(active) < PERSONS:
+        yield FAILED, f"{len(active)} left: nothing that needs two can be done"
+    elif len(active) == PERSONS:
+        yield WARNING, "two: with the loss of one key nothing that needs two can be done; add a third"
+    else:
+        yield OK, f"{len(active)} act by keys of their own"
+
+
 def _schemas(session: Session) -> Iterator[tuple[str, str]]:
     types = differing(session, catalogue.load(resources.schemas_dir()))
     if types:
-        yield FAILED, f"not what was published: {', '.join(types)}; the gateway will not start: sinergi schemas publish"
+        yield (
+            FAILED,
+            f"not what was published: {', '.join(types)}; the gateway will not start: sinergi schemas publish --why CODE",
+        )
     else:
         yield OK, f"the catalogue is what was published: {len(published(session))} message types"
 
@@ -278,20 +339,14 @@ def _endpoint_troubles(row: AgencyRow) -> Iterator[tuple[str, str]]:
     if row.paused_reason is not None:
         yield (
             WARNING,
-            f"the endpoint of {row.id} is paused ({row.paused_reason}): sinergi agencies set {row.id} --resume",
+            f"the endpoint of {row.id} is paused ({row.paused_reason}): sinergi agencies set {row.id} --resume --why CODE",
         )
 
 
 def _clock(session: Session) -> Iterator[tuple[str, str]]:
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    asked = (
-        "SELECT (julianday('now') - 2440587.5) * 86400" if sqlite else "SELECT extract(epoch FROM clock_timestamp())"
-    )
-    there = datetime.fromtimestamp(float(session.connection().execute(text(asked)).scalar_one()), UTC)
-    apart = abs(now() - there)
+    apart = abs(now() - database_time(session))
     told = f"{apart.total_seconds():.1f} s from the database's"
     yield (WARNING if apart > CLOCK_WARNING else OK), f"this machine's clock is {told}"
-    head = queries.ledger_head(session, "gateway")
-    last = instant(decode(queries.leaf(session, "gateway", head.size - 1))["time"])
+    last = newest_times(session)["gateway"]
     if last > now() + CLOCK_WARNING:
         yield FAILED, f"the newest entry is dated {last.isoformat()}: this clock runs behind"

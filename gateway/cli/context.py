@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from gateway.cli.output import message
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
+    from gateway.cli.acting import Acting
     from gateway.settings import Settings
     from gateway.wiring import Store
 
@@ -35,6 +37,10 @@ class Invocation:
     json: bool = False
     debug: bool = False
     operator: str | None = None
+    operator_key: str | None = None
+    operator_passphrase_file: Path | None = None
+    command: str = ""
+    acting: "Acting | None" = None
 
     @property
     def config_file(self) -> Path:
@@ -53,7 +59,11 @@ class Invocation:
 
     @property
     def who(self) -> str:
-        """Who acts, as the ledger will name them: --operator, else $SINERGI_OPERATOR, else the system's user name."""
+        """Who acts, as the ledger will name them: the operator whose key it is. In a gateway without operators of its own
+        --operator, else $SINERGI_OPERATOR, else the system's user name.
+        """
+        if self.acting is not None:
+            return self.acting.id
         named = self.operator or os.environ.get(OPERATOR_VARIABLE)
         if named:
             return named
@@ -68,14 +78,33 @@ class Invocation:
         return load_settings(self.config_file, **overrides)
 
     @contextmanager
-    def store(self) -> Iterator["Store"]:
-        """The initialised database with its recorder; closed, with the newest checkpoints kept, at the end."""
+    def store(self, *, lost: str | None = None) -> Iterator["Store"]:
+        """The initialised database with its recorder; closed, with the newest checkpoints kept, at the end.
+
+        Raises, before the command does anything, where it is an operator's and no operator's key is shown.
+        """
         settings = self.settings()
         quiet()
         from gateway.wiring import open_store
 
-        with open_store(settings) as store:
+        with open_store(settings, lost=lost) as store:
+            self._show_key(store)
+            for warning in store.warnings:
+                message(f"Warning: {warning}")
             yield store
+
+    def _show_key(self, store: "Store") -> None:
+        from gateway.cli.acting import acting
+        from gateway.cli.duties import DUTIES
+        from gateway.founding import RefusedError
+
+        duty = DUTIES.get(self.command)
+        # A command of which nobody said who may run it is everybody's who has a key, and nobody else's.
+        if duty is not None and not duty.needs_operator:
+            return
+        self.acting = acting(store, self.operator_key, self.operator_passphrase_file, self.command)
+        if self.acting is not None and self.operator not in (None, self.acting.id):
+            raise RefusedError(f"the key is {self.acting.id}'s, not {self.operator}'s")
 
 
 def quiet() -> None:
@@ -119,7 +148,22 @@ def _common() -> list[TyperOption]:
             metavar="NAME",
             callback=_remember("operator"),
             expose_value=False,
-            help=f"Who acts, for the ledger [default: ${OPERATOR_VARIABLE}, the user name].",
+            help=f"Who acts, for the ledger [default: the key's operator, ${OPERATOR_VARIABLE}, the user name].",
+        ),
+        TyperOption(
+            param_decls=["--operator-key"],
+            metavar="URI",
+            callback=_remember("operator_key"),
+            expose_value=False,
+            help="An operator's private key, where the gateway has operators [default: $SINERGI_OPERATOR_KEY].",
+        ),
+        TyperOption(
+            param_decls=["--operator-passphrase-file"],
+            type=Path,
+            metavar="FILE",
+            callback=_passphrase_file,
+            expose_value=False,
+            help="The passphrase of that key's file [default: $SINERGI_OPERATOR_PASSPHRASE_FILE].",
         ),
         TyperOption(
             param_decls=["--json"],
@@ -146,12 +190,22 @@ def _path(context: Any, _parameter: Any, value: Any) -> Any:
     return value
 
 
+def _passphrase_file(context: Any, _parameter: Any, value: Any) -> Any:
+    if value is not None:
+        invocation(context).operator_passphrase_file = Path(value)
+    return value
+
+
 class Command(TyperCommand):
     """A command that also takes the common options."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.params.extend(_common())
+
+    def invoke(self, ctx: Any) -> Any:
+        invocation(ctx).command = ctx.command_path.partition(" ")[2]
+        return super().invoke(ctx)
 
 
 class Group(TyperGroup):

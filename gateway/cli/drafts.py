@@ -30,8 +30,8 @@ from gateway.cli.wording import (
 from gateway.errors import MalformedError, OperatorError
 
 if TYPE_CHECKING:
-    from gateway.approval import ApprovalRequest
-    from gateway.draft import Draft
+    from gateway.sdk.draft import Draft
+    from gateway.statements.approval import ApprovalRequest
 
 DAYS: Final = 7
 
@@ -79,9 +79,9 @@ def draft(
     """
     from datetime import timedelta
 
-    from gateway.draft import Draft
     from gateway.keyring import write_private
-    from gateway.reception import new_jti
+    from gateway.sdk.draft import Draft
+    from gateway.sdk.reception import new_jti
     from gateway.wiring import now
 
     wording = Wording(
@@ -108,8 +108,8 @@ def draft(
 
 def read_draft(path: Path) -> "Draft":
     """Raises OperatorError, which never quotes the file."""
-    from gateway.draft import Draft
     from gateway.errors import CallerError
+    from gateway.sdk.draft import Draft
 
     try:
         return Draft.read(read_text(path))
@@ -122,7 +122,7 @@ def approve(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `sinergi draft` wrote.")],
     *,
     key: Annotated[str, typer.Option(metavar="URI", help="The officer's own private key, as in file:sari.pem.")],
-    passphrase_file: PassphraseOption,
+    passphrase_file: PassphraseOption = None,
     field: Annotated[
         list[str] | None,
         typer.Option(
@@ -151,9 +151,9 @@ def approve(
     if not yes and not _confirmed(request.aud, no_input=no_input):
         message("Not approved: nothing was signed.")
         raise typer.Exit(NO)
-    from gateway.approval import sign_approval
     from gateway.cli.given import write_new
     from gateway.keyring import load_signer, read_passphrase
+    from gateway.statements.approval import sign_approval
     from gateway.wiring import now
 
     signer = load_signer(key, read_passphrase(passphrase_file))
@@ -171,7 +171,7 @@ def approve(
 
 def _show(held: "Draft", request: "ApprovalRequest") -> None:
     """On stderr: standard output is the approval's. Control characters are shown as such, whatever a field holds."""
-    from gateway.disclosure import SD
+    from gateway.message.disclosure import SD
 
     claims = held.claims
     told = {

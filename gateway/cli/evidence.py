@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from gateway.cli.context import command, group, invocation
-from gateway.cli.given import write_new
 from gateway.cli.ledgers import QuorumOption, WitnessOption
 from gateway.cli.output import NO, as_json, line, message
 from gateway.cli.transfers import AuthorityOption, GatewayOption, TokenOption
@@ -38,11 +37,12 @@ def export(
     """Fetch the evidence of one transfer, with the role dpo. It holds the whole message: keep it as the message itself."""
     from gateway.cli.remote import Auditor
     from gateway.evidence.bundle import unpack
+    from gateway.keyring import write_private
 
     with Auditor(gateway, token_file, ca_file) as auditor:
         data = auditor.fetch(f"/v1/transfers/{transfer}/evidence")
     files = unpack(data).files
-    write_new(out, data)
+    write_private(out, data)
     if invocation(context).json:
         as_json({"file": str(out), "bytes": len(data), "files": sorted(files)})
         return
@@ -73,6 +73,9 @@ def verify(
     tsa_roots: Annotated[
         Path | None, typer.Option(metavar="FILE", help="PEM roots of the timestamp authority.")
     ] = None,
+    authorities: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM roots that may certify agencies' keys.")
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the report here, HTML and PDF, in both languages.")
     ] = None,
@@ -80,6 +83,6 @@ def verify(
     """Check a bundle offline: eleven numbered checks, believing nothing but the keys that are given."""
     from gateway.cli.verifier import bundle_trust, verdict
 
-    trust = bundle_trust(gateway_key, vkey, witness, quorum, tsa_roots)
+    trust = bundle_trust(gateway_key, vkey, witness, quorum, tsa_roots, authorities=authorities)
     if verdict(bundle, trust, json_=invocation(context).json, report_to=report) == NO:
         raise typer.Exit(NO)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gateway.cli.batches import send_lines
 from gateway.cli.context import command, invocation
-from gateway.cli.given import read_text, write_new
+from gateway.cli.given import read_text
 from gateway.cli.output import NO, as_json, line, message, raw, reason_line
 from gateway.cli.side import (
     AgencyOption,
@@ -41,7 +42,7 @@ from gateway.cli.wording import (
 from gateway.errors import MalformedError, OperatorError, Reason
 
 if TYPE_CHECKING:
-    from gateway.client import Composed, GatewayClient, Page, Sent
+    from gateway.client import Acknowledged, Composed, GatewayClient, Page, Sent
     from gateway.endpoint import Received
 
 EVENTS: Final = ("delivered", "processed", "rejected")
@@ -56,7 +57,8 @@ def register(app: typer.Typer) -> None:
         example="sinergi send warning.json --to polda-banten --type early-warning.report/1 --agreement pks-banten-2025"
         " --purpose EARLY_WARNING --classification R --disclose /body/reporter --disclose /body/recruiter"
         f" --disclose /body/narrative --keep warning.sd-jwt --as imigrasi-banten {common}\n"
-        f"sinergi send warning.sd-jwt --as imigrasi-banten {common}",
+        f"sinergi send warning.sd-jwt --as imigrasi-banten {common}\n"
+        f"sinergi send --batch anomalies.sd-jwts --as imigrasi-banten {common}",
     )(send)
     command(
         app,
@@ -76,7 +78,7 @@ def send(
     *,
     agency: AgencyOption,
     key: KeyOption,
-    passphrase_file: PassphraseOption,
+    passphrase_file: PassphraseOption = None,
     gateway: GatewayOption,
     draft: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sign and send what `sinergi draft` wrote, in place of a FILE.")
@@ -102,6 +104,9 @@ def send(
             metavar="FILE", help="Write the signed message here first: only the same bytes can be sent again safely."
         ),
     ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="FILE has many signed messages, one a line; each is judged alone.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Ask what would be decided. Nothing is sent or recorded.")
     ] = False,
@@ -110,23 +115,30 @@ def send(
     ca_file: AuthorityOption = None,
     patience: PatienceOption = 30,
 ) -> None:
-    """Sign and send one message, and verify the gateway's receipt and proof.
+    """Sign and send one message, or with --batch many signed ones, and verify the gateway's receipts and proofs.
 
-    Exit code 0: accepted; 1: refused, with every reason; 3: not known, send the kept message again.
+    Exit code 0: accepted; 1: refused, with every reason; 3: not known, send the kept message again. Of many, the worst.
     """
     wording = Wording(
         to, type_, agreement, purpose, classification, case, officer, legal_basis, in_reply_to, correlation_id,
         handling, disclose,
     )  # fmt: skip
+    side = Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience)
+    if batch:
+        if file is None or draft is not None or approval or wording.given or keep is not None or dry_run:
+            raise OperatorError("--batch takes a FILE of signed messages, and nothing of them can be changed")
+        send_lines(context, file, side)
+        return
+    from gateway.keyring import write_private
+
     compose, kept = _source(file, draft, approval or [], wording, keep)
 
     async def act(client: "GatewayClient") -> "Sent | dict[str, Any]":
         composed = compose(client)
         if keep is not None:
-            write_new(keep, composed.text.encode())
+            write_private(keep, composed.text.encode())
         return await client.preview(composed) if dry_run else await client.send(composed)
 
-    side = Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience)
     answer = _asked(context, side, act, None if dry_run else kept, dry_run=dry_run)
     if isinstance(answer, dict):
         _previewed(context, answer)
@@ -243,7 +255,7 @@ def receive(
     *,
     agency: AgencyOption,
     key: KeyOption,
-    passphrase_file: PassphraseOption,
+    passphrase_file: PassphraseOption = None,
     gateway: GatewayOption,
     limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many messages.")] = 100,
     wait: Annotated[int, typer.Option(min=0, max=30, help="Seconds to wait for the first.")] = 0,
@@ -280,15 +292,23 @@ def receive(
         # First kept, then acknowledged: a crash in between brings the message again.
         for item in page.received:
             _hand_over(item, out)
+        for alert in page.alerts:
+            _keep(f"{alert.jti}.alert", {"alert": alert.as_json(), "text": alert.text}, out)
+        results: list[Acknowledged] = []
         if acknowledge is not None and page.received:
-            for result in await client.acknowledge(page.received, acknowledge, reason or ()):  # type: ignore[arg-type]
-                if result.status == "refused":
-                    message(f"{result.transfer}: the gateway refused the receipt ({result.code})")
+            results += await client.acknowledge(page.received, acknowledge, reason or ())  # type: ignore[arg-type]
+        if acknowledge is not None and page.alerts:
+            results += await client.acknowledge(page.alerts)
+        for result in results:
+            if result.status == "refused":
+                message(f"{result.transfer}: the gateway refused the receipt ({result.code})")
         return page
 
     page = Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience).run(act)
     for fault in page.faults:
         message(f"{fault.transfer or 'an item'} does not verify: {fault.code}: {fault.detail}")
+    for alert in page.alerts:
+        message(f"ALERT {alert.event}: a key of {alert.agency}, in doubt are {', '.join(alert.transfers)}")
     more = ", and more are waiting" if page.more else ""
     message(f"{len(page.received)} received{more}.")
     if page.faults:
@@ -305,16 +325,20 @@ def _hand_over(item: "Received", out: Path | None) -> None:
         "message": item.text,
         "release": item.release_text,
     }
+    _keep(item.transfer, content, out)
+
+
+def _keep(name: str, content: dict[str, Any], out: Path | None) -> None:
     if out is None:
         raw(json.dumps(content) + "\n")
         return
-    from gateway.envelope import TRANSFER_ID
     from gateway.keyring import write_private
+    from gateway.message.envelope import TRANSFER_ID
 
     # The name comes from outside: nothing but a transfer id becomes a path.
-    if not TRANSFER_ID.fullmatch(item.transfer):
+    if not TRANSFER_ID.fullmatch(name.removesuffix(".alert")):
         raise OperatorError("an item has no transfer id")
-    path = out / f"{item.transfer}.json"
+    path = out / f"{name}.json"
     fresh = path.with_suffix(f".{os.getpid()}.new")
     fresh.unlink(missing_ok=True)
     write_private(fresh, json.dumps(content, ensure_ascii=False, indent=1).encode())

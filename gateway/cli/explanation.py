@@ -3,20 +3,15 @@
 import json
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway import catalogue, resources
-from gateway.agreement import Agreement
-from gateway.decide import Decision, Facts, RelatedTransfer, decide
-from gateway.disclosure import close_payload
-from gateway.envelope import MESSAGE_TYP, VerifiedMessage, open_message, parse, serialise, verify
-from gateway.errors import OperatorError
-from gateway.jose import sign_jws, strict_json
-from gateway.keyring import signer_for
-from gateway.terms import (
+from gateway import resources
+from gateway.agreement.document import Agreement
+from gateway.agreement.terms import (
     Amends,
     Answers,
     AtMost,
@@ -32,7 +27,14 @@ from gateway.terms import (
     Same,
     Withholding,
 )
-from gateway.vocabulary import Situation
+from gateway.agreement.vocabulary import Situation
+from gateway.decision.decide import Decision, Facts, RelatedTransfer, decide
+from gateway.errors import OperatorError
+from gateway.jose import sign_jws, strict_json
+from gateway.keyring import signer_for
+from gateway.message.disclosure import close_payload
+from gateway.message.envelope import MESSAGE_TYP, VerifiedMessage, open_message, parse, serialise, verify
+from gateway.message_types import catalogue
 
 _OWN: Final = frozenset({"body", "disclosable"})
 
@@ -50,7 +52,9 @@ def judge(agreement: Agreement, text: str, related: Mapping[str, Any] | None, no
             permitted=False, reasons=violations, agreement=agreement.id, agreement_version=agreement.version
         )
     kind = messages.get(claims.type)
-    facts = Facts(in_reply_to=_related(related), may_be_absent=kind.may_be_absent if kind else None)
+    facts = Facts(in_reply_to=_related(related))
+    if kind is not None:
+        facts = replace(facts, may_be_absent=kind.may_be_absent, places=kind.places)
     return decide(agreement, message, facts, now)
 
 
@@ -128,7 +132,8 @@ def rule_lines(agreement: Agreement, rule: Rule) -> Iterator[str]:
     if rule.acknowledge_within is not None:
         for deadline in rule.acknowledge_within.deadlines:
             when = _given(deadline.when or {})
-            yield f"  acknowledged within {deadline.within.text}{f' when {when}' if when else ''}"
+            counted = " in working days" if deadline.working else ""
+            yield f"  acknowledged within {deadline.within.text}{counted}{f' when {when}' if when else ''}"
     yield f"  handling {rule.handling}, priority {rule.priority}"
     yield f"  source ({rule.provenance}): {rule.citation}"
 
@@ -165,7 +170,8 @@ def _limits(rule: Rule) -> Iterator[str]:
         flagged = " (only flagged)" if repeats.otherwise == "flag" else ""
         yield (
             f"  at most {repeats.at_most} about one person of {repeats.subject.text} within {repeats.within.text},"
-            f" unless {' or '.join(repeats.named_by)} names the person under the case{flagged}"
+            f" unless {' or '.join(repeats.named_by)} names the person under the case{flagged};"
+            f" {'flagged' if repeats.on_own_papers == 'flag' else 'refused too'} where only the sender's own papers do"
         )
 
 
@@ -184,7 +190,8 @@ def _relation(relation: Relation) -> str:
             return f"in_reply_to names an accepted {' or '.join(relation.types)} that still stands"
         case Amends():
             ends = ", which then stands no longer" if relation.ends else ""
-            return f"in_reply_to names its own {' or '.join(relation.types or ('message',))} that still stands{ends}"
+            stands = " that still stands" if relation.standing else ", standing or not"
+            return f"in_reply_to names its own {' or '.join(relation.types or ('message',))}{stands}{ends}"
         case Earlier():
             return f"{relation.field.text} of the message replied to matches {_short(relation.must.schema)}"
         case Same():

@@ -58,9 +58,17 @@ def read_moment(text: str | None, name: str) -> datetime | None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """A new file for everybody to read; never overwrites. Raises OperatorError."""
+    """A new file for everybody to read, whole or not at all; never overwrites. Raises OperatorError.
+
+    What holds a message or a name is for its owner alone: `keyring.write_private`.
+    """
     try:
-        with path.open("xb") as file:
-            file.write(content)
+        file = path.open("xb")
     except OSError as error:
         raise OperatorError(f"{path} cannot be created: {error.strerror}") from error
+    try:
+        with file:
+            file.write(content)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OperatorError(f"{path} cannot be written: {error.strerror}") from error

@@ -8,6 +8,7 @@ import typer
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_object, read_text
 from gateway.cli.output import as_json, line, message, table
+from gateway.cli.reason import WhyOption
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ def add(
             " Kinds: case, officer, nik, nip, nrp, phone, travel-document, person-token.",
         ),
     ] = None,
-    why: Annotated[
-        str, typer.Option(metavar="CODE", help="A code or ticket number; it stands in the ledger for ever.")
-    ],
+    why: WhyOption,
     citation: Annotated[
         str, typer.Option(metavar="TEXT", help="The order or law it rests on; kept by the gateway alone.")
     ],
@@ -52,8 +51,8 @@ def add(
     """Place a hold. It is in force at once, and only two officers' signatures end it."""
     if (transfer is None) == (subject_file is None):
         raise OperatorError("give either --transfer or --subject-file")
-    from gateway.data_subjects import read_subject
-    from gateway.holds import TRANSFER, add_hold
+    from gateway.data_protection.data_subjects import read_subject
+    from gateway.data_protection.holds import TRANSFER, add_hold
 
     scope, value = TRANSFER, transfer or ""
     if subject_file is not None:
@@ -92,7 +91,7 @@ def list_(
 def _members(row: "HoldRow", covers: int) -> dict[str, Any]:
     import json
 
-    from gateway.holds import TRANSFER
+    from gateway.data_protection.holds import TRANSFER
     from gateway.store.tables import moment
 
     members = {
@@ -126,7 +125,7 @@ def approve(
     gateway_id: Annotated[str, typer.Option(metavar="ID", help="The gateway's id; the statement is for it alone.")],
     why: Annotated[str, typer.Option(metavar="CODE", help="Why it may end; the code that the operator will give.")],
     key: Annotated[str, typer.Option(metavar="URI", help="The officer's own private key, as in file:sari.pem.")],
-    passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="The key's passphrase.")],
+    passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The statement's new file.")],
 ) -> None:
     """At the officer's machine: sign that a hold may end.
@@ -136,13 +135,14 @@ def approve(
     """
     from gateway.cli.given import write_new
     from gateway.errors import MalformedError
-    from gateway.hold_release import HoldRelease, sign_hold_release
     from gateway.keyring import load_signer, read_passphrase
+    from gateway.statements.hold_release import HoldRelease
+    from gateway.statements.two_officers import sign_statement
     from gateway.wiring import now
 
     signer = load_signer(key, read_passphrase(passphrase_file))
     try:
-        statement = sign_hold_release(HoldRelease(gateway_id, hold, why), agency, signer, now())
+        statement = sign_statement(HoldRelease(gateway_id, hold, why), agency, signer, now())
     except MalformedError as error:
         raise OperatorError(error.detail) from error
     write_new(out, statement.encode() + b"\n")
@@ -168,7 +168,7 @@ def release(
     ],
 ) -> None:
     """End a hold, on the signed word of two officers who are two persons."""
-    from gateway.holds import release_hold
+    from gateway.data_protection.holds import release_hold
 
     texts = [read_text(path).strip() for path in statements]
     with invocation(context).store() as store:

@@ -108,12 +108,16 @@ def verify(
         raise UnreachableError(error.detail) from error
     if invocation(context).json:
         size = None if report.checkpoint is None else report.checkpoint.size
-        as_json({"origin": name, "ok": report.ok, "size": size, "checks": [asdict(check) for check in report.checks]})
+        later = [key.vkey for key in report.later]
+        checks = [asdict(check) for check in report.checks]
+        as_json({"origin": name, "ok": report.ok, "size": size, "checks": checks, "later_vkeys": later})
     else:
         for check in report.checks:
             verdict = "warning" if check.warning else "ok" if check.ok else "FAILED"
             line(f"{check.number}. {check.title}: {verdict} ({check.detail})")
         line(f"{name}: {'verified' if report.ok else 'NOT verified'}")
+        for key in report.later:
+            message(f"The ledger has a later key, and the one that you trust says so: {key.vkey}")
     if not report.ok:
         raise typer.Exit(NO)
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -19,21 +19,32 @@ from gateway.cli import (
     evidence,
     exchange,
     holds,
+    key_compromise,
+    key_making,
+    key_rotation,
+    key_state,
+    key_statements,
+    key_withdrawal,
     keys,
     ledger_fsck,
     ledger_proofs,
     ledgers,
+    operators,
+    proposals,
     retention,
     review,
     schemas,
     starting,
     subjects,
+    takeover,
     transfers,
     witness,
 )
 from gateway.cli.context import Invocation, group
 from gateway.cli.output import DONE, MISUSE, UNASKED, exit_code, fail, line, message
 from gateway.errors import GatewayError
+
+_PR_SET_DUMPABLE: Final = 4  # prctl(2)
 
 app = group(
     "sinergi",
@@ -61,13 +72,18 @@ def root(
 
 
 starting.register(app)
+takeover.register(app)
 diagnosis.register(app)
 exchange.register(app)
 drafts.register(app)
 ledger_proofs.register(ledgers.app)
 ledger_fsck.register(ledgers.app)
+proposals.register(operators.app)
+for keyed in (key_making, key_state, key_rotation, key_compromise, key_statements, key_withdrawal):
+    keyed.register(keys.app)
 for part in (
     agencies,
+    operators,
     keys,
     schemas,
     review,
@@ -119,4 +135,10 @@ def main() -> NoReturn:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        import ctypes
+
+        # The limit does not bind a kernel that pipes its dumps to a program (core(5)); nobody of this user may read the
+        # memory either (ptrace(2)).
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     sys.exit(run(sys.argv[1:]))

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli.acting import propose
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_moment, read_text
 from gateway.cli.output import as_json, line, message, table
+from gateway.cli.proposals import IdArgument, SignatureOption, approved
+from gateway.cli.reason import WhyOption
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
-    from gateway.officers import Listed
+    from gateway.operations.officers import Listed
 
 app = group(
     "officers",
@@ -19,7 +22,7 @@ app = group(
     commands="sinergi agencies officers enrol --as polda-banten --gateway-id sinergi-banten --id 78010203"
     " --name 'Ipda Sari' --role PPA_OFFICER --unit 'Unit PPA' --key file:sari.pem --passphrase-file sari.pass"
     " --out sari.jws\n"
-    "sinergi agencies officers add sari.jws\n"
+    "sinergi agencies officers add sari.jws --why SPRIN-7\n"
     "sinergi agencies officers list polda-banten",
 )
 AgencyArgument = Annotated[str, typer.Argument(metavar="AGENCY", help="The agency's id.")]
@@ -43,16 +46,16 @@ def enrol(
     role: Annotated[str, typer.Option(metavar="CODE", help="The office, from the code list officer-role.")],
     unit: Annotated[str, typer.Option(help="Unit or office.")],
     key: Annotated[str, typer.Option(metavar="URI", help="The officer's own private key, as in file:sari.pem.")],
-    passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="The key's passphrase.")],
+    passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The statement's new file, for you alone (mode 0600).")],
 ) -> None:
     """At the officer's machine: sign the statement with which an operator admits the officer.
 
     Needs no gateway. It proves that the key is in the officer's hands, and is good for 7 days.
     """
-    from gateway.enrolment import Person, sign_enrolment
     from gateway.errors import MalformedError
     from gateway.keyring import load_signer, read_passphrase, write_private
+    from gateway.statements.enrolment import Person, sign_enrolment
     from gateway.wiring import now
 
     signer = load_signer(key, read_passphrase(passphrase_file))
@@ -69,7 +72,7 @@ def enrol(
         message(f"{out} holds the statement. Give the operator the thumbprint above over another channel.")
 
 
-@command(app, "add", example="sinergi agencies officers add sari.jws --not-after 2027-11-23")
+@command(app, "add", example="sinergi agencies officers add sari.jws --not-after 2027-11-23 --why SK-2026-17")
 def add(
     context: typer.Context,
     statement: Annotated[Path, typer.Argument(metavar="FILE", help="What `enrol` wrote, or - for standard input.")],
@@ -78,16 +81,19 @@ def add(
     not_after: Annotated[
         str | None, typer.Option(metavar="TIME", help="First moment after it [default: a year later].")
     ] = None,
+    why: WhyOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what the statement says.")] = False,
 ) -> None:
     """Admit an officer: check the statement against the agency's letter of appointment first.
 
-    The ledger gets the key's id and the role. Name and number are kept sealed.
+    The ledger gets the key's id and the role. Name and number are kept sealed. In a gateway with operators this only
+    proposes it: another operator approves, with the statement's file at hand.
     """
     first, last = read_moment(not_before, "--not-before"), read_moment(not_after, "--not-after")
     text = read_text(statement).strip()
+    from gateway.countersigning import wanted_officer
     from gateway.errors import CallerError
-    from gateway.officers import add_officer, read_enrolment
+    from gateway.operations.officers import add_officer, read_enrolment
     from gateway.wiring import now
 
     if last is not None and last <= now():
@@ -96,8 +102,14 @@ def add(
         try:
             if dry_run:
                 enrolment = read_enrolment(store, text)
+            elif (who := invocation(context).acting) is not None:
+                wanted = wanted_officer(store, text, not_before=first, not_after=last, why=why)
+                propose(store, who, wanted, json=invocation(context).json)
+                return
             else:
-                enrolment = add_officer(store, text, not_before=first, not_after=last, who=invocation(context).who)
+                enrolment = add_officer(
+                    store, text, not_before=first, not_after=last, why=why, who=invocation(context).who
+                )
         except CallerError as error:
             raise OperatorError(f"{statement}: {error.detail}") from error
     person, kid = enrolment.person, enrolment.key.kid
@@ -110,6 +122,20 @@ def add(
     message("Nothing was changed." if dry_run else "The officer may approve. Compare the thumbprint with the officer.")
 
 
+@command(app, "approve", example="sinergi agencies officers approve 3f9a1c77 sari.jws --operator-key file:budi.pem")
+def approve(
+    context: typer.Context,
+    id_: IdArgument,
+    statement: Annotated[Path, typer.Argument(metavar="FILE", help="The same statement, or - for standard input.")],
+    *,
+    signature: SignatureOption = None,
+) -> None:
+    """Sign as the second operator: the officer is admitted. The statement is not kept while it waits, so it is given again."""
+    from gateway.statements.parameters import ADD_OFFICER
+
+    approved(context, id_, signature, only=ADD_OFFICER, attachment=read_text(statement).strip())
+
+
 @command(app, "list", example="sinergi agencies officers list\nsinergi agencies officers list polda-banten --json")
 def list_(
     context: typer.Context,
@@ -118,7 +144,7 @@ def list_(
     names: Annotated[bool, typer.Option("--names", help="Open the sealed names and numbers.")] = False,
 ) -> None:
     """Officers with role and validity; without names, unless they are asked for."""
-    from gateway.officers import listed
+    from gateway.operations.officers import listed
 
     with invocation(context).store() as store:
         officers = [_members(entry, names=names) for entry in listed(store, agency)]
@@ -154,11 +180,11 @@ def revoke(
     agency: AgencyArgument,
     kid: KeyArgument,
     *,
-    why: Annotated[str, typer.Option(metavar="CODE", help="A ticket number; it stands in the ledger for ever.")],
+    why: WhyOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
     """Let an officer's key approve nothing more: the officer left, or the key may be in other hands."""
-    from gateway.officers import find_officer, revoke_officer
+    from gateway.operations.officers import find_officer, revoke_officer
 
     with invocation(context).store() as store:
         if dry_run:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 from gateway.errors import CODES, GatewayError, Reason
@@ -22,12 +23,12 @@ EXIT_CODES: Final[Mapping[int, str]] = {
     DONE: "done; or the answer is yes",
     NO: "the answer is no: refused, not found, not valid, a check failed",
     MISUSE: "misuse: a wrong argument, setting, key file or passphrase; nothing was tried",
-    UNASKED: "could not ask: the database, the gateway or the network did not answer; try again",
+    UNASKED: "could not ask: the database, a token, the gateway or the network did not answer; try again",
 }
 """The one table of exit codes; docs/reference/cli.md is made from it."""
 
 _MISUSE_CODES: Final = frozenset({"config.invalid", "keyring.refused", "schema.invalid"})
-_UNASKED_CODES: Final = frozenset({"store.unavailable", "gateway.internal"})
+_UNASKED_CODES: Final = frozenset({"store.unavailable", "gateway.busy", "gateway.internal", "keyring.away"})
 
 
 class UnreachableError(GatewayError):
@@ -48,6 +49,11 @@ def exit_code(error: GatewayError) -> int:
 def plain(text: str) -> str:
     """Without what a terminal would obey: names and answers come from outside."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def when(moment: datetime) -> str:
+    """A moment for people and machines: RFC 3339, to the second."""
+    return moment.isoformat(timespec="seconds")
 
 
 def message(text: str) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli.context import command, group, invocation
 from gateway.cli.output import NO, as_json, line, message, progress, table
+from gateway.cli.reason import WhyOption
 
 if TYPE_CHECKING:
     from gateway.retention import Report, Retention
@@ -121,6 +122,23 @@ def verify(context: typer.Context) -> None:
         raise typer.Exit(NO)
 
 
+@command(app, "repeat", example="sinergi retention repeat --why INSIDEN-3")
+def repeat(context: typer.Context, *, why: WhyOption) -> None:
+    """Erase again what the ledgers call erased and what is stored all the same, because a table was restored.
+
+    Adds no second entry of the erasure, but one of this act. A hold that was placed since keeps what it covers. Ends with 1
+    when anything was kept.
+    """
+    from gateway.founding import require_code
+
+    who, code = require_code(invocation(context).who, "the operator"), require_code(why, "the reason")
+    with invocation(context).store() as store:
+        done = of(store).repeat(code, who)
+        clean = scrubbed(store) if done.erased else True
+    told = {"erased": list(done.erased), "kept": {one: list(reasons) for one, reasons in done.kept.items()}}
+    outcome(context, told, clean=clean)
+
+
 @command(app, "agreed", example="sinergi retention agreed 0193a1b2-… --why TIKET-88")
 def agreed(
     context: typer.Context,
@@ -128,10 +146,10 @@ def agreed(
         str, typer.Argument(metavar="ID", help="The accepted erasure.confirmation whose outcome is DONE.")
     ],
     *,
-    why: Annotated[str, typer.Option(metavar="CODE", help="A code or ticket number, for the ledger.")],
+    why: WhyOption,
 ) -> None:
     """Erase here as well what the two agencies agreed to erase, before the end of its retention if need be."""
-    from gateway.data_subjects import erase_agreed
+    from gateway.data_protection.subject_erasure import erase_agreed
 
     with invocation(context).store() as store:
         found = erase_agreed(store, of(store), confirmation, why=why, who=invocation(context).who)

@@ -12,17 +12,18 @@ from gateway.cli.output import NO, as_json, line, message, raw, table
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
-    from gateway.catalogue import Catalogue
+    from gateway.message_types.catalogue import Catalogue
     from gateway.review.difference import Change
 
 __all__ = ["app"]  # the group with these commands in it
 
-_MARKS = {"permitted": "+", "released": "+", "refused": "-", "withheld": "-"}
+_MARKS = {"refused": "-", "withheld": "-"}
 _LONG = 200
 
 
 def _catalogue() -> "Catalogue":
-    from gateway import catalogue, resources
+    from gateway import resources
+    from gateway.message_types import catalogue
 
     return catalogue.load(resources.schemas_dir())
 
@@ -86,7 +87,8 @@ def diff(
     none is excluded, the change is called undecided. Exit code 1 if anything is, or may be, newly permitted or released.
     Needs no gateway.
     """
-    from gateway import catalogue, resources
+    from gateway import resources
+    from gateway.message_types import catalogue
     from gateway.review.difference import diff as compare
 
     found = compare(read_agreement(old), read_agreement(new), _catalogue(), catalogue.examples(resources.schemas_dir()))
@@ -114,7 +116,7 @@ def _row(change: "Change") -> tuple[str, ...]:
     if change.since and change.until and (change.old_rule is None or change.new_rule is None):
         detail = f"{detail} {change.since} to {change.until}".strip()
     return (
-        "?" if not change.proven else _MARKS.get(change.kind, "~"),
+        "?" if not change.proven else "+" if change.widens else _MARKS.get(change.kind, "~"),
         change.kind,
         "" if change.kind == "agreement" else rules,
         f"{route.type} {route.sender} → {route.recipient}" if route else "",

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.catalogue import Catalogue, load, read
 from gateway.errors import SchemaInvalidError
+from gateway.message_types.catalogue import Catalogue, load, read
 
 WORDS: Final = ("title", "x-title-id", "description", "x-description-id")
 VALID: Final = 2

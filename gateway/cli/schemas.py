@@ -8,10 +8,11 @@ import typer
 
 from gateway.cli.context import command, group, invocation
 from gateway.cli.output import NO, as_json, line, message, table
+from gateway.cli.reason import WhyOption
 from gateway.errors import NotFoundError, SchemaInvalidError
 
 if TYPE_CHECKING:
-    from gateway.compatibility import Compatibility
+    from gateway.message_types.compatibility import Compatibility
 
 app = group(
     "schemas",
@@ -24,7 +25,8 @@ _LONG = 400
 @command(app, "list", example="sinergi schemas list")
 def list_(context: typer.Context) -> None:
     """Every message type with its digest and how many of its fields may be withheld. Needs no gateway."""
-    from gateway import catalogue, resources
+    from gateway import resources
+    from gateway.message_types import catalogue
 
     types = [
         {
@@ -52,7 +54,8 @@ def show(
     ] = False,
 ) -> None:
     """The JSON Schema of a message type, complete in itself. Needs no gateway."""
-    from gateway import catalogue, resources
+    from gateway import resources
+    from gateway.message_types import catalogue
 
     found = catalogue.load(resources.schemas_dir()).get(type_)
     if found is None:
@@ -100,8 +103,8 @@ def diff(
 
     Exit code 1 if a type under the same major version is incompatible, not proven compatible, or gone. Needs no gateway.
     """
-    from gateway import catalogue
-    from gateway.compatibility import Verdict, compare
+    from gateway.message_types import catalogue
+    from gateway.message_types.compatibility import Verdict, compare
 
     before, after = _schemas(old), _schemas(new)
     examples = catalogue.examples(old) if old.is_dir() else {}
@@ -146,7 +149,7 @@ def _row(type_: str, state: str, found: "Compatibility | None") -> tuple[str, ..
 
 def _schemas(place: Path) -> dict[str, Any]:
     """Self-contained schemas by type, of a folder or of one file."""
-    from gateway import catalogue
+    from gateway.message_types import catalogue
 
     if place.is_dir():
         return {entry.type: entry.schema for entry in catalogue.Catalogue(catalogue.read(place)).types()}
@@ -165,11 +168,12 @@ def _schemas(place: Path) -> dict[str, Any]:
 @command(
     app,
     "publish",
-    example="sinergi schemas publish --dry-run\nsinergi schemas publish",
+    example="sinergi schemas publish --why RILIS-0.1 --dry-run\nsinergi schemas publish --why RILIS-0.1",
 )
 def publish(
     context: typer.Context,
     *,
+    why: WhyOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be published, change nothing.")] = False,
 ) -> None:
     """Make this program's message types the ones that agencies are judged by. The gateway does not start before.
@@ -177,9 +181,10 @@ def publish(
     A changed type is published only if it is proven to take every body that the published one took; anything else needs
     a new major version. All types are published, or none. Recorded in the gateway's own ledger.
     """
-    from gateway import catalogue, resources
-    from gateway.publishing import plan
-    from gateway.publishing import publish as place
+    from gateway import resources
+    from gateway.message_types import catalogue
+    from gateway.operations.publishing import plan
+    from gateway.operations.publishing import publish as place
 
     types = catalogue.load(resources.schemas_dir())
     examples = catalogue.examples(resources.schemas_dir())
@@ -209,7 +214,7 @@ def publish(
             ]
             table(("type", "change", "of bodies", "newly refused"), rows)
         if not dry_run:
-            place(store, types, examples, who=invocation(context).who)
+            place(store, types, examples, why=why, who=invocation(context).who)
     if dry_run:
         message(f"{len(publications)} types would be published, {len(refused)} refused. Nothing was changed.")
     else:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AgencyOption = Annotated[str, typer.Option("--as", metavar="AGENCY", help="The agency that acts.")]
-KeyOption = Annotated[str, typer.Option(metavar="URI", help="Its private key, as in file:/secure/polda.pem.")]
-PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="The key's passphrase.")]
+KeyOption = Annotated[
+    str, typer.Option(metavar="URI", help="Its private key, as in file:/secure/polda.pem or pkcs11:….")
+]
+PassphraseOption = Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")]
 GatewayOption = Annotated[str, typer.Option(metavar="URL", help="The gateway's public URL.")]
 LedgerKeyOption = Annotated[
     list[str] | None,
@@ -42,7 +44,7 @@ class Side:
 
     agency: str
     key: str
-    passphrase_file: Path
+    passphrase_file: Path | None
     gateway: str
     vkeys: list[str] | None
     gateway_keys: Path | None
@@ -59,7 +61,7 @@ class Side:
         from gateway.client import GatewayClient
         from gateway.keyring import load_signer, read_passphrase
 
-        signer = load_signer(self.key, read_passphrase(self.passphrase_file))
+        signer = load_signer(self.key, read_passphrase(self.passphrase_file), certified=True)
         published = None if self.gateway_keys is None else read_object(self.gateway_keys)
 
         async def connected() -> T:

@@ -1,13 +1,17 @@
 """`init`, `migrate`, `serve`, `demo`: what begins something."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.context import command, invocation, quiet
+from gateway.cli.given import read_text
 from gateway.cli.output import as_json, line, message
 from gateway.errors import OperatorError
+
+if TYPE_CHECKING:
+    from gateway.key_management.ceremony import Record
 
 FileOption = Annotated[Path | None, typer.Option(metavar="FILE")]
 
@@ -20,11 +24,19 @@ def register(app: typer.Typer) -> None:
         example="sinergi init var\n"
         "sinergi init /etc/sinergi --id sinergi-banten --public-url https://sinergi.example.id"
         " --passphrase-file /run/secrets/sinergi"
-        " --database-url postgresql://sinergi@db/sinergi --database-owner-url postgresql://sinergi_owner@db/sinergi",
+        " --database-url postgresql://sinergi@db/sinergi --database-owner-url postgresql://sinergi_owner@db/sinergi\n"
+        "sinergi init /etc/sinergi --ceremony ceremony.record.json --public-url https://sinergi.example.id",
     )(init)
     command(app, "migrate", example="sinergi migrate --config /etc/sinergi/sinergi.toml")(migrate)
     command(app, "serve", example="sinergi serve --config var/sinergi.toml --port 8080")(serve)
     command(app, "demo", example="sinergi demo\nsinergi demo --keep --dir /tmp/sinergi-demo")(demo)
+
+
+def _role_and_uri(text: str) -> tuple[str, str]:
+    role, equals, uri = text.partition("=")
+    if not equals:
+        raise OperatorError("--key looks like sign=pkcs11:token=…")
+    return role, uri
 
 
 def init(
@@ -56,9 +68,30 @@ def init(
         Path | None,
         typer.Option(metavar="FILE", help="Passphrase for the keys [default: a random one in DIR/keys/passphrase]."),
     ] = None,
+    operator_statement: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="The statements of the first operators (`operators enrol`): two or more, or none."
+        ),
+    ] = None,
+    ceremony: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The record of `keys ceremony create`: its keys, its two operators, its gateway's id.",
+        ),
+    ] = None,
     ml_dsa: Annotated[
         bool, typer.Option("--ml-dsa", help="Sign checkpoints with ML-DSA-44 as well, so that they outlive Ed25519.")
     ] = False,
+    keys_given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            metavar="ROLE=URI",
+            help="An existing key for a role, in a token for instance, instead of a new file; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Make a new gateway: settings, encrypted keys, database, and the first entries of its ledger.
 
@@ -66,10 +99,20 @@ def init(
     """
     for url in (database_url, database_owner_url):
         require_no_password(url)
+    statements = [read_text(file) for file in operator_statement or ()]
     quiet()
-    from gateway.operations import initialise
+    from gateway.founding import initialise
     from gateway.wiring import load_keys
 
+    given = dict(_role_and_uri(text) for text in keys_given or ())
+    witnessed = None
+    if ceremony is not None:
+        if given or statements or passphrase_file is not None:
+            raise OperatorError("a ceremony's record names the keys, their passphrase and the operators itself")
+        record = _ceremony(read_text(ceremony))
+        gateway_id, given, statements = record.gateway, record.uris, list(record.statements)
+        passphrase_file, witnessed = record.passphrase_file, record.entry()
+        ml_dsa = "checkpoint_mldsa" in given
     settings = initialise(
         directory,
         who=invocation(context).who,
@@ -84,6 +127,9 @@ def init(
         owner_password_file=database_owner_password_file,
         passphrase_file=passphrase_file,
         ml_dsa=ml_dsa,
+        given=given,
+        operators=statements,
+        ceremony=witnessed,
     )
     config = directory.absolute() / "sinergi.toml"
     ledger = settings.gateway.ledger_origin("gateway")
@@ -107,10 +153,28 @@ def init(
         message("and, for as long as evidence must last, with")
         message(f"  {long_lived.verifier.vkey}")
     message("Keep a copy of the keys and of their passphrase in two places: without them no stored message opens.")
+    if not statements:
+        message(
+            "It has no operators of its own: whoever holds its files acts under any name. For trying things out only;"
+        )
+        message("in service: sinergi operators enrol, then sinergi operators found.")
     message("Next:")
     message(f"  sinergi doctor --config {config}")
-    message(f"  sinergi agencies add polda-banten --name 'Polda Banten' --config {config}")
+    message(f"  sinergi agencies add polda-banten --name 'Polda Banten' --why PKS-2025 --config {config}")
     message(f"  sinergi serve --config {config}")
+
+
+def _ceremony(text: str) -> "Record":
+    from gateway.errors import CallerError
+    from gateway.key_management.ceremony import read_record, require_keys
+    from gateway.wiring import now
+
+    try:
+        record = read_record(text, now())
+    except CallerError as error:
+        raise OperatorError(f"the ceremony's record is not valid: {error.detail}") from error
+    require_keys(record)
+    return record
 
 
 def require_no_password(url: str | None) -> None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.context import command, group, invocation
-from gateway.cli.given import read_moment, read_object
-from gateway.cli.output import as_json, line, message, progress, table
+from gateway.cli.given import read_moment, read_object, read_text
+from gateway.cli.output import as_json, line, message, table
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
-    from gateway.data_subjects import Request, Subject
+    from gateway.data_protection.data_subjects import Request, Subject
 
 app = group(
     "subjects",
@@ -37,13 +37,13 @@ SinceOption = Annotated[
 
 
 def _subject(path: Path) -> "Subject":
-    from gateway.data_subjects import read_subject
+    from gateway.data_protection.data_subjects import read_subject
 
     return read_subject(read_object(path))
 
 
 def _request(context: typer.Context, path: Path, why: str, requested_at: str | None) -> "Request":
-    from gateway.data_subjects import Request
+    from gateway.data_protection.data_subjects import Request
     from gateway.founding import require_code
     from gateway.wiring import now
 
@@ -61,7 +61,7 @@ def _request(context: typer.Context, path: Path, why: str, requested_at: str | N
 )
 def find(context: typer.Context, *, subject_file: SubjectOption) -> None:
     """The stored transfers that name the person, the newest first. An erased one is found no more."""
-    from gateway.data_subjects import find as found_by
+    from gateway.data_protection.data_subjects import find as found_by
     from gateway.store.tables import moment
 
     subject = _subject(subject_file)
@@ -109,18 +109,15 @@ def trail(
     """
     import json
 
-    from gateway.data_subjects import trail as trail_of
+    from gateway.data_protection.data_subjects import trail as trail_of
+    from gateway.data_protection.trail_page import render
     from gateway.keyring import write_private
-    from gateway.trail_page import render
 
     request = _request(context, subject_file, why, requested_at)
     if taken := [path for path in (out, html) if path is not None and path.exists()]:
         raise OperatorError(f"{taken[0]} exists already")
-    with (
-        invocation(context).store() as store,
-        progress("reading the ledger", shown=not invocation(context).json) as show,
-    ):
-        found = trail_of(store, request, show)
+    with invocation(context).store() as store:
+        found = trail_of(store, request)
     write_private(out, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
     if html is not None:
         write_private(html, render(found).encode())
@@ -144,7 +141,7 @@ def correct(
 
     The gateway changes no message: the sender sends a `correction` (UU 27/2022 Art 30, within 3×24 hours).
     """
-    from gateway.data_subjects import correct as tasks_of
+    from gateway.data_protection.data_subjects import correct as tasks_of
 
     request = _request(context, subject_file, why, requested_at)
     with invocation(context).store() as store:
@@ -166,7 +163,8 @@ def correct(
     "erase",
     example="sinergi subjects erase --subject-file subject.json --why DSR-14 --dry-run\n"
     "sinergi subjects erase --subject-file subject.json --why DSR-14\n"
-    "sinergi subjects erase --subject-file subject.json --why DSR-14 --before-retention UU27-2022-43-1-d\n"
+    "sinergi subjects erase --subject-file subject.json --why DSR-14 --before-retention UU27-2022-43-1-d"
+    " --statement sari.jws --statement budi.jws\n"
     "sinergi subjects erase --subject-file subject.json --why DSR-14 --refuse UU27-2022-15-1-b",
 )
 def erase(
@@ -178,8 +176,13 @@ def erase(
     before_retention: Annotated[
         str | None,
         typer.Option(
-            metavar="CODE", help="The ground on which the end of retention is not waited for; for the ledger."
+            metavar="CODE",
+            help="The ground on which the end of retention is not waited for; for the ledger. Two officers must sign for it.",
         ),
+    ] = None,
+    statements: Annotated[
+        list[Path] | None,
+        typer.Option("--statement", metavar="FILE", help="What `approve` wrote; once for each officer."),
     ] = None,
     refuse: Annotated[
         str | None, typer.Option(metavar="CODE", help="The law by which the request is refused; nothing is erased.")
@@ -193,14 +196,76 @@ def erase(
     A message is erased whole, with what it says of others. Ends with 1 when anything was kept, and says why.
     """
     from gateway.cli.retention import of, outcome, scrubbed
-    from gateway.data_subjects import erase as erase_of
+    from gateway.data_protection import subject_erasure
 
+    if before_retention is not None and refuse is not None:
+        raise OperatorError("a request is refused or granted, not both")
     request = _request(context, subject_file, why, requested_at)
+    texts = [read_text(path).strip() for path in statements or ()]
     with invocation(context).store() as store:
-        found: dict[str, Any] = erase_of(
-            store, of(store), request, before_retention=before_retention, refuse=refuse, dry_run=dry_run
-        )
-        clean = scrubbed(store) if found["erased"] and not dry_run else True
+        retention, clean = of(store), True
+        found: dict[str, Any]
+        if dry_run:
+            found = subject_erasure.preview(store, retention, request, before_retention=before_retention)
+            if before_retention is not None:
+                found["subject"] = subject_erasure.early_erasure(store, request, before_retention).subject
+        elif refuse is not None:
+            found = subject_erasure.refuse(store, request, refuse)
+        else:
+            found = subject_erasure.erase(
+                store, retention, request, before_retention=before_retention, statements=texts
+            )
+            clean = scrubbed(store) if found["erased"] else True
+        gateway_id = store.settings.gateway.id
     if dry_run and not invocation(context).json:
         message("Nothing was changed.")
+        if "subject" in found:
+            message("Two officers sign, each with their own key:")
+            message(
+                f"  sinergi subjects approve {found['subject']} --as AGENCY --gateway-id {gateway_id} --why {why}"
+                f" --ground {before_retention} --key file:NAME.pem --passphrase-file NAME.pass --out NAME.jws"
+            )
     outcome(context, found, clean=clean)
+
+
+@command(
+    app,
+    "approve",
+    example="sinergi subjects approve 5d41…c1 --as polda-banten --gateway-id sinergi-banten --why DSR-14"
+    " --ground UU27-2022-43-1-d --key file:sari.pem --passphrase-file sari.pass --out sari.jws",
+)
+def approve(
+    context: typer.Context,
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="The token that the operator's dry run shows.")],
+    *,
+    agency: Annotated[str, typer.Option("--as", metavar="AGENCY", help="The officer's agency.")],
+    gateway_id: Annotated[str, typer.Option(metavar="ID", help="The gateway's id; the statement is for it alone.")],
+    why: Annotated[str, typer.Option(metavar="CODE", help="The request's number, as the operator will give it.")],
+    ground: Annotated[str, typer.Option(metavar="CODE", help="The ground on which it may go before its day.")],
+    key: Annotated[str, typer.Option(metavar="URI", help="The officer's own private key, as in file:sari.pem.")],
+    passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="The key's passphrase.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The statement's new file.")],
+) -> None:
+    """At the officer's machine: sign that what names a person may be erased before its retention ends.
+
+    Needs no gateway. It counts for 7 days, and only for an officer whose role is SUPERVISOR, DATA_PROTECTION_OFFICER or
+    KORWAS_PPNS.
+    """
+    from gateway.cli.given import write_new
+    from gateway.errors import MalformedError
+    from gateway.keyring import load_signer, read_passphrase
+    from gateway.statements.early_erasure import EarlyErasure
+    from gateway.statements.two_officers import sign_statement
+    from gateway.wiring import now
+
+    signer = load_signer(key, read_passphrase(passphrase_file))
+    try:
+        statement = sign_statement(EarlyErasure(gateway_id, subject, why, ground), agency, signer, now())
+    except MalformedError as error:
+        raise OperatorError(error.detail) from error
+    write_new(out, statement.encode() + b"\n")
+    if invocation(context).json:
+        as_json({"file": str(out), "subject": subject, "kid": signer.kid})
+    else:
+        line(signer.kid)
+        message(f"{out} holds the statement. It names no person; another officer must sign as well.")

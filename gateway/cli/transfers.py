@@ -8,6 +8,7 @@ import typer
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_moment, read_object
 from gateway.cli.output import NO, as_json, line, message, raw, reason_line, table
+from gateway.cli.reason import WhyOption
 from gateway.errors import OperatorError, Reason
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def search(
         typer.Option(
             metavar="FILE",
             help="JSON {kind, value} of a person's identifier, or - for standard input; needs the role dpo."
-            " Kinds: nik, nip, nrp, phone, travel-document, person-token, case, officer.",
+            " Kinds: nik, nip, nrp, phone, travel-document, document-number, person-token, case, officer.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="Transfers on one page.")] = 50,
@@ -224,11 +225,11 @@ def redeliver(
     context: typer.Context,
     transfer: Annotated[str, typer.Argument(metavar="ID", help="A transfer's id.")],
     *,
-    why: Annotated[str, typer.Option(metavar="CODE", help="A code or ticket number, for the ledger.")],
+    why: WhyOption,
 ) -> None:
     """Start the delivery of a dead transfer again, from the gateway's own machine."""
     from gateway.delivery.redeliver import redeliver as again
-    from gateway.operations import RefusedError, require_code
+    from gateway.founding import RefusedError, require_code
 
     who = require_code(invocation(context).who, "the operator")
     with invocation(context).store() as store:

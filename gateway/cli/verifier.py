@@ -13,8 +13,11 @@ from gateway.cli.output import DONE, NO, as_json, exit_code, fail, line, message
 from gateway.errors import GatewayError, OperatorError
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from gateway.evidence.bundle import Bundle
-    from gateway.evidence.checks import Report, Stamped, Trust
+    from gateway.evidence.checks import Report
+    from gateway.evidence.court import Stamped, Trust
     from gateway.jose import PublicKey
     from gateway.ledger.cosignature import Trust as LedgerTrust
 
@@ -28,11 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--witness", action="append", metavar="VKEY")
     parser.add_argument("--quorum", type=int, metavar="K")
     parser.add_argument("--tsa-roots", type=Path, metavar="FILE")
+    parser.add_argument("--authorities", type=Path, metavar="FILE", help="PEM roots that may certify agencies' keys")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write the report here, in both languages")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     try:
-        trust = bundle_trust(given.gateway_key, given.vkey, given.witness, given.quorum, given.tsa_roots)
+        trust = bundle_trust(
+            given.gateway_key, given.vkey, given.witness, given.quorum, given.tsa_roots, authorities=given.authorities
+        )
         return verdict(given.bundle, trust, json_=given.json, report_to=given.report)
     except GatewayError as error:
         fail(error, json_=given.json)
@@ -55,13 +61,13 @@ def verdict(bundle: Path, trust: "Trust", *, json_: bool, report_to: Path | None
         _write_reports(report_to, files, report, trust)
     if json_:
         checks = [
-            {"number": one.number, "title": one.title, "ok": one.ok, "detail": one.detail} for one in report.checks
+            {"number": one.number, "title": one.title, "ok": one.ok, "detail": one.detail.en} for one in report.checks
         ]
         as_json({"ok": report.ok, "transfer": report.transfer, "decision": report.decision, "checks": checks})
     else:
         for one in report.checks:
             result = {True: "ok", False: "FAILED", None: "not checked"}[one.ok]
-            line(f"{one.number}. {one.title}: {result} ({one.detail})")
+            line(f"{one.number}. {one.title}: {result} ({one.detail.en})")
         said = f"transfer {report.transfer}, {report.decision}" if report.transfer else "no transfer"
         line(f"{said}: {'verified' if report.ok else 'NOT verified'}")
     return DONE if report.ok else NO
@@ -104,11 +110,17 @@ def read_trust(vkeys: list[str], witnesses: list[str] | None, quorum: int | None
 
 
 def bundle_trust(
-    keys: list[Path], vkeys: list[str], witness: list[str] | None, quorum: int | None, roots: Path | None
+    keys: list[Path],
+    vkeys: list[str],
+    witness: list[str] | None,
+    quorum: int | None,
+    roots: Path | None,
+    *,
+    authorities: Path | None = None,
 ) -> "Trust":
     """What a verifier of a bundle believes beforehand. Raises OperatorError."""
     from gateway.errors import LedgerInvalidError
-    from gateway.evidence.checks import Trust
+    from gateway.evidence.court import Trust
     from gateway.ledger.note import NoteVerifier
 
     own: dict[str, list[str]] = {}
@@ -119,7 +131,17 @@ def bundle_trust(
         raise OperatorError(f"--vkey: {error.detail}") from error
     ledgers = {origin: read_trust(texts, witness, quorum) for origin, texts in own.items()}
     gateway = {key.kid: key for file in keys for key in _keys(file)}
-    return Trust(gateway, ledgers, None if roots is None else _stamped(roots))
+    known = () if authorities is None else _authorities(authorities)
+    return Trust(gateway, ledgers, None if roots is None else _stamped(roots), known)
+
+
+def _authorities(file: Path) -> "tuple[Certificate, ...]":
+    from gateway.keys.certificate import read_certificates
+
+    try:
+        return read_certificates(file.read_bytes(), "--authorities")
+    except OSError as error:
+        raise OperatorError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _keys(file: Path) -> "list[PublicKey]":
@@ -140,10 +162,8 @@ def _keys(file: Path) -> "list[PublicKey]":
 
 
 def _stamped(roots: Path) -> "Stamped":
-    from datetime import datetime
-
     try:
-        from gateway.ledger.timestamp import read_roots, verify_timestamp
+        from gateway.ledger.timestamp import read_roots, stamped_under
     except ModuleNotFoundError as error:
         # Who asked for this check must not read "verified" without it.
         raise OperatorError("--tsa-roots needs the library rfc3161-client, which is not installed here") from error
@@ -151,8 +171,4 @@ def _stamped(roots: Path) -> "Stamped":
         certificates = read_roots(roots.read_bytes())
     except OSError as error:
         raise OperatorError(f"{roots} cannot be read: {error.strerror}") from error
-
-    def verified(token: bytes, data: bytes) -> datetime:
-        return verify_timestamp(token, data, certificates).time
-
-    return verified
+    return stamped_under(certificates)

@@ -112,7 +112,8 @@ def _vkey(settings: "WitnessSettings") -> str:
     app,
     "add-log",
     example="sinergi witness add-log 'sinergi.example.id/ledger/pks-banten-2025+4f3c…'\n"
-    "sinergi witness add-log VKEY OTHER-VKEY --origin sinergi.example.id/ledger/pks-banten-2025",
+    "sinergi witness add-log VKEY OTHER-VKEY --origin sinergi.example.id/ledger/pks-banten-2025\n"
+    "sinergi witness add-log NEXT-VKEY --beside",
 )
 def add_log(
     context: typer.Context,
@@ -121,10 +122,16 @@ def add_log(
     origin: Annotated[
         str | None, typer.Option(metavar="ORIGIN", help="The log's origin [default: the name in VKEY].")
     ] = None,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--beside", help="A next key of a log that is known, while its checkpoint key is rotated: both count."
+        ),
+    ] = False,
 ) -> None:
     """Cosign this log from now on. Get the key from whoever runs it, never from its server. A running witness sees it."""
+    from gateway.witness.settings import add_keys, log_key
     from gateway.witness.settings import add_log as add
-    from gateway.witness.settings import log_key
 
     try:
         name = origin or log_key(vkeys[0]).name
@@ -132,7 +139,10 @@ def add_log(
             log_key(vkey)
     except ValueError as error:
         raise OperatorError(str(error)) from error
-    add(_file(context), name, tuple(vkeys))
+    if beside:
+        vkeys = list(add_keys(_file(context), name, tuple(vkeys)))
+    else:
+        add(_file(context), name, tuple(vkeys))
     if invocation(context).json:
         as_json({"origin": name, "vkeys": vkeys})
     else:

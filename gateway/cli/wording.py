@@ -9,8 +9,8 @@ import typer
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
-    from gateway.draft import MessageOptions
-    from gateway.envelope import Case, Officer
+    from gateway.message.envelope import Case, Officer
+    from gateway.sdk.draft import MessageOptions
 
 ToOption = Annotated[str | None, typer.Option("--to", metavar="AGENCY", help="The recipient.")]
 TypeOption = Annotated[str | None, typer.Option("--type", help="The message type with its version.")]
@@ -81,13 +81,13 @@ class Wording:
         }
 
     def _case(self) -> "Case | None":
-        from gateway.envelope import Case
+        from gateway.message.envelope import Case
 
         pair = _pair(self.case, "--case")
         return None if pair is None else Case(type=pair[0], number=pair[1])
 
     def _officer(self) -> "Officer | None":
-        from gateway.envelope import Officer
+        from gateway.message.envelope import Officer
 
         pair = _pair(self.officer, "--officer")
         return None if pair is None else Officer(role=pair[0], id=pair[1])

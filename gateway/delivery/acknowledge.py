@@ -7,7 +7,7 @@ Used for `POST /v1/acknowledgements` and for the answers to pushes alike. Each r
     3 key        the agency's key that is valid at this moment
     4 verify     the signature
     5 date       `iat` is not in the future
-    6 transfer   it was accepted for this very agency, and `sd_hash` is of exactly what was released to it
+    6 transfer   it was accepted for this very agency, and `sd_hash` is of exactly what was released to it; or it is an alert
     7 record     entry, receipt and the end of the delivery in one commit
 
 A transfer that does not exist and one that is somebody else's give the same answer.
@@ -21,22 +21,32 @@ from typing import Any, Final
 
 import structlog
 
-from gateway.envelope import Limits, sd_hash
-from gateway.errors import CallerError, ErasedError, KeyringError, ReceiptError, StoreUnavailableError
-from gateway.receipt import Acknowledgement, parse_acknowledgement, verify_acknowledgement
+from gateway.errors import (
+    CallerError,
+    ErasedError,
+    KeyringError,
+    ReceiptError,
+    StoreUnavailableError,
+    UnconfirmedKeyError,
+)
+from gateway.message.envelope import Limits, sd_hash
 from gateway.record import open_content, released_text
+from gateway.statements.receipt import Acknowledgement, parse_acknowledgement, verify_acknowledgement
 from gateway.store import queries
 from gateway.store.append import Placed
 from gateway.store.configuration import Configuration, Snapshot
-from gateway.store.jobs.transfers import RecordAcknowledgement
-from gateway.store.recorder import Committed, DecidedBeforeError, Recorder
+from gateway.store.jobs.acknowledgements import RecordAcknowledgements, VerifiedReceipt
+from gateway.store.jobs.alerts import AcknowledgeAlert
+from gateway.store.recorder import DecidedBeforeError, Job, Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
-from gateway.store.tables import ACCEPTED, TransferRow
+from gateway.store.tables import ACCEPTED, AlertRow, TransferRow
+from gateway.telemetry import Metrics
 
 RECORDED: Final = "recorded"
 DUPLICATE: Final = "duplicate"
 REFUSED: Final = "refused"
+_UNKNOWN: Final = "key.unknown"
 _ROUNDS: Final = 5
 _log: Final = structlog.get_logger("sinergi.delivery")
 
@@ -80,6 +90,7 @@ class Acknowledgements:
     sealer: Sealer
     clock: Callable[[], datetime]
     limits: Limits
+    metrics: Metrics | None = None
 
     async def record(self, texts: Sequence[str], agency: str) -> tuple[AckResult, ...]:
         """One result a text, in their order.
@@ -101,23 +112,51 @@ class Acknowledgements:
                 await asyncio.to_thread(self.configuration.reload)
         if None in results:
             raise StoreUnavailableError("the configuration keeps changing")
-        return tuple(result for result in results if result is not None)
+        told = tuple(result for result in results if result is not None)
+        if self.metrics is not None:
+            for result in told:
+                self.metrics.acknowledgements.labels(result.status).inc()
+        return told
 
-    async def _commit(self, judged: Sequence[RecordAcknowledgement | AckResult]) -> list[AckResult | None]:
-        """Submits all, then awaits all: they share a commit. None is what must be judged again."""
-        jobs = [item for item in judged if isinstance(item, RecordAcknowledgement)]
-        futures = [asyncio.wrap_future(self.recorder.submit(job)) for job in jobs]
-        outcomes = iter(await asyncio.gather(*futures, return_exceptions=True))
-        return [item if isinstance(item, AckResult) else _result(item, next(outcomes)) for item in judged]
+    async def _commit(self, judged: "_Judged") -> list[AckResult | None]:
+        """All true ones together, and so in one commit. None is what must be judged again."""
+        receipts = [item for item in judged.items if isinstance(item, VerifiedReceipt)]
+        alerts = [item for item in judged.items if isinstance(item, AcknowledgeAlert)]
+        page = [RecordAcknowledgements(receipts, judged.at, judged.version)] if receipts else []
+        jobs: list[Job[Any]] = [*page, *alerts]
+        outcomes = await asyncio.gather(*(self.recorder.record(job) for job in jobs), return_exceptions=True)
+        told: list[Placed | BaseException | None] = []
+        for outcome in outcomes[: len(page)]:
+            told += [outcome] * len(receipts) if isinstance(outcome, BaseException) else outcome.result
+        of_receipts = iter(told)
+        of_alerts = (one if isinstance(one, BaseException) else one.result for one in outcomes[len(page) :])
+        return [
+            item
+            if isinstance(item, AckResult)
+            else _result(item.transfer, next(of_receipts if isinstance(item, VerifiedReceipt) else of_alerts))
+            for item in judged.items
+        ]
 
-    def _judge(self, texts: Sequence[str], agency: str) -> list[RecordAcknowledgement | AckResult]:
+    def _judge(self, texts: Sequence[str], agency: str) -> "_Judged":
         now, snapshot = self.clock(), self.configuration.current()
         read = [self._read(text, agency, snapshot, now) for text in texts]
+        if any(isinstance(item, AckResult) and item.code == _UNKNOWN for item in read):
+            # Signed with a key that was admitted a moment ago, perhaps.
+            snapshot, now = self.configuration.reload(), self.clock()
+            read = [self._read(text, agency, snapshot, now) for text in texts]
         with self.database.reading() as session:
-            rows = queries.transfers(session, {item.claims.transfer for item in read if isinstance(item, _Signed)})
-        return [
-            item if isinstance(item, AckResult) else self._match(item, rows, snapshot.version, now) for item in read
+            wanted = {item.claims.transfer for item in read if isinstance(item, _Signed)}
+            rows = queries.transfers(session, wanted)
+            alerts = queries.alerts(session, wanted - rows.keys())
+        items = [
+            item
+            if isinstance(item, AckResult)
+            else _match_alert(item, alerts[item.claims.transfer], snapshot.version, now)
+            if item.claims.transfer in alerts
+            else self._match(item, rows)
+            for item in read
         ]
+        return _Judged(items, now, snapshot.version)
 
     def _read(self, text: str, agency: str, snapshot: Snapshot, now: datetime) -> _Signed | AckResult:
         """Steps 1 to 5."""
@@ -132,14 +171,12 @@ class Acknowledgements:
             verify_acknowledgement(receipt, key)  # 4 verify
             if claims.iat > int((now + self.limits.leeway).astimezone(UTC).timestamp()):  # 5 date
                 raise ReceiptError("the receipt is dated in the future", code="envelope.not-yet-valid")
-        except CallerError as error:
+        except (CallerError, UnconfirmedKeyError) as error:
             return AckResult(transfer, REFUSED, code=error.code)
         return _Signed(claims, receipt.jws.kid, text)
 
-    def _match(
-        self, signed: _Signed, rows: dict[str, TransferRow], version: int, now: datetime
-    ) -> RecordAcknowledgement | AckResult:
-        """Step 6, and the job of step 7."""
+    def _match(self, signed: _Signed, rows: dict[str, TransferRow]) -> VerifiedReceipt | AckResult:
+        """Step 6."""
         claims = signed.claims
         row = rows.get(claims.transfer)
         if row is None or row.decision != ACCEPTED or row.recipient != claims.iss:
@@ -153,23 +190,39 @@ class Acknowledgements:
             return AckResult(claims.transfer, REFUSED, code="gateway.internal")
         if sd_hash(released) != claims.sd_hash:
             return AckResult(claims.transfer, REFUSED, code="receipt.mismatch")
-        return RecordAcknowledgement(
-            ledger=row.ledger,
-            transfer=row.id,
-            event=claims.event,
-            recipient=row.recipient,
-            kid=signed.kid,
-            jws=signed.text,
-            now=now,
-            judged_at_version=version,
-        )
+        return VerifiedReceipt(row.ledger, row.id, claims.event, row.recipient, signed.kid, signed.text)
 
 
-def _result(job: RecordAcknowledgement, outcome: Committed[Placed | None] | BaseException) -> AckResult | None:
+def _match_alert(signed: _Signed, row: AlertRow, version: int, now: datetime) -> AcknowledgeAlert | AckResult:
+    claims = signed.claims
+    if row.recipient != claims.iss or sd_hash(row.jws) != claims.sd_hash:
+        return AckResult(claims.transfer, REFUSED, code="receipt.mismatch")
+    return AcknowledgeAlert(
+        ledger=row.ledger,
+        alert=row.id,
+        event=claims.event,
+        recipient=row.recipient,
+        kid=signed.kid,
+        jws=signed.text,
+        now=now,
+        judged_at_version=version,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Results of what is not true, receipts of what is: as of this moment and this version of the configuration."""
+
+    items: Sequence[VerifiedReceipt | AcknowledgeAlert | AckResult]
+    at: datetime
+    version: int
+
+
+def _result(transfer: str, outcome: Placed | BaseException | None) -> AckResult | None:
     if isinstance(outcome, DecidedBeforeError):
         return None
     if isinstance(outcome, BaseException):
         raise outcome
-    if outcome.result is None:
-        return AckResult(job.transfer, DUPLICATE)
-    return AckResult(job.transfer, RECORDED, outcome.result.index)
+    if outcome is None:
+        return AckResult(transfer, DUPLICATE)
+    return AckResult(transfer, RECORDED, outcome.index)

@@ -45,7 +45,7 @@ class Inbox:
                 bell.clear()
                 page = await self._shelf.take(agency, limit)
                 left = deadline - loop.time()
-                if page.items or left <= 0 or self._draining:
+                if page.handed_out or left <= 0 or self._draining:
                     return page
                 await rings(bell, left)
 

@@ -14,7 +14,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -27,17 +27,17 @@ from gateway.delivery.doorbell import Doorbell, rings
 from gateway.delivery.outbound import Answer, DeliveryFailed, Outbound
 from gateway.delivery.page import URGENT, Page, Shelf
 from gateway.delivery.retry import next_attempt
-from gateway.directory import ACTIVE, Endpoint
 from gateway.errors import EndpointForbiddenError, GatewayError, MalformedError, TooLargeError
 from gateway.jose import Signer, strict_json
+from gateway.keys.directory import ACTIVE, Endpoint
 from gateway.ledger.entry import AgencyChanged
 from gateway.record import OWN_LEDGER
-from gateway.request_token import sign_request_token
+from gateway.statements.request_token import sign_request_token
 from gateway.store.configuration import Configuration
 from gateway.store.jobs.deliveries import Reschedule, Retry
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Recorder, Transaction
-from gateway.store.tables import AgencyRow, micros, moment
+from gateway.store.tables import AgencyRow, AlertRow, micros, moment
 
 PAUSED: Final = "endpoint-paused"
 GONE: Final = "gone"
@@ -47,6 +47,9 @@ _EVENTS: Final = 3
 _IDLE_SECONDS: Final = 60.0
 _LONGEST_BACKOFF: Final = 30.0
 _log: Final = structlog.get_logger("sinergi.delivery")
+
+
+ALERT_AGAIN: Final = timedelta(hours=10)
 
 
 class _ChangedMeanwhileError(GatewayError):
@@ -60,7 +63,7 @@ class Courier:
     gateway_id: str
     configuration: Configuration
     recorder: Recorder
-    signer: Callable[[], Signer]
+    requests: Callable[[], Signer]
     acknowledgements: Acknowledgements
     shelf: Shelf
     doorbell: Doorbell
@@ -115,7 +118,7 @@ class Lane:
         page = await courier.shelf.take(self.agency, self._limit, self.priorities)  # 2 lease
         if not page.leased:
             return False
-        if not page.items:
+        if not page.handed_out:
             # None of them opens: an operator's business, and nothing that the recipient could help.
             await self._again(page, {item.transfer: _UNOPENED for item in page.leased})
             return True
@@ -128,7 +131,7 @@ class Lane:
         await self._again(page, errors, outcome)  # 5 again
         self._log.info(
             "pushed",
-            items=len(page.items),
+            items=len(page.handed_out),
             acknowledged=len(page.leased) - len(errors),
             outcome=outcome.code if isinstance(outcome, DeliveryFailed) else "answered",
             breaker=self._breaker.state(courier.clock()).value,
@@ -155,7 +158,7 @@ class Lane:
         def prepare() -> tuple[bytes, str]:
             body, now = page.body(), courier.clock()
             token = sign_request_token(
-                courier.signer(), courier.gateway_id, self.agency, "POST", endpoint.url, now, body
+                courier.requests(), courier.gateway_id, self.agency, "POST", endpoint.url, now, body
             )
             return body, token
 
@@ -177,7 +180,7 @@ class Lane:
     async def _settle(self, page: Page, answer: Answer) -> dict[str, str]:
         """Records the answer's receipts. For each message without a true one: why it must go again."""
         unopened = {item.transfer: _UNOPENED for item in page.leased}
-        sent = [item["transfer"] for item in page.items]
+        sent = page.handed_out
         for transfer in sent:
             del unopened[transfer]
         try:
@@ -216,6 +219,9 @@ class Lane:
                 jitter=jitter,
                 urgent_since=since,
             ).due_at
+            if due_at is None and isinstance(page.rows[item.transfer], AlertRow):
+                # What the gateway has to say is never given up.
+                due_at = now + ALERT_AGAIN
             if gone:
                 # The endpoint is paused; a recipient that pulls may have it at once.
                 due_at = now

@@ -20,11 +20,11 @@ import structlog
 
 from gateway.delivery.outbound import Answer, DeliveryFailed, Outbound
 from gateway.delivery.retry import next_attempt
-from gateway.directory import ACTIVE, Endpoint
 from gateway.errors import EndpointForbiddenError
 from gateway.jose import Signer, compact_json
-from gateway.notice import Notice, sign_notice
-from gateway.request_token import sign_request_token
+from gateway.keys.directory import ACTIVE, Endpoint
+from gateway.statements.notice import Notice, sign_notice
+from gateway.statements.request_token import sign_request_token
 from gateway.store import early_warnings
 from gateway.store.configuration import Configuration
 from gateway.store.early_warnings import Due
@@ -50,6 +50,7 @@ class LiaisonNotices:
     database: Database
     recorder: Recorder
     signer: Callable[[], Signer]
+    requests: Callable[[], Signer]
     clock: Callable[[], datetime]
     lease: timedelta
     outbound: Outbound
@@ -114,9 +115,8 @@ class LiaisonNotices:
                 due_at=None if due.due_at is None else int(moment(due.due_at).timestamp()),
                 severity=due.severity,
             )
-            signer = self.signer()
-            body = compact_json({"notice": sign_notice(notice, signer)})
-            token = sign_request_token(signer, self.gateway_id, due.agency, "POST", endpoint.url, now, body)
+            body = compact_json({"notice": sign_notice(notice, self.signer())})
+            token = sign_request_token(self.requests(), self.gateway_id, due.agency, "POST", endpoint.url, now, body)
             return body, token
 
         body, token = await asyncio.to_thread(prepare)

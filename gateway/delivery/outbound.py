@@ -23,8 +23,8 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 
 from gateway.delivery.retry import parse_retry_after
-from gateway.directory import Endpoint
 from gateway.errors import EndpointForbiddenError
+from gateway.keys.directory import Endpoint
 
 ANSWER_LIMIT: Final = 1_048_576
 _CONNECTIONS: Final = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=30)
@@ -44,18 +44,22 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to an endpoint: `path` is appended to its URL. Answers with a status of `heeded` are read as well."""
+    """One request to an endpoint: `path` is appended to its URL. Answers with a status of `heeded` are read as well.
+
+    `limit`: the most bytes that an answer may have.
+    """
 
     method: str
     body: bytes
     headers: Mapping[str, str]
     path: str = ""
     heeded: frozenset[int] = frozenset()
+    limit: int = ANSWER_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A 2xx or heeded answer, with a body of at most ANSWER_LIMIT bytes."""
+    """A 2xx or heeded answer, with a body within the call's limit."""
 
     status: int
     media_type: str
@@ -161,16 +165,14 @@ class Outbound:
         failed = DeliveryFailed("dns")
         client = self._client(endpoint)
         for address in permitted(endpoint, resolved):
-            outcome = await self._send(client, _request(client, parts, address, call), call.heeded)
+            outcome = await self._send(client, _request(client, parts, address, call), call)
             # Only what never reached the recipient is tried at its next address.
             if not (isinstance(outcome, DeliveryFailed) and outcome.kind == "connection"):
                 return outcome
             failed = outcome
         return failed
 
-    async def _send(
-        self, client: httpx.AsyncClient, request: httpx.Request, heeded: frozenset[int]
-    ) -> Reply | DeliveryFailed:
+    async def _send(self, client: httpx.AsyncClient, request: httpx.Request, call: Call) -> Reply | DeliveryFailed:
         try:
             response = await client.send(request, stream=True)
         except httpx.TimeoutException:
@@ -180,13 +182,13 @@ class Outbound:
         except httpx.HTTPError as error:
             return DeliveryFailed("tls" if _is_tls(error) else "broken-off")
         async with contextlib.aclosing(response):
-            if not (response.is_success or response.status_code in heeded):
+            if not (response.is_success or response.status_code in call.heeded):
                 asked = response.headers.get("retry-after") if response.status_code in (429, 503) else None
                 return DeliveryFailed("status", response.status_code, parse_retry_after(asked, self._clock()))
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 # A kilobyte of gzip can be a gigabyte; we asked for none.
                 return DeliveryFailed("answer-encoded")
-            return await _bounded(response)
+            return await _bounded(response, call.limit)
 
     def _client(self, endpoint: Endpoint) -> httpx.AsyncClient:
         """One an endpoint: a connection made under one name is never used under another."""
@@ -223,12 +225,12 @@ def _request(client: httpx.AsyncClient, parts: SplitResult, address: Address, ca
     )
 
 
-async def _bounded(response: httpx.Response) -> Reply | DeliveryFailed:
+async def _bounded(response: httpx.Response, limit: int) -> Reply | DeliveryFailed:
     body = bytearray()
     try:
         async for chunk in response.aiter_raw():
             body += chunk
-            if len(body) > ANSWER_LIMIT:
+            if len(body) > limit:
                 return DeliveryFailed("answer-too-large")
     except httpx.TimeoutException:
         return DeliveryFailed("timeout")

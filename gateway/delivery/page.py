@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 
 import structlog
 
@@ -20,7 +20,7 @@ from gateway.store.jobs.deliveries import PAGE_BYTES, Lease, Leased
 from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
-from gateway.store.tables import TransferRow, micros
+from gateway.store.tables import AlertRow, TransferRow, micros
 
 ALL: Final = (0, 2)
 URGENT: Final = (0, 0)
@@ -37,6 +37,14 @@ class Item(TypedDict):
     attempt: int
 
 
+class AlertItem(TypedDict):
+    """What the gateway itself says: a signed alert, `transfer` its id."""
+
+    transfer: str
+    alert: str
+    attempt: int
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """`more`: something else is due now. `leased` and `rows` are for the sender of the page, not for the wire.
@@ -47,10 +55,21 @@ class Page:
     items: tuple[Item, ...] = ()
     more: bool = False
     leased: tuple[Leased, ...] = ()
-    rows: Mapping[str, TransferRow] = field(default_factory=dict)
+    rows: Mapping[str, TransferRow | AlertRow] = field(default_factory=dict)
+    alerts: tuple[AlertItem, ...] = ()
+
+    @property
+    def handed_out(self) -> tuple[str, ...]:
+        """The ids of everything that is to be signed for."""
+        return tuple(one["transfer"] for one in (*self.items, *self.alerts))
+
+    def as_json(self) -> dict[str, Any]:
+        """`alerts` only where there are any."""
+        content: dict[str, Any] = {"items": [dict(item) for item in self.items], "more": self.more}
+        return content | ({"alerts": [dict(alert) for alert in self.alerts]} if self.alerts else {})
 
     def body(self) -> bytes:
-        return compact_json({"items": self.items, "more": self.more})
+        return compact_json(self.as_json())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +103,13 @@ class Shelf:
     def _open(self, agency: str, leased: tuple[Leased, ...]) -> Page:
         with self.database.reading() as session:
             rows = queries.transfers(session, [item.transfer for item in leased])
+            alerts = queries.alerts(session, [item.transfer for item in leased if item.transfer not in rows])
         items: list[Item] = []
+        told: list[AlertItem] = []
         for transfer, attempt in ((item.transfer, item.attempt) for item in leased):
+            if transfer in alerts:
+                told.append(AlertItem(transfer=transfer, alert=alerts[transfer].jws, attempt=attempt))
+                continue
             try:
                 content = open_content(self.sealer, rows[transfer])
             except KeyringError as error:
@@ -94,4 +118,4 @@ class Shelf:
                 continue
             message = released_text(content)
             items.append(Item(transfer=transfer, message=message, release=content["release"], attempt=attempt))
-        return Page(tuple(items), self._due(agency), leased, rows)
+        return Page(tuple(items), self._due(agency), leased, {**rows, **alerts}, tuple(told))

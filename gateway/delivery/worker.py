@@ -19,13 +19,14 @@ from gateway.delivery.lane import Courier, Lane
 from gateway.delivery.liaison import NOTICE_SECONDS, LiaisonNotices
 from gateway.delivery.outbound import Outbound, Resolve
 from gateway.delivery.page import OTHERS, URGENT, Shelf
-from gateway.directory import ends_within, last_end
 from gateway.jose import Signer
 from gateway.retention import Retention
 from gateway.settings import DeliverySettings
+from gateway.statements.appointment import FEWEST
 from gateway.store import queries
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.configuration import REFRESH_SECONDS, Configuration
+from gateway.store.endings import Ending, endings
 from gateway.store.jobs.deliveries import Expire
 from gateway.store.jobs.events import ForgetTokens
 from gateway.store.recorder import Recorder
@@ -40,6 +41,7 @@ WATCH_SECONDS: Final = 86_400.0
 FORGET_SECONDS: Final = 600.0
 SAVE_SECONDS: Final = 1.0
 RETENTION_SECONDS: Final = 60.0
+PAST_DAY_SECONDS: Final = 300.0
 GRACE_SECONDS: Final = 5.0
 _LONGEST_BACKOFF: Final = 30.0
 _log: Final = structlog.get_logger("sinergi.worker")
@@ -57,6 +59,7 @@ class Worker:
         recorder: Recorder,
         sealer: Sealer,
         signer: Callable[[], Signer],
+        requests: Callable[[], Signer],
         acknowledgements: Acknowledgements,
         checkpoints: CheckpointFiles,
         settings: DeliverySettings,
@@ -79,7 +82,7 @@ class Worker:
             gateway_id=gateway_id,
             configuration=configuration,
             recorder=recorder,
-            signer=signer,
+            requests=requests,
             acknowledgements=acknowledgements,
             shelf=Shelf(database, recorder, sealer, clock, lease),
             doorbell=self._doorbell,
@@ -88,9 +91,10 @@ class Worker:
             retry_limit=settings.retry_limit,
         )
         self._retention = retention
+        self._metrics = metrics
         self._escalations = Escalations(database, recorder, clock, metrics)
         self._gateway_id = gateway_id
-        self._signer = signer
+        self._signer, self._requests = signer, requests
         self._lease = lease
         self._stopping = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
@@ -105,6 +109,7 @@ class Worker:
             ("save-checkpoints", SAVE_SECONDS, self._save_checkpoints),
             ("escalate", ESCALATE_SECONDS, self._escalations.run),
             ("watch-keys", WATCH_SECONDS, self._watch_keys),
+            ("watch-retention", PAST_DAY_SECONDS, self._watch_retention),
         )
         if self._retention is not None and self._retention.every:
             loops = (*loops, ("retention", RETENTION_SECONDS, self._retain))
@@ -176,6 +181,7 @@ class Worker:
             self._database,
             self._recorder,
             self._signer,
+            self._requests,
             self._clock,
             self._lease,
             out,
@@ -189,18 +195,30 @@ class Worker:
         await asyncio.wrap_future(self._recorder.submit(ForgetTokens(micros(self._clock()))))
 
     async def _watch_keys(self) -> None:
-        directory, now = self._configuration.current().directory, self._clock()
-        for agency in directory.agencies:
-            ends = last_end(directory, agency, now)
-            if ends is None:
-                _log.warning("agency_without_key", agency=agency)
-            elif (days := ends_within(ends, now)) is not None:
-                _log.warning("agency_key_ends", agency=agency, within_days=days, ends=ends.isoformat())
+        """At the start and once a day: what ends soon, and whether two operators are there to do what takes two."""
+        known = self._configuration.current().directory
+        if len(known.acting()) < FEWEST:
+            _log.warning("few_operators", left=len(known.acting()), named=not known.operators)
+        for one in await asyncio.to_thread(self._endings):
+            if one.ends is None:
+                _log.warning("agency_without_key", agency=one.owner)
+            elif (days := one.within(self._clock())) is not None:
+                told = {"kind": one.kind, "owner": one.owner, "name": one.name}
+                _log.warning("key_ends", within_days=days, ends=one.ends.isoformat(), **told)
+
+    def _endings(self) -> list[Ending]:
+        known = self._configuration.current()
+        with self._database.reading() as session:
+            return list(endings(session, known.own_keys, known.directory, self._gateway_id, self._clock()))
 
     async def _retain(self) -> None:
         assert self._retention is not None
         # One node a period does it; between two commits it looks whether the process is to stop.
         await asyncio.to_thread(self._retention.run_when_due, lambda: not self._stopping.is_set())
+
+    async def _watch_retention(self) -> None:
+        if self._retention is not None and self._metrics is not None:
+            self._metrics.past_retention.set(await asyncio.to_thread(self._retention.past_day))
 
     async def _save_checkpoints(self) -> None:
         await asyncio.to_thread(self._checkpoints.save, self._recorder.memory)

@@ -28,10 +28,10 @@ from gateway import keyring
 from gateway.client import Composed, GatewayClient, ProblemError, RefusedError, Sent, UnreachableError
 from gateway.demo.desk import Outcome
 from gateway.demo.triage import answer_to
-from gateway.draft import Draft
 from gateway.endpoint import AgencyEndpoint, Received
-from gateway.envelope import Case, Officer
 from gateway.errors import GatewayError
+from gateway.message.envelope import Case, Officer
+from gateway.sdk.draft import Draft
 
 _log: Final = logging.getLogger("backend")
 _AWAY_SECONDS: Final = 60.0

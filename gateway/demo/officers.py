@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway import keyring
 from gateway.demo.processes import Processes
-from gateway.enrolment import Person, sign_enrolment
-from gateway.officers import add_officer
+from gateway.operations.officers import add_officer
+from gateway.statements.enrolment import Person, sign_enrolment
 from gateway.wiring import Store, now
 
 SARI: Final = "sari"
@@ -56,5 +56,5 @@ def _appoint(store: Store, folder: Path, agency: str, person: Person, who: str) 
     signer = keyring.load_signer((folder / "key.pem").as_uri(), passphrase)
     gateway = store.settings.gateway.id
     statement = sign_enrolment(person, agency, gateway, key=signer.public, signer=signer, now=now())
-    add_officer(store, statement, who=who)
+    add_officer(store, statement, why="demo", who=who)
     return Approver(signer.kid, person.role, folder)

@@ -16,14 +16,19 @@ from typing import Any, Final
 import httpx
 import structlog
 
-from gateway import keyring, operations, resources
-from gateway.agreement import AGREEMENT_TYP, parse_agreement, signing_payload
+from gateway import keyring, resources
+from gateway.agreement.document import AGREEMENT_TYP, parse_agreement, signing_payload
 from gateway.demo.desk import Desk
 from gateway.demo.officers import Approver, appoint
 from gateway.demo.processes import Processes
-from gateway.directory import parse_endpoint
+from gateway.founding import initialise
 from gateway.jose import PublicKey, sign_jws
+from gateway.keys.directory import parse_endpoint
 from gateway.ledger.note import NoteVerifier
+from gateway.operations.activation import activate_agreement
+from gateway.operations.agencies import add_agency
+from gateway.operations.agency_keys import import_key
+from gateway.operations.auditors import issue_auditor
 from gateway.settings import load_settings
 from gateway.wiring import now, open_store
 
@@ -35,6 +40,7 @@ NAMES: Final = {IMIGRASI: "Imigrasi Banten", POLDA: "Polda Banten"}
 # One agency signs with Ed25519 and the other with P-256: the gateway takes both.
 _ALGORITHMS: Final = {IMIGRASI: "EdDSA", POLDA: "ES256"}
 _OPERATOR: Final = "demo"
+_REASON: Final = "demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Province:
     base: str
     gateway_id: str
     gateway_key: PublicKey
+    request_key: PublicKey
     agency_keys: Mapping[str, PublicKey]
     ledgers: Mapping[str, Ledger]
     desks: Mapping[str, Desk]
@@ -79,7 +86,7 @@ def found(path: Path, http: httpx.Client) -> Province:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     ports = _free_ports(1 + len(NAMES))
     base, home = f"http://127.0.0.1:{ports[0]}", path / "gateway"
-    operations.initialise(home, who=_OPERATOR, public_url=base, port=ports[0])
+    initialise(home, who=_OPERATOR, public_url=base, port=ports[0])
     settings = load_settings(home / "sinergi.toml")
     agreement = parse_agreement((resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text())
     sites = {agency: _Site.make(path / agency, agency, port) for agency, port in zip(NAMES, ports[1:], strict=True)}
@@ -87,16 +94,17 @@ def found(path: Path, http: httpx.Client) -> Province:
         for site in sites.values():
             # The agency's name may resolve to this one address only: the gateway calls nothing else.
             endpoint = parse_endpoint(site.endpoint, ["127.0.0.1/32"])
-            operations.add_agency(store, site.agency, NAMES[site.agency], endpoint=endpoint, who=_OPERATOR)
-            operations.import_key(store, site.agency, site.signer.public.jwk, who=_OPERATOR)
+            add_agency(store, site.agency, NAMES[site.agency], endpoint=endpoint, why=_REASON, who=_OPERATOR)
+            import_key(store, site.agency, site.signer.public.jwk, why=_REASON, who=_OPERATOR)
         signatures = [
             sign_jws(signing_payload(agreement, site.agency, now()), AGREEMENT_TYP, site.signer)
             for site in sites.values()
         ]
-        operations.activate_agreement(store, agreement, signatures, who=_OPERATOR)
+        activate_agreement(store, agreement, signatures, why=_REASON, who=_OPERATOR)
         officers = appoint(store, path / IMIGRASI / "officers", IMIGRASI, who=_OPERATOR)
-        token = operations.issue_auditor(store, "bpk-banten", "Auditor BPK", "auditor", 7, who=_OPERATOR)
-        gateway_key, checkpoint = store.keys.sign.public, store.keys.checkpoint
+        token = issue_auditor(store, "bpk-banten", "Auditor BPK", "auditor", 7, why=_REASON, who=_OPERATOR)
+        gateway_key, request_key = store.keys.sign.public, store.keys.request.public
+        checkpoint = store.keys.checkpoint
         origins = {ledger: settings.gateway.ledger_origin(ledger) for ledger in (AGREEMENT, OWN_LEDGER)}
     token_file = path / "auditor.token"
     keyring.write_private(token_file, token.encode() + b"\n")
@@ -105,6 +113,7 @@ def found(path: Path, http: httpx.Client) -> Province:
         base=base,
         gateway_id=settings.gateway.id,
         gateway_key=gateway_key,
+        request_key=request_key,
         agency_keys={agency: site.signer.public for agency, site in sites.items()},
         ledgers={
             ledger: Ledger(f"{base}/ledger/{ledger}/", origin, checkpoint.note_signer(origin).vkey)
@@ -176,9 +185,9 @@ class _Site:
             "agreement": AGREEMENT,
             "gateway_url": province.base,
             "gateway_id": province.gateway_id,
-            "gateway_keys": _key_set(province.gateway_key),
+            "gateway_keys": _key_set(sign=province.gateway_key, request=province.request_key),
             "ledger_vkeys": [ledger.vkey for ledger in province.ledgers.values()],
-            "sender_keys": {agency: _key_set(key) for agency, key in others.items()},
+            "sender_keys": {agency: _key_set(sign=key) for agency, key in others.items()},
             "key": (self.folder / "key.pem").as_uri(),
             "passphrase_file": str(self.folder / "passphrase"),
             "desk_token_file": str(self.folder / "desk.token"),
@@ -186,8 +195,8 @@ class _Site:
         keyring.write_private(self.configuration_of(self.folder), json.dumps(configuration, indent=2).encode())
 
 
-def _key_set(key: PublicKey) -> dict[str, Any]:
-    return {"keys": [dict(key.jwk)]}
+def _key_set(**keys: PublicKey) -> dict[str, Any]:
+    return {"keys": [{**key.jwk, "purpose": purpose} for purpose, key in keys.items()]}
 
 
 def _free_ports(count: int) -> list[int]:

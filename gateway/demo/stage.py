@@ -13,14 +13,14 @@ from gateway.demo.desk import Arrived, Desk, Outcome
 from gateway.demo.presentation import Screen
 from gateway.demo.processes import Processes
 from gateway.demo.province import IMIGRASI, POLDA, Ledger, Province
-from gateway.envelope import sd_hash
 from gateway.jose import b64decode
 from gateway.ledger.checkpoint import VerifiedCheckpoint, open_checkpoint
 from gateway.ledger.merkle import leaf_hash
 from gateway.ledger.proof import verify_proof
 from gateway.ledger.source import HttpSource
 from gateway.ledger.tiles import CHECKPOINT_PATH, TILE_WIDTH, entries_path, split_bundle, tile_width
-from gateway.receipt import GatewayReceipt, read_gateway_receipt
+from gateway.message.envelope import sd_hash
+from gateway.statements.receipt import GatewayReceipt, read_gateway_receipt
 
 T = TypeVar("T")
 PATIENCE: Final = 30.0

@@ -56,4 +56,10 @@ def _crossings(query: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {document["number"] for document in query["subject"].get("travel_documents", ())}
     if story.PASSPORT not in numbers:
         return {"match_status": "NOT_FOUND"}
-    return {"match_status": "MATCHED", "as_of": story.moment(), "crossings": story.crossings(), "truncated": False}
+    return {
+        "match_status": "MATCHED",
+        "as_of": story.moment(),
+        "is_minor": False,
+        "crossings": story.crossings(),
+        "truncated": False,
+    }

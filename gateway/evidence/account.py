@@ -8,13 +8,16 @@ import json
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final, Literal
 
 from gateway.errors import CODES
 from gateway.evidence.bundle import Bundle
-from gateway.evidence.checks import AGREEMENT, SCHEMA, Check, Proven, Report, Trust
+from gateway.evidence.checks import Check, Report
+from gateway.evidence.court import AGREEMENT, SCHEMA, Proven, Trust
+from gateway.evidence.findings import shown as utc
 from gateway.evidence.report_wording import CHECKS, LIMITS, PURPOSES, WORDS
+from gateway.ledger.note import ML_DSA_44, NoteVerifier
 from gateway.review.words import Words
 
 Language = Literal["en", "id"]
@@ -22,6 +25,8 @@ Author = Literal["gateway", "verifier"]
 _TYPED, _AGREED = 7, 8
 _LONGEST: Final = 600
 _MOST: Final = 200
+# The clock on the wall of who reads it: western Indonesian time, without summer time.
+_WIB: Final = timezone(timedelta(hours=7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +41,32 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """All that a report says; every text is safe to show as text, none of it is markup."""
+    """All that a report says; every text is safe to show as text, none of it is markup.
+
+    `footer` stands on every page of a printed one: which transfer it is about. `page` is how a page's number is said.
+    """
 
     language: Language
     title: str
     verdict: str
+    ok: bool
+    footer: str
+    page: str
     sections: tuple[Section, ...]
 
 
 def account(bundle: Bundle, results: Report, trust: Trust, language: Language, author: Author) -> Account:
     """Never raises for what a bundle says: what cannot be read is left out."""
     told = _Telling(bundle, results, trust, language)
-    sections = (told.about(author), told.happened(), told.withheld(), told.checks(), told.limits(), told.trusted())
-    return Account(language, told.say("title"), told.say("verified" if results.ok else "failed"), sections)
+    return Account(
+        language,
+        told.say("title"),
+        told.say("verified" if results.ok else "failed"),
+        results.ok,
+        f"{told.say('transfer')}: {shown(results.transfer)}" if results.transfer else told.say("title"),
+        told.say("page"),
+        (told.about(author), told.happened(), told.withheld(), told.checks(), told.limits(), told.trusted()),
+    )
 
 
 def shown(value: object) -> str:
@@ -92,11 +110,13 @@ class _Telling:
         yield fact("decision", self.say(str(entry["kind"]).removeprefix("transfer.")))
         yield fact("sender", self.party(entry.get("sender", "")))
         yield fact("recipient", self.party(entry.get("recipient", "")))
-        yield fact("received", _moment(subject))
+        yield fact("received", moment(subject.time))
+        yield from self.stated()
         yield fact("type", self.named(self.schema_title(self.schema), entry.get("type", "")))
         purpose = str(entry.get("purpose", ""))
         yield fact("purpose", self.named(self.words(PURPOSES[purpose]) if purpose in PURPOSES else "", purpose))
-        yield fact("agreement", f"{entry.get('agreement', '')}, {entry.get('agreement_version', '')}")
+        version = entry.get("agreement_version")
+        yield fact("agreement", self.numbered(entry.get("agreement", ""), version))
         clause, rule = entry.get("clause"), entry.get("rule")
         clauses = self.agreement.get("clauses", {})
         yield fact("clause", *([] if clause is None else [self.named(self.title(clauses.get(clause)), clause)]))
@@ -105,8 +125,21 @@ class _Telling:
             yield fact("reasons", *(self.reason(one) for one in entry.get("reasons", ())))
         yield fact(
             "signed-for",
-            *(f"{self.event(str(one.entry.get('event')))}: {_moment(one)}" for one in self.results.acknowledged),
+            *(f"{self.event(str(one.entry.get('event')))}: {moment(one.time)}" for one in self.results.acknowledged),
         )
+
+    def stated(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """What the sender itself put to the message, in clear, once its signature and the ledger both fit."""
+        claims = self.results.claims
+        if claims is None:
+            return
+        yield self.say("sent-at"), (moment(datetime.fromtimestamp(claims.iat, UTC)),)
+        yield self.say("until"), (moment(datetime.fromtimestamp(claims.exp, UTC)),)
+        bases = tuple(shown(one) for one in claims.legal_basis)
+        yield self.say("legal-basis"), bases or (self.say("none"),)
+
+    def numbered(self, agreement: object, version: object) -> str:
+        return str(agreement) if version is None else f"{agreement}, {self.say('version')} {version}"
 
     def event(self, name: str) -> str:
         return self.say(name) if name in WORDS else name
@@ -133,7 +166,9 @@ class _Telling:
         if term is None:
             return (self.say("other"),)
         because = self.say("unless" if term.get("unless") else "always")
-        return (because, shown(term["citation"])) if term.get("citation") else (because,)
+        own = term.get("citation_id") if self.language == "id" else None
+        said = own or term.get("citation")
+        return (because, shown(said)) if said else (because,)
 
     def field(self, pointer: str) -> str:
         """The title that the published schema gives the place, and the place."""
@@ -154,7 +189,8 @@ class _Telling:
     def check(self, one: Check) -> tuple[str, ...]:
         result, before = {True: ("ok", None), False: ("bad", "bad-means"), None: ("open", "open-means")}[one.ok]
         meaning = self.words(CHECKS[one.number])
-        return str(one.number), self.say(result), (self.say(before) if before else "") + meaning, shown(one.detail)
+        detail = shown(self.words(one.detail))
+        return str(one.number), self.say(result), (self.say(before) if before else "") + meaning, detail
 
     def limits(self) -> Section:
         return Section(self.say("limits"), tuple(self.words(one) for one in LIMITS))
@@ -165,14 +201,16 @@ class _Telling:
 
         ledgers = list(self.trust.ledgers.values())
         quorums = [
-            self.say("quorum").format(count=one.quorum.count, known=len(one.quorum.witnesses)) + f" ({one.origin})"
+            self.say("quorum").format(count=one.quorum.count, known=len({known.name for known in one.quorum.witnesses}))
+            + f" ({one.origin})"
             for one in ledgers
+            if one.quorum.witnesses
         ]
-        witnesses = sorted({witness.vkey for one in ledgers for witness in one.quorum.witnesses})
+        witnesses = sorted({_vkey(witness) for one in ledgers for witness in one.quorum.witnesses})
         stamped = [self.say("authority-yes")] if self.trust.stamped is not None else []
         facts = (
             fact("gateway-keys", sorted(self.trust.gateway)),
-            fact("ledger-keys", [key.vkey for one in ledgers for key in one.keys]),
+            fact("ledger-keys", [_vkey(key) for one in ledgers for key in one.keys]),
             fact("witness-keys", witnesses + quorums),
             fact("authority", stamped),
         )
@@ -205,5 +243,11 @@ def _document(bundle: Bundle, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _moment(entry: Proven) -> str:
-    return entry.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def moment(at: datetime) -> str:
+    """In UTC, and as a clock in Banten showed it."""
+    return f"{utc(at)} ({at.astimezone(_WIB):%H:%M:%S} WIB)" if at.tzinfo else str(at)
+
+
+def _vkey(key: NoteVerifier) -> str:
+    """A key of ML-DSA-44 has 1,800 characters: by name and key id, which its holder compares with what it was given."""
+    return f"{key.name}+{key.key_id.hex()} (ML-DSA-44)" if key.type == ML_DSA_44 else key.vkey

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.errors import EvidenceInvalidError, GatewayError
+from gateway.evidence.findings import Refuted, found, joined, of, refuted
 from gateway.jose import PublicKey, Signer, b64encode, parse_jws, sign_jws, verify_jws
 
 FORMAT: Final = "sinergi-evidence/1"
@@ -39,14 +40,14 @@ class Bundle:
         try:
             return self.files[name]
         except KeyError:
-            raise EvidenceInvalidError(f"{name} is missing") from None
+            raise refuted("missing", name=name) from None
 
     def text(self, name: str) -> str:
         """Raises EvidenceInvalidError where it is missing or is no UTF-8."""
         try:
             return self.read(name).decode()
         except UnicodeDecodeError as error:
-            raise EvidenceInvalidError(f"{name} is no UTF-8 text") from error
+            raise refuted("no-text", name=name) from error
 
     def below(self, folder: str) -> tuple[str, ...]:
         """The names in a folder, in order."""
@@ -122,23 +123,24 @@ def manifest(bundle: Bundle, keys: Mapping[str, PublicKey]) -> Manifest:
     try:
         jws = parse_jws(bundle.text(MANIFEST), MANIFEST_TYP, 4)
         claims = verify_jws(jws, _trusted(jws.kid, keys)).payload
-    except EvidenceInvalidError:
+    except Refuted:
         raise
     except GatewayError as error:
-        raise EvidenceInvalidError(f"{MANIFEST}: {error.detail}") from error
+        raise Refuted(of(error, MANIFEST)) from error
     listed = _listed(claims)
     actual = {name: _digest(content) for name, content in bundle.files.items() if name != MANIFEST}
-    wrong = [f"{name} was altered" for name in sorted(listed.keys() & actual.keys()) if listed[name] != actual[name]]
-    wrong += [f"{name} is missing" for name in sorted(listed.keys() - actual.keys())]
-    wrong += [f"{name} was added" for name in sorted(actual.keys() - listed.keys())]
+    both = sorted(listed.keys() & actual.keys())
+    wrong = [found("altered", name=name) for name in both if listed[name] != actual[name]]
+    wrong += [found("missing", name=name) for name in sorted(listed.keys() - actual.keys())]
+    wrong += [found("added", name=name) for name in sorted(actual.keys() - listed.keys())]
     if wrong:
-        raise EvidenceInvalidError("; ".join(wrong))
+        raise Refuted(joined(wrong, "; "))
     return Manifest(claims["iss"], datetime.fromtimestamp(claims["iat"], UTC), claims["transfer"], listed)
 
 
 def _trusted(kid: str, keys: Mapping[str, PublicKey]) -> PublicKey:
     if kid not in keys:
-        raise EvidenceInvalidError(f"{MANIFEST} is signed with a key that is not trusted")
+        raise refuted("untrusted", name=MANIFEST)
     return keys[kid]
 
 
@@ -153,7 +155,7 @@ def _listed(claims: Mapping[str, Any]) -> dict[str, str]:
         and all(isinstance(digest, str) for digest in files.values())
     )
     if not formed:
-        raise EvidenceInvalidError(f"{MANIFEST} is no list of this format")
+        raise refuted("no-list", name=MANIFEST)
     return dict(files or {})
 
 

@@ -5,29 +5,29 @@ checkpoint that the witnesses saw where there are any. Judges nothing.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlmodel import Session, col, select
 
-from gateway.agreement import AGREEMENT_TYP
+from gateway.agreement.document import AGREEMENT_TYP
 from gateway.attestation.policy import Policies
-from gateway.evidence import checks
+from gateway.evidence import checks, court
 from gateway.evidence.bundle import pack, unpack
 from gateway.evidence.report import reports
-from gateway.jose import Signer, parse_jws, public_key_from_jwk
-from gateway.ledger.cosignature import Quorum
+from gateway.jose import Signer, b64encode, parse_jws, public_key_from_jwk
+from gateway.keys.keychain import SIGN
 from gateway.ledger.cosignature import Trust as LedgerTrust
 from gateway.ledger.entry import decode, instant
-from gateway.ledger.merkle import inclusion_proof
-from gateway.ledger.note import NoteVerifier
+from gateway.ledger.merkle import inclusion_proof, leaf_hash
+from gateway.ledger.note import NoteVerifier, parse_note
 from gateway.ledger.proof import format_proof, parse_proof
-from gateway.ledger.tiles import TILE_WIDTH, TileReader
-from gateway.receipt import parse_acknowledgement
 from gateway.record import OWN_LEDGER, open_content, released_text
-from gateway.store import attested, queries
+from gateway.statements.receipt import parse_acknowledgement
+from gateway.statements.restatement import receipt_now, release_now
+from gateway.store import attested, mentions, queries
 from gateway.store.jobs.transfers import RECEIPT_PART
 from gateway.store.published import published_at
 from gateway.store.sealing import Sealer
@@ -35,24 +35,19 @@ from gateway.store.tables import (
     ACCEPTED,
     AgencyKeyRow,
     AgreementRow,
-    CheckpointTimestamp,
     TransferRow,
     moment,
 )
 
-_BATCH: Final = 16
 _JWK: Final = ("kty", "crv", "x", "y")
-_EVENTS: Final = tuple(
-    f'"kind":"{kind}"'.encode()
-    for kind in ("key.added", "key.revoked", "key.retired", "schema.published", "agreement.activated")
-)
 
 
 @dataclass(slots=True)
 class Collector:
     """`policies` say which witnesses a checkpoint should have; where none is asked for, any published one will do.
 
-    `vkey` gives a ledger's key by its origin, for the gateway's own report.
+    For the gateway's own report, `vkeys` gives a ledger's keys by its origin, and `stamped` verifies timestamps under the
+    configured roots, where there are any.
     """
 
     session: Session
@@ -60,7 +55,8 @@ class Collector:
     policies: Policies
     gateway: str
     signer: Signer
-    vkey: Callable[[str], str]
+    vkeys: Callable[[str], Iterable[str]]
+    stamped: court.Stamped | None = None
     files: dict[str, bytes] = field(default_factory=dict)
 
     def bundle(self, transfer: str, now: datetime, *, as_released: bool = False) -> bytes:
@@ -85,51 +81,65 @@ class Collector:
     def packed(self, transfer: str, now: datetime) -> bytes:
         return pack(self.files, gateway=self.gateway, transfer=transfer, made_at=now, signer=self.signer)
 
-    def trust(self) -> checks.Trust:
-        """The gateway's own keys, for its own report. Witnesses are named in it, and none is required."""
+    def trust(self) -> court.Trust:
+        """The gateway's own keys, for its own report. Of the witnesses as many are required as the ledger's policy does,
+        once they have seen every entry in here: what is still published without them is reported without them.
+        """
         own = {}
         for key in queries.own_keys(self.session):
-            if key.jwk is not None:
+            if key.jwk is not None and key.role == SIGN:
                 own[key.kid] = public_key_from_jwk({name: key.jwk[name] for name in _JWK if name in key.jwk})
-        ledgers = {}
+        notes: dict[str, list[bytes]] = {}
         for name, text in self.files.items():
             if name.endswith(".tlog-proof"):
-                origin = parse_proof(text.decode()).checkpoint.partition(b"\n")[0].decode()
-                quorum = Quorum(self.policies.of(origin.rpartition("/")[2]).quorum.witnesses, 0)
-                ledgers[origin] = LedgerTrust(origin, (NoteVerifier.parse(self.vkey(origin)),), quorum)
-        return checks.Trust(own, ledgers)
+                note = parse_proof(text.decode()).checkpoint
+                notes.setdefault(note.partition(b"\n")[0].decode(), []).append(note)
+        ledgers = {}
+        for origin, shown in notes.items():
+            quorum = self.policies.of(origin.rpartition("/")[2]).quorum
+            if not all(quorum.met_by(parse_note(note).signatures) for note in shown):
+                quorum = replace(quorum, count=0)
+            ledgers[origin] = LedgerTrust(origin, tuple(map(NoteVerifier.parse, self.vkeys(origin))), quorum)
+        return court.Trust(own, ledgers, self.stamped)
 
     def message(self, row: TransferRow, *, whole: bool) -> None:
-        content = open_content(self.sealer, row)
+        content, own = open_content(self.sealer, row), queries.own_keys(self.session)
         if whole:
             seal = self.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
-            self.files[checks.MESSAGE] = str(content["message"]).encode()
-            self.files[checks.RECEIPT] = seal.open(RECEIPT_PART, row.sealed_receipt)
+            self.files[court.MESSAGE] = str(content["message"]).encode()
+            self.files[court.RECEIPT] = receipt_now(
+                seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii"),
+                own,
+                self.signer,
+                origin=queries.ledger_head(self.session, row.ledger).origin,
+                index=row.position,
+                leaf_hash=b64encode(leaf_hash(self.files[f"{court.ENTRIES}/decision.json"])),
+            ).encode()
         if row.decision == ACCEPTED:
-            self.files[checks.RELEASED] = released_text(content).encode()
-            self.files[checks.RELEASE] = str(content["release"]).encode()
+            self.files[court.RELEASED] = released_text(content).encode()
+            self.files[court.RELEASE] = release_now(str(content["release"]), own, self.signer).encode()
 
     def acknowledgements(self, row: TransferRow) -> None:
         for one in queries.acknowledgements(self.session, row.id):
-            self.files[f"{checks.ACKNOWLEDGEMENTS}/{one.event}.jws"] = one.jws.encode()
+            self.files[f"{court.ACKNOWLEDGEMENTS}/{one.event}.jws"] = one.jws.encode()
             self.entry(f"acknowledged-{one.event}", one.ledger, one.position)
 
     def configuration(self, row: TransferRow) -> None:
         """Keys, schema and agreement, and the entries of the gateway's own ledger that let them count."""
         kids = {row.kid, *self.agreement(row), *self.signers()}
         for key in self.session.exec(select(AgencyKeyRow).where(col(AgencyKeyRow.kid).in_(sorted(kids)))):
-            self.files[f"{checks.KEYS}/{key.kid}.jwk"] = key.jwk.encode()
+            self.files[f"{court.KEYS}/{key.kid}.jwk"] = key.jwk.encode()
         published = published_at(self.session, row.type, row.received_at)
         if published is not None:
-            self.files[checks.SCHEMA] = published.document
-        for position, entry in self.events():
+            self.files[court.SCHEMA] = published.document
+        for position, entry in self.events(row, kids):
             match entry["kind"]:
-                case "key.added" | "key.revoked" | "key.retired":
-                    wanted = entry["key"] in kids
                 case "schema.published":
-                    wanted = entry["type"] == row.type and instant(entry["time"]) <= moment(row.received_at)
+                    wanted = instant(entry["time"]) <= moment(row.received_at)
+                case "agreement.activated":
+                    wanted = entry["version"] == row.agreement_version
                 case _:
-                    wanted = (entry["agreement"], entry["version"]) == (row.agreement, row.agreement_version)
+                    wanted = True
             if wanted:
                 self.entry(f"gateway-{position}", OWN_LEDGER, position)
 
@@ -138,48 +148,45 @@ class Collector:
         held = self.session.get(AgreementRow, (row.agreement, row.agreement_version or 0))
         if held is None:
             return
-        self.files[checks.AGREEMENT] = held.document
+        self.files[court.AGREEMENT] = held.document
         for number, text in enumerate(json.loads(held.signatures), 1):
-            self.files[f"{checks.SIGNATURES}/{number}.jws"] = text.encode()
+            self.files[f"{court.SIGNATURES}/{number}.jws"] = text.encode()
             yield parse_jws(text, AGREEMENT_TYP, 1).kid
 
     def signers(self) -> Iterator[str]:
         """The key ids of the acknowledgements."""
         for name, text in self.files.items():
-            if name.startswith(f"{checks.ACKNOWLEDGEMENTS}/"):
+            if name.startswith(f"{court.ACKNOWLEDGEMENTS}/"):
                 yield parse_acknowledgement(text.decode()).jws.kid
 
-    def events(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Entries about keys, schemas and agreements; most of the ledger is something else and is not read as JSON."""
-        bundle = 0
-        while leaves := queries.leaves(self.session, OWN_LEDGER, bundle, _BATCH * TILE_WIDTH):
-            for offset, leaf in enumerate(leaves):
-                if any(kind in leaf for kind in _EVENTS):
-                    yield bundle * TILE_WIDTH + offset, decode(leaf)
-            bundle += _BATCH
+    def events(self, row: TransferRow, kids: Collection[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """The entries of the gateway's own ledger about these keys, the type, the agreement, and its own checkpoint keys."""
+        found = mentions.positions(self.session, OWN_LEDGER, keys=kids, type_=row.type, agreement=row.agreement)
+        for position in found:
+            yield position, decode(queries.leaf(self.session, OWN_LEDGER, position))
 
     def entry(self, name: str, ledger: str, position: int) -> None:
         quorum = self.policies.of(ledger).quorum
         proof = attested.witnessed_proof(self.session, ledger, position, quorum) if quorum.count else None
-        self.files[f"{checks.ENTRIES}/{name}.json"] = queries.leaf(self.session, ledger, position)
-        self.files[f"{checks.ENTRIES}/{name}.tlog-proof"] = (
+        self.files[f"{court.ENTRIES}/{name}.json"] = queries.leaf(self.session, ledger, position)
+        self.files[f"{court.ENTRIES}/{name}.tlog-proof"] = (
             proof or queries.proof(self.session, ledger, position)
         ).encode()
 
     def timestamp(self, row: TransferRow) -> None:
-        """The earliest one that has the entry; the entry is then proved under the very checkpoint that was stamped."""
-        found = self.session.exec(
-            select(CheckpointTimestamp)
-            .where(CheckpointTimestamp.ledger == row.ledger, CheckpointTimestamp.size > row.position)
-            .order_by(col(CheckpointTimestamp.size))
-            .limit(1)
-        ).first()
-        if found is None:
+        """The earliest one that has the entry, under the very checkpoint that was stamped, with what witnesses added since.
+
+        On a ledger with witnesses the first stamped checkpoint that they saw is taken before an earlier one that they did not.
+        """
+        stamps = attested.timestamps_covering(self.session, row.ledger, row.position)
+        notes = [attested.with_later_signatures(self.session, one) for one in stamps]
+        if not notes:
             return
-        self.files[f"{checks.TIMESTAMPS}/1.tsr"] = found.token
-        self.files[f"{checks.TIMESTAMPS}/1.checkpoint"] = found.note
-        name = f"{checks.ENTRIES}/decision.tlog-proof"
-        if parse_proof(self.files[name].decode()).checkpoint.partition(b"\n\n")[0] != found.note.partition(b"\n\n")[0]:
-            reader = TileReader(found.size, attested.reading_tiles(self.session, row.ledger))
-            hashes = inclusion_proof(row.position, found.size, reader.node)
-            self.files[name] = format_proof(row.position, hashes, found.note).encode()
+        quorum = self.policies.of(row.ledger).quorum
+        chosen = next((n for n, note in enumerate(notes) if quorum.met_by(parse_note(note).signatures)), 0)
+        stamp, note = stamps[chosen], notes[chosen]
+        self.files[f"{court.TIMESTAMPS}/1.tsr"] = stamp.token
+        self.files[f"{court.TIMESTAMPS}/1.checkpoint"] = stamp.note
+        node = queries.tile_reader(self.session, row.ledger, stamp.size).node
+        hashes = inclusion_proof(row.position, stamp.size, node)
+        self.files[f"{court.ENTRIES}/decision.tlog-proof"] = format_proof(row.position, hashes, note).encode()

@@ -9,7 +9,8 @@ from typing import Final
 
 from gateway.evidence.account import Account, Author, Language, Section, account
 from gateway.evidence.bundle import Bundle
-from gateway.evidence.checks import Report, Trust
+from gateway.evidence.checks import Report
+from gateway.evidence.court import Trust
 from gateway.evidence.report_pdf import pdf
 from gateway.review.markup import STYLE, Html, element
 
@@ -64,9 +65,8 @@ def _fact(name: str, values: tuple[str, ...]) -> Iterator[Html]:
 
 
 def _row(row: tuple[str, ...]) -> Html:
-    """The last cell is the technical finding, which is in English whatever the page's language."""
     first, *middle, last = row
     cells = [element("td", cell) for cell in middle]
     return element(
-        "tr", element("th", first, scope="row"), *cells, element("td", element("bdi", last), class_="digest", lang="en")
+        "tr", element("th", first, scope="row"), *cells, element("td", element("bdi", last), class_="digest")
     )

@@ -18,7 +18,7 @@ INTEGER_LIMIT: Final = 2**53 - 1  # RFC 8785 §3.2.2.3 by way of RFC 7493 §2.2
 
 def dumps(value: object) -> bytes:
     """The RFC 8785 bytes of `value`. Raises LedgerInvalidError outside the domain above."""
-    return _encode(_plain(value, DEPTH_LIMIT))
+    return _encode(value if _is_plain(value) else _plain(value, DEPTH_LIMIT))
 
 
 def loads(data: bytes) -> Any:
@@ -40,6 +40,30 @@ def _encode(value: object) -> bytes:
         return _ENCODER.encode(value).encode()
     except UnicodeEncodeError as error:
         raise LedgerInvalidError("a string holds a lone surrogate") from error
+
+
+def _is_plain(root: Any) -> bool:
+    """Whether nothing but exact dicts, lists, texts and integers of the domain is in it: then it needs no copy."""
+    level = [root]
+    for _ in range(DEPTH_LIMIT + 1):
+        below: list[Any] = []
+        for held in level:
+            kind = type(held)
+            if kind is str or held is None or kind is bool:
+                continue
+            if kind is int:
+                if not -INTEGER_LIMIT <= held <= INTEGER_LIMIT:
+                    return False
+            elif kind is list:
+                below.extend(held)
+            elif kind is dict and all(type(name) is str and name.isascii() for name in held):
+                below.extend(held.values())
+            else:
+                return False
+        if not below:
+            return True
+        level = below
+    return False
 
 
 def _plain(value: object, depth: int) -> object:

@@ -12,6 +12,7 @@ from gateway.errors import LedgerForkedError, LedgerInvalidError
 from gateway.ledger.merkle import EMPTY_ROOT, HASH_SIZE, SIZE_LIMIT
 from gateway.ledger.note import (
     COSIGNATURE_V1,
+    ML_DSA_44,
     NoteVerifier,
     Signer,
     VerifiedNote,
@@ -114,9 +115,12 @@ def open_checkpoint(data: bytes, origin: str, verifiers: Iterable[NoteVerifier])
     checkpoint = parse(note.text)
     if checkpoint.origin != origin:
         raise LedgerInvalidError("the checkpoint is of another ledger")
-    own = {verifier.key_id for verifier in known if verifier.name == origin and verifier.type != COSIGNATURE_V1}
-    if all(signature.name != origin or signature.key_id not in own for signature in note.signatures):
+    own = {one.key_id: one.type for one in known if one.name == origin and one.type != COSIGNATURE_V1}
+    signed = {own[one.key_id] for one in note.signatures if one.name == origin and one.key_id in own}
+    if not signed:
         raise LedgerInvalidError("the ledger's own key did not sign the checkpoint")
+    if checkpoint.extensions and signed == {ML_DSA_44}:
+        raise LedgerInvalidError("an ML-DSA-44 signature is over no extension line, and nothing else signed them")
     return VerifiedCheckpoint(checkpoint, note)
 
 

@@ -5,7 +5,7 @@ must have seen a checkpoint, is configured by whoever relies on it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.errors import LedgerInvalidError
 from gateway.ledger.checkpoint import VerifiedCheckpoint, open_checkpoint
@@ -18,9 +18,11 @@ from gateway.ledger.note import (
     UnverifiedNote,
     parse_note,
 )
+from gateway.ledger.succession import Succession, following
 from gateway.ledger.timestamped import (
     TIME_SIZE,
     cosignature_v1_message,
+    require_time,
     signed_at,
     subtree_v1_message,
     timestamped,
@@ -43,6 +45,7 @@ class Cosigner:
     def cosign(self, text: str, time: int) -> NoteSignature:
         """The signature line over a checkpoint's note text; `time` in seconds since 1970."""
         verifier = self.verifier
+        require_time(time)
         if verifier.type == COSIGNATURE_V1:
             message = cosignature_v1_message(text, time)
         else:
@@ -71,9 +74,9 @@ class Quorum:
             raise LedgerInvalidError(f"{self.count} of {len(names)} witnesses cannot be had")
 
     def among(self, signatures: Iterable[NoteSignature]) -> frozenset[str]:
-        """The names of our witnesses among the signers of these lines."""
+        """The names of our witnesses among the signers of these lines. A line without a time is no witness's word."""
         known = {(witness.name, witness.key_id) for witness in self.witnesses}
-        return frozenset(one.name for one in signatures if (one.name, one.key_id) in known)
+        return frozenset(one.name for one in signatures if (one.name, one.key_id) in known and signed_at(one.signature))
 
     def met_by(self, signatures: Iterable[NoteSignature]) -> bool:
         """Whether these lines, verified ones, are of enough witnesses."""
@@ -89,7 +92,10 @@ class Quorum:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What somebody believes of one ledger: its own keys, each of which must have signed, and its witnesses."""
+    """What somebody believes of one ledger: its own keys, and its witnesses.
+
+    Of each kind of key one must have signed: a ledger's Ed25519 keys come one after the other, its ML-DSA key stands beside.
+    """
 
     origin: str
     keys: tuple[NoteVerifier, ...]
@@ -101,12 +107,17 @@ class Trust:
         if any(witness.name == self.origin for witness in self.quorum.witnesses):
             raise LedgerInvalidError("a ledger is not its own witness")
 
+    def learn(self, said: Iterable[Succession]) -> "Trust":
+        """With the keys that follow from these."""
+        return replace(self, keys=following(self.keys, said))
+
     def open(self, note: bytes) -> VerifiedCheckpoint:
-        """The checkpoint, with every key's signature and enough cosignatures. Raises LedgerInvalidError."""
+        """The checkpoint, with a signature of every kind of key and enough cosignatures. Raises LedgerInvalidError."""
         checkpoint = open_checkpoint(note, self.origin, (*self.keys, *self.quorum.witnesses))
         signed = {(one.name, one.key_id) for one in checkpoint.note.signatures}
-        if any((key.name, key.key_id) not in signed for key in self.keys):
-            raise LedgerInvalidError("not every key that was asked for signed the checkpoint")
+        kinds = {key.type for key in self.keys if (key.name, key.key_id) in signed}
+        if kinds != {key.type for key in self.keys}:
+            raise LedgerInvalidError("not every kind of key that was asked for signed the checkpoint")
         self.quorum.require(checkpoint)
         return checkpoint
 
@@ -115,7 +126,7 @@ def witnessed_at(checkpoint: VerifiedCheckpoint, witnesses: Iterable[NoteVerifie
     """The latest time that one of these witnesses puts to the checkpoint, in seconds since 1970."""
     known = {(witness.name, witness.key_id) for witness in witnesses}
     times = [signed_at(one.signature) for one in checkpoint.note.signatures if (one.name, one.key_id) in known]
-    return max(times, default=None)
+    return max(times, default=None) or None
 
 
 def read_cosignatures(
@@ -136,7 +147,8 @@ def read_cosignatures(
     if len(own) != 1:
         raise LedgerInvalidError("the answer holds not exactly one cosignature of the witness")
     witness.verify(text.encode(), own[0].signature)
-    if latest is not None and signed_at(own[0].signature) > latest:
+    time = require_time(signed_at(own[0].signature))
+    if latest is not None and time > latest:
         raise LedgerInvalidError("the cosignature is dated in the future")
     return tuple(own)
 

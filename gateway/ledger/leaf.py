@@ -6,29 +6,34 @@ says yes. Whatever it does not match is taken apart by `decode`, which alone dec
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.ledger.entry import KINDS, LEAF_LIMIT, decode
 from gateway.ledger.member import spelling
 
 _KIND: Final = b'"kind":"'
+_BEHIND: Final = len(_KIND)
 
 
 def recorded_at(leaf: bytes) -> str:
     """The `time` of the entry of a leaf. Raises LedgerInvalidError for whatever `decode` refuses, and for nothing else."""
-    return _recognised(leaf) or str(decode(leaf)["time"])
+    return recognised(leaf) or str(decode(leaf)["time"])
 
 
-def _recognised(leaf: bytes) -> str | None:
-    start = leaf.find(_KIND) + len(_KIND)
+def recognised(leaf: bytes) -> str | None:
+    """The `time` of what is surely an entry; None says nothing: ask `recorded_at`."""
+    start = leaf.find(_KIND) + _BEHIND
     kind = _KINDS.get(leaf[start : leaf.find(b'"', start)])
-    found = None if kind is None or len(leaf) > LEAF_LIMIT else kind.fullmatch(leaf)
-    return None if found is None else found["time"].decode()
+    found = None if kind is None or len(leaf) > LEAF_LIMIT else kind(leaf)
+    return None if found is None else found[1].decode()
 
 
 def _expression(kind: str) -> re.Pattern[bytes] | None:
-    """All members in the order of canonical JSON; without those that have no regular form, None where one is required."""
+    """All members in the order of canonical JSON; without those that have no regular form, None where one is required.
+
+    Its one group is the time.
+    """
     required, names = KINDS[kind].required, sorted(KINDS[kind].forms)
     parts: list[str] = []
     first = True  # until a member has come that is always there, a comma stands behind, and from then on before
@@ -38,7 +43,7 @@ def _expression(kind: str) -> re.Pattern[bytes] | None:
             if name in required:
                 return None
             continue
-        member = f'"{name}":' + (f'"(?P<time>{value[1:-1]})"' if name == "time" else value)
+        member = f'"{name}":' + (f'"({value[1:-1]})"' if name == "time" else value)
         if name in required:
             parts.append(member if first else f",{member}")
             first = False
@@ -47,6 +52,6 @@ def _expression(kind: str) -> re.Pattern[bytes] | None:
     return re.compile(rf"\{{{''.join(parts)}\}}".encode())
 
 
-_KINDS: Final[Mapping[bytes, re.Pattern[bytes]]] = {
-    kind.encode(): expression for kind in KINDS if (expression := _expression(kind)) is not None
+_KINDS: Final[Mapping[bytes, Callable[[bytes], re.Match[bytes] | None]]] = {
+    kind.encode(): expression.fullmatch for kind in KINDS if (expression := _expression(kind)) is not None
 }

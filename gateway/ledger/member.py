@@ -56,17 +56,24 @@ def _matching(pattern: str) -> Form:
     return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
 
 
-NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"
-WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._:/+#-]{0,127}"
-TRANSFER: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}"
+# Possessive: behind each of them stands what is none of its characters, and an audit matches millions.
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}+"
+WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._:/+#-]{0,127}+"
+TRANSFER: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}+"
 THUMBPRINT: Final = r"[A-Za-z0-9_-]{43}"  # RFC 7638, SHA-256
 SHA256: Final = r"[0-9a-f]{64}"
+# Of Ed25519: a name, a key id, 33 bytes; and a signature of 64 bytes.
+# Ed25519's, or ML-DSA-44's.
+VKEY: Final = r"[!#-*,-\[\]-~]{1,255}\+[0-9a-f]{8}\+(?:[A-Za-z0-9+/]{44}|[A-Za-z0-9+/]{1751}=)"
+SIGNATURE: Final = r"(?:[A-Za-z0-9+/]{86}==|[A-Za-z0-9+/]{3227}=)"
 _CLOCK: Final = r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z"
 _is_name: Final = _matching(NAME)
 _is_word: Final = _matching(WORD)
 _is_transfer: Final = _matching(TRANSFER)
 _is_thumbprint: Final = _matching(THUMBPRINT)
 _is_sha256: Final = _matching(SHA256)
+_is_vkey: Final = _matching(VKEY)
+_is_signature: Final = _matching(SIGNATURE)
 _is_pointer: Final = _matching(r"(?:/(?:[!-.0-}]|~[01])*){0,64}")  # RFC 6901, printable ASCII
 _has_time_form: Final = _matching(r"\d{4}-\d\d-\d\d" + _CLOCK)
 _has_date_form: Final = _matching(r"\d{4}-\d\d-\d\d")
@@ -160,9 +167,11 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "agency": _is_name,
         "agreement": _is_name,
         "agreement_version": _is_version,
+        "alert": _is_transfer,
         "approvals": _is_thumbprints,
         "attempts": _is_count,
         "auditor": _is_code,
+        "certificate": _is_sha256,
         "classification": _is_name,
         "clause": _is_clause,
         "commitment": _is_sha256,
@@ -180,9 +189,13 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "in_reply_to": _is_transfer,
         "key": _is_thumbprint,
         "kind": _is_name,
+        "new_signature": _is_signature,
         "not_after": _is_time,
         "not_before": _is_time,
         "notice": _is_transfer,
+        "old_signature": _is_signature,
+        "old_vkey": _is_vkey,
+        "operator": _is_code,
         "purpose": _is_name,
         "reasons": _is_reasons,
         "receipt_digest": _is_sha256,
@@ -203,6 +216,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "use": _is_name,
         "v": lambda value: type(value) is int and value == 1,
         "version": _is_version,
+        "vkey": _is_vkey,
         "what": _is_code,
         "who": _is_code,
         "why": _is_code,
@@ -215,9 +229,9 @@ _DAY: Final = (
     r"|02-(?:0[1-9]|1\d|2[0-8]))"
 )
 _COUNT: Final = r"(?:0|[1-9][0-9]{0,14})"
-_CLAUSE: Final = r'"[ !#-[\]-~]{1,200}"'
+_CLAUSE: Final = r'"[ !#-[\]-~]{1,200}+"'
 _CODE: Final = rf'"(?![^"]*[0-9]{{16}}){WORD}"'
-_POINTER: Final = r'"(?=[^"]{0,512}")(?:/(?:[!#-.0-[\]-}]|~[01])*){0,64}"'
+_POINTER: Final = r'"(?=[^"]{0,512}+")(?:/(?:[!#-.0-[\]-}]++|~[01])*+){0,64}+"'
 _MOMENT: Final = f'"{_DAY}{_CLOCK}"'
 _REASONS: Final = rf'\{{(?:"clause":{_CLAUSE},)?"code":"{NAME}"(?:,"pointer":{_POINTER})?\}}'
 _SPELLINGS: Final[Mapping[Form, str]] = {
@@ -226,6 +240,8 @@ _SPELLINGS: Final[Mapping[Form, str]] = {
     _is_transfer: f'"{TRANSFER}"',
     _is_thumbprint: f'"{THUMBPRINT}"',
     _is_sha256: f'"{SHA256}"',
+    _is_vkey: f'"{VKEY}"',
+    _is_signature: f'"{SIGNATURE}"',
     _is_time: _MOMENT,
     _is_date: f'"{_DAY}"',
     _is_count: _COUNT,

@@ -6,6 +6,7 @@ a key selects its algorithm from one table, `SIGNATURE_TYPES`, so that a key can
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,7 +26,8 @@ KEY_ID_SIZE: Final = 4
 ED25519: Final = 0x01
 COSIGNATURE_V1: Final = 0x04
 ML_DSA_44: Final = 0x06
-SPACE: Final = 0x20
+_NOT_IN_NAMES: Final = re.compile(r"[+\s\x00-\x1f]")  # \s of a text is `str.isspace`
+_NOT_IN_TEXTS: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 class Signer(Protocol):
@@ -238,13 +240,13 @@ def key_id(name: str, type_byte: int, public_key: bytes) -> bytes:
 
 def check_name(name: str) -> None:
     """A key name has no Unicode space and no plus; ours also no control character and at most 255 bytes."""
-    if not name or len(_utf8(name)) > NAME_LIMIT or "+" in name or any(c.isspace() or ord(c) < SPACE for c in name):
+    if not name or len(_utf8(name)) > NAME_LIMIT or _NOT_IN_NAMES.search(name):
         raise LedgerInvalidError("not the name of a key")
 
 
 def check_text(text: str) -> None:
     """The text of a note ends in a newline and has no other control character."""
-    if not text.endswith("\n") or any(ord(c) < SPACE and c != "\n" for c in text):
+    if not text.endswith("\n") or _NOT_IN_TEXTS.search(text):
         raise LedgerInvalidError("not the text of a note")
     _utf8(text)
 

@@ -3,7 +3,7 @@
 Decides whether a leaf hash is at an index of a tree that the ledger signed. Making the hashes is `merkle.py`'s.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,18 +28,14 @@ class UnverifiedProof:
     extra: bytes | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.index < SIZE_LIMIT:
-            raise LedgerInvalidError("an index is between 0 and 2⁶³ − 2")
-        if len(self.hashes) > HASHES_LIMIT or any(len(held) != HASH_SIZE for held in self.hashes):
-            raise LedgerInvalidError(f"an inclusion proof is at most {HASHES_LIMIT} hashes of 32 bytes")
+        _check_place(self.index, self.hashes)
         if self.extra == b"":
             raise LedgerInvalidError("no extra data has no line at all")
         parse_checkpoint(parse_note(self.checkpoint).text)
 
     def format(self) -> str:
         extra = [] if self.extra is None else [f"extra {encode_base64(self.extra)}"]
-        lines = [HEADER, *extra, f"index {self.index}", *map(encode_base64, self.hashes)]
-        return "".join(f"{line}\n" for line in lines) + "\n" + self.checkpoint.decode()
+        return _text([*extra, f"index {self.index}", *map(encode_base64, self.hashes)], self.checkpoint.decode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +48,32 @@ class VerifiedProof:
     extra: bytes | None
 
 
+def _check_place(index: int, hashes: Sequence[bytes]) -> None:
+    if not 0 <= index < SIZE_LIMIT:
+        raise LedgerInvalidError("an index is between 0 and 2⁶³ − 2")
+    if len(hashes) > HASHES_LIMIT or any(len(held) != HASH_SIZE for held in hashes):
+        raise LedgerInvalidError(f"an inclusion proof is at most {HASHES_LIMIT} hashes of 32 bytes")
+
+
+def _text(lines: Sequence[str], note: str) -> str:
+    return "\n".join((HEADER, *lines, "", note))
+
+
 def format_proof(index: int, hashes: Sequence[bytes], checkpoint: bytes, extra: bytes | None = None) -> str:
     """The proof text for the signed checkpoint. Raises LedgerInvalidError for anything `parse_proof` refuses."""
     return UnverifiedProof(index, tuple(hashes), checkpoint, extra).format()
+
+
+def proofs_under(checkpoint: bytes) -> Callable[[int, Sequence[bytes]], str]:
+    """`format_proof` for many entries under one signed checkpoint, which is looked at once. Raises LedgerInvalidError."""
+    parse_checkpoint(parse_note(checkpoint).text)
+    note = checkpoint.decode()
+
+    def format_(index: int, hashes: Sequence[bytes]) -> str:
+        _check_place(index, hashes)
+        return _text([f"index {index}", *map(encode_base64, hashes)], note)
+
+    return format_
 
 
 def parse_proof(text: str) -> UnverifiedProof:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from threading import Lock
 from typing import Final
 
 from gateway.errors import LedgerInvalidError
@@ -179,19 +180,77 @@ class TileUpdate:
         return cls(size, size + len(leaf_hashes), tuple(tiles))
 
 
+class Subtrees:
+    """The hashes of one tile, and of the complete subtrees in it: a row a height, made when it is first asked for."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, data: bytes) -> None:
+        self._rows: list[bytes | None] = [data, *[None] * TILE_HEIGHT]
+
+    @property
+    def width(self) -> int:
+        return len(self._row(0)) // HASH_SIZE
+
+    def hash(self, height: int, index: int) -> bytes:
+        """The root over the tile's hashes `[index·2^height, (index+1)·2^height)`. Raises LedgerInvalidError."""
+        held = self._row(height)[index * HASH_SIZE : (index + 1) * HASH_SIZE]
+        if len(held) != HASH_SIZE:
+            raise LedgerInvalidError("no such complete subtree in the tile")
+        return held
+
+    def _row(self, height: int) -> bytes:
+        row = self._rows[height]
+        if row is None:
+            # Two threads may both make it: they make the same.
+            below = self._row(height - 1)
+            pairs = range(0, len(below) // (2 * HASH_SIZE) * 2 * HASH_SIZE, 2 * HASH_SIZE)
+            # node_hash, spelled out: most of a proof's time goes by here.
+            row = b"".join([sha256(b"\x01" + below[at : at + 2 * HASH_SIZE]).digest() for at in pairs])
+            self._rows[height] = row
+        return row
+
+
+class KeptTiles:
+    """Tiles above level 0 of one ledger, for the proofs of a whole process: each stands above 65,536 entries or more.
+
+    A tile only grows, so one that is wide enough answers for every smaller tree; one that is not is read again. Holds at
+    most `limit` of them, 16 kB each: enough for 67 million entries, and for more the oldest make room.
+    """
+
+    def __init__(self, limit: int = 1024) -> None:
+        self._held: dict[tuple[int, int], Subtrees] = {}
+        self._limit = limit
+        self._lock = Lock()
+
+    def get(self, level: int, index: int, width: int) -> Subtrees | None:
+        held = self._held.get((level, index))
+        return held if held is not None and held.width >= width else None
+
+    def keep(self, level: int, index: int, tile: Subtrees) -> None:
+        if level == 0:
+            return
+        with self._lock:
+            self._held.pop((level, index), None)
+            if len(self._held) >= self._limit:
+                del self._held[next(iter(self._held))]
+            self._held[level, index] = tile
+
+
 class TileReader:
     """Answers `node(level, index)` for a tree of `size` from its tiles, so that proofs cost O(log n) tiles.
 
     Also right for every smaller tree: a subtree that is complete there is the same here. Tiles are kept for the life
-    of the reader, which is meant to be one request.
+    of the reader, which is meant to be one request; those above level 0 for that of `kept`, where it is given.
     """
 
-    def __init__(self, size: int, read: ReadTile) -> None:
+    def __init__(self, size: int, read: ReadTile, kept: KeptTiles | None = None) -> None:
         if not 0 <= size <= SIZE_LIMIT:
             raise LedgerInvalidError("a tree has between 0 and 2⁶³ − 1 entries")
         self.size = size
         self._read = read
-        self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self._kept = kept
+        self._tiles: dict[tuple[int, int], Subtrees] = {}
 
     def node(self, level: int, index: int) -> bytes:
         """The hash of the complete subtree over leaves `[index·2^level, (index+1)·2^level)`.
@@ -202,17 +261,26 @@ class TileReader:
             raise LedgerInvalidError(f"no complete subtree {index} of level {level} in a tree of {self.size}")
         tile_level, height = divmod(level, TILE_HEIGHT)
         tile, start = divmod(index << height, TILE_WIDTH)
-        return perfect_root(self._tile(tile_level, tile)[start : start + (1 << height)])
+        return self._tile(tile_level, tile).hash(height, start >> height)
 
-    def _tile(self, level: int, index: int) -> list[bytes]:
+    def _tile(self, level: int, index: int) -> Subtrees:
         held = self._tiles.get((level, index))
         if held is None:
             width = tile_width(self.size, level, index)
-            data = self._read(level, index, width)
-            if not width * HASH_SIZE <= len(data) <= TILE_WIDTH * HASH_SIZE:
-                raise LedgerInvalidError(f"{tile_path(level, index, width)} has the wrong length")
-            held = self._tiles[level, index] = split_hashes(data)[:width]
+            held = None if self._kept is None else self._kept.get(level, index, width)
+            if held is None:
+                held = self._fetched(level, index, width)
+            self._tiles[level, index] = held
         return held
+
+    def _fetched(self, level: int, index: int, width: int) -> Subtrees:
+        data = self._read(level, index, width)
+        if len(data) % HASH_SIZE or not width * HASH_SIZE <= len(data) <= TILE_WIDTH * HASH_SIZE:
+            raise LedgerInvalidError(f"{tile_path(level, index, width)} has the wrong length")
+        tile = Subtrees(data)
+        if self._kept is not None:
+            self._kept.keep(level, index, tile)
+        return tile
 
 
 def frontier(size: int, read: ReadTile) -> Frontier:
@@ -232,6 +300,6 @@ def perfect_root(hashes: Sequence[bytes]) -> bytes:
     if len(row).bit_count() != 1:
         raise LedgerInvalidError("a complete subtree has a power of two of hashes")
     while len(row) > 1:
-        # node_hash, spelled out: most of the time of audits and proofs goes by here.
+        # node_hash, spelled out: most of the time of audits goes by here.
         row = [sha256(b"\x01" + left + right).digest() for left, right in zip(row[::2], row[1::2], strict=True)]
     return row[0]

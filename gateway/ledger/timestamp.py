@@ -5,7 +5,7 @@ checkpoint, with the signatures it then had, existed at a moment, by the word of
 nor its operator. The certificate has to be valid at the timestamp's own moment, not today.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -71,3 +71,8 @@ def verify_timestamp(
     except (VerificationError, ValueError, OverflowError) as error:
         raise LedgerInvalidError("the timestamp does not verify") from error
     return Timestamp(token, time if time.tzinfo is not None else time.replace(tzinfo=UTC))
+
+
+def stamped_under(roots: Sequence[x509.Certificate]) -> Callable[[bytes, bytes], datetime]:
+    """(token, data) to the authority's moment, for who trusts these roots; the function raises LedgerInvalidError."""
+    return lambda token, data: verify_timestamp(token, data, roots).time

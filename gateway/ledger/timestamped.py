@@ -26,7 +26,7 @@ _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 def cosignature_v1_message(text: str, time: int) -> bytes:
     """What an Ed25519 cosigner signs of the note text of a checkpoint."""
-    return f"cosignature/v1\ntime {_checked(time)}\n{text}".encode()
+    return f"cosignature/v1\ntime {time}\n{text}".encode()
 
 
 def subtree_v1_message(name: str, text: str, time: int) -> bytes:
@@ -40,7 +40,7 @@ def subtree_v1_message(name: str, text: str, time: int) -> bytes:
         (
             _LABEL,
             _opaque(name),
-            _checked(time).to_bytes(8, "big"),
+            time.to_bytes(TIME_SIZE, "big"),
             _opaque(origin),
             start.to_bytes(8, "big"),
             size.to_bytes(8, "big"),
@@ -51,21 +51,32 @@ def subtree_v1_message(name: str, text: str, time: int) -> bytes:
 
 def timestamped(time: int, signature: bytes) -> bytes:
     """`timestamped_signature`: what stands in a note's signature line behind the key id."""
-    return _checked(time).to_bytes(TIME_SIZE, "big") + signature
+    return time.to_bytes(TIME_SIZE, "big") + signature
 
 
 def signed_at(signature: bytes) -> int:
-    """The time in a timestamped signature, in seconds since 1970. Raises LedgerInvalidError for none.
+    """The time in a timestamped signature, in seconds since 1970; 0 where it says none. Raises LedgerInvalidError.
 
-    Zero would say nothing of the time, and a cosignature of a checkpoint must say it (tlog-witness).
+    Only ML-DSA-44 may leave it out, as a log does that signs its own checkpoint. A witness must say it (tlog-witness),
+    which `require_time` and `Quorum` hold it to.
     """
-    return _checked(int.from_bytes(signature[:TIME_SIZE], "big"))
+    time = int.from_bytes(signature[:TIME_SIZE], "big")
+    if time > LATEST:
+        raise LedgerInvalidError("a cosignature is of no such time")
+    return time
+
+
+def require_time(time: int) -> int:
+    """The time, if there is one. Raises LedgerInvalidError."""
+    if not 0 < time <= LATEST:
+        raise LedgerInvalidError("a cosignature says when it was made")
+    return time
 
 
 def verify_cosignature_v1(_name: str, public_key: bytes, text: bytes, signature: bytes) -> None:
     """Returns when it is this Ed25519 key's cosignature of the note text; else LedgerInvalidError."""
     _tree(text.decode())
-    message = cosignature_v1_message(text.decode(), signed_at(signature))
+    message = cosignature_v1_message(text.decode(), require_time(signed_at(signature)))
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature[TIME_SIZE:], message)
     except (InvalidSignature, ValueError) as error:
@@ -75,16 +86,15 @@ def verify_cosignature_v1(_name: str, public_key: bytes, text: bytes, signature:
 def verify_subtree_v1(name: str, public_key: bytes, text: bytes, signature: bytes) -> None:
     """Returns when it is this ML-DSA-44 key's cosignature, under this name; else LedgerInvalidError."""
     message = subtree_v1_message(name, text.decode(), signed_at(signature))
+    verify_ml_dsa(public_key, message, signature[TIME_SIZE:])
+
+
+def verify_ml_dsa(public_key: bytes, message: bytes, signature: bytes) -> None:
+    """Returns when it is this ML-DSA-44 key's signature of these bytes; else LedgerInvalidError."""
     try:
-        MLDSA44PublicKey.from_public_bytes(public_key).verify(signature[TIME_SIZE:], message)
+        MLDSA44PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
         raise LedgerInvalidError("an ML-DSA-44 signature of a known key does not verify") from error
-
-
-def _checked(time: int) -> int:
-    if not 0 < time <= LATEST:
-        raise LedgerInvalidError("a cosignature says when it was made")
-    return time
 
 
 def _opaque(text: str) -> bytes:

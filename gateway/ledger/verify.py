@@ -9,27 +9,30 @@ Numbered checks, each reported whether it passed or not:
 5. the entries lead to the root in the checkpoint
 6. the entries' times do not run backwards (a warning: clocks do)
 7. the ledger begins with the one of an earlier, trusted checkpoint (only when one is given)
-8. every key that was given signed the checkpoint, and enough witnesses did (only when that is asked for)
+8. every kind of key that was given signed the checkpoint, and enough witnesses did (only when that is asked for)
 
-Memory is flat: one bundle and one tile a level. Where the bytes come from is the `Source`'s business (`source.py`).
+A checkpoint that only a later key signed is the ledger's when its entries say that this key came after one that was given
+(`succession.py`). Memory is flat: one bundle and one tile a level. Where the bytes come from is the `Source`'s business.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from gateway.errors import LedgerInvalidError
 from gateway.ledger import tiles
-from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint
+from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint, parse
 from gateway.ledger.cosignature import Trust
 from gateway.ledger.entry import instant
-from gateway.ledger.leaf import recorded_at
-from gateway.ledger.merkle import HASH_SIZE, Frontier, leaf_hash
-from gateway.ledger.note import NoteVerifier
+from gateway.ledger.leaf import recognised, recorded_at
+from gateway.ledger.merkle import HASH_SIZE, Frontier, leaf_hashes
+from gateway.ledger.note import NoteVerifier, parse_note
+from gateway.ledger.succession import Succession, following, statements
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 FINDINGS_SHOWN: Final = 10
+_FULL: Final = tiles.TILE_WIDTH * HASH_SIZE
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called after each bundle."""
@@ -51,6 +54,15 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class EntrySource(Source, Protocol):
+    """One that has the entries apart, and need not put them together only for an audit to part them again."""
+
+    def entries(self, index: int, width: int) -> Sequence[bytes]:
+        """The leaves of an entry bundle. Raises what `fetch` raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """The result of one numbered check. A warning does not make the ledger invalid."""
@@ -64,11 +76,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What an audit found. `checkpoint` is None when there was none to believe; nothing else is checked then."""
+    """What an audit found. `checkpoint` is None when there was none to believe; nothing else is checked then.
+
+    `later` are the keys that come after those that were given, as the ledger itself says.
+    """
 
     origin: str
     checkpoint: VerifiedCheckpoint | None
     checks: tuple[Check, ...]
+    later: tuple[NoteVerifier, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -93,26 +109,56 @@ def audit(
     verifiers: Iterable[NoteVerifier],
     *,
     trusted: Checkpoint | None = None,
+    begin: Checkpoint | None = None,
     asked: Trust | None = None,
     tolerance: timedelta = CLOCK_TOLERANCE,
     progress: Progress | None = None,
 ) -> AuditReport:
     """Check the whole ledger `origin` at `source`. `trusted` is an earlier checkpoint the caller verified and kept.
 
+    `begin` is another one, of which the caller knows that what comes before it is true: those entries are not read, and the
+    walk begins at its last full bundle, on tiles that give its root. `trusted` must then be no smaller.
     `asked` are the keys that all must have signed and the witnesses of whom enough must have; `verifiers` holds them.
     Returns a report in every case but one: SourceUnavailableError passes through, for it answers nothing.
     """
+    known = tuple(verifiers)
     try:
         note = source.fetch(tiles.CHECKPOINT_PATH)
-        checkpoint = open_checkpoint(note, origin, verifiers)
+        checkpoint = _opened(source, note, origin, known)
     except SourceUnavailableError:
         raise
     except LedgerInvalidError as error:
         return AuditReport(origin, None, (Check(1, TITLES[1], ok=False, detail=error.detail),))
     signed = Check(1, TITLES[1], ok=True, detail=f"{checkpoint.size} entries, root {checkpoint.root.hex()}")
     walk = _Walk(source, checkpoint, trusted, tolerance)
+    if begin is not None:
+        walk.skip_to(begin)
     checks = (signed, *walk.run(progress))
-    return AuditReport(origin, checkpoint, checks if asked is None else (*checks, _attested(asked, note)))
+    later = following(known, walk.said)[len(known) :]
+    if asked is not None:
+        checks = (*checks, _attested(asked.learn(walk.said), note))
+    return AuditReport(origin, checkpoint, checks, later)
+
+
+def _opened(source: Source, note: bytes, origin: str, known: tuple[NoteVerifier, ...]) -> VerifiedCheckpoint:
+    try:
+        return open_checkpoint(note, origin, known)
+    except LedgerInvalidError as error:
+        try:
+            later = following(known, _said(source, parse(parse_note(note).text).size))
+        except SourceUnavailableError:
+            raise
+        except LedgerInvalidError:
+            later = known
+        if len(later) == len(known):
+            raise error from None
+        return open_checkpoint(note, origin, later)
+
+
+def _said(source: Source, size: int) -> Iterable[Succession]:
+    """The statements about keys among the entries. They are believed for their own signatures, so no tree is needed yet."""
+    for index in range(-(-size // tiles.TILE_WIDTH)):
+        yield from statements(_leaves(source, index, tiles.tile_width(size, 0, index)))
 
 
 def _attested(asked: Trust, note: bytes) -> Check:
@@ -125,8 +171,22 @@ def _attested(asked: Trust, note: bytes) -> Check:
     )
 
 
+def _leaves(source: Source, index: int, width: int) -> Sequence[bytes]:
+    if isinstance(source, EntrySource):
+        return source.entries(index, width)
+    try:
+        data = source.fetch(tiles.entries_path(index, width))
+    except TileMissingError:
+        if width == tiles.TILE_WIDTH:
+            raise
+        # A partial resource may go once the full one is there; its first entries are the same.
+        full = source.fetch(tiles.entries_path(index))
+        return tiles.split_bundle(full, tiles.TILE_WIDTH)[:width]
+    return tiles.split_bundle(data, width)
+
+
 @dataclass(slots=True)
-class _Findings:
+class Findings:
     """The first few in words, the rest counted: a ruined ledger must not fill the memory."""
 
     shown: list[str] = field(default_factory=list)
@@ -157,10 +217,34 @@ class _Walk:
         self.tiles_compared = 0
         self.latest = ""  # the latest time so far; `timestamp` makes the order of strings the order of time
         self.stopped: str | None = None
-        self.malformed = _Findings()
-        self.tile_faults = _Findings()
-        self.backwards = _Findings()
+        self.malformed = Findings()
+        self.tile_faults = Findings()
+        self.backwards = Findings()
         self.extends: str | None = None
+        self.said: list[Succession] = []
+
+    def skip_to(self, begin: Checkpoint) -> None:
+        """The tree up to the last full bundle of `begin`, from the tiles at its edge."""
+        read: dict[tuple[int, int], bytes] = {}
+
+        def tile(level: int, index: int, width: int) -> bytes:
+            held = read[level, index] = self._stored(level, index, width)
+            return held
+
+        try:
+            root = tiles.frontier(begin.size, tile).root()
+            full = tiles.frontier(begin.size - begin.size % tiles.TILE_WIDTH, tile)
+        except SourceUnavailableError:
+            raise
+        except LedgerInvalidError as error:
+            self.tile_faults.add(f"the tiles at entry {begin.size}: {error.detail}")
+            root = b""
+        if root != begin.root:
+            self.stopped = f"the tiles before entry {begin.size} are not those of its checkpoint"
+            return
+        # The edge of the full bundles is that of `begin` without its lowest tile.
+        self.tree = full
+        self.edges = {level: data for (level, _), data in read.items() if level and len(data) < _FULL}
 
     def run(self, progress: Progress | None) -> Iterable[Check]:
         self._compare_trusted()
@@ -178,14 +262,15 @@ class _Walk:
     def _bundle(self, index: int) -> None:
         width = tiles.tile_width(self.checkpoint.size, 0, index)
         try:
-            leaves = self._entries(index, width)
+            leaves = _leaves(self.source, index, width)
         except SourceUnavailableError:
             raise
         except LedgerInvalidError as error:
             self.stopped = f"{tiles.entries_path(index, width)}: {error.detail}"
             return
         self._times(index * tiles.TILE_WIDTH, leaves)
-        hashes = [leaf_hash(leaf) for leaf in leaves]
+        self.said += statements(leaves)
+        hashes = leaf_hashes(leaves)
         update = tiles.TileUpdate.append(self.tree.size, lambda level, _index, _width: self.edges[level], hashes)
         for tile in update.tiles:
             if tile.width == tiles.TILE_WIDTH:
@@ -205,23 +290,12 @@ class _Walk:
         else:
             self.tree.extend(hashes)
 
-    def _entries(self, index: int, width: int) -> list[bytes]:
-        try:
-            data = self.source.fetch(tiles.entries_path(index, width))
-        except TileMissingError:
-            if width == tiles.TILE_WIDTH:
-                raise
-            # A partial resource may go once the full one is there; its first entries are the same.
-            full = self.source.fetch(tiles.entries_path(index))
-            return tiles.split_bundle(full, tiles.TILE_WIDTH)[:width]
-        return tiles.split_bundle(data, width)
-
-    def _times(self, first: int, leaves: list[bytes]) -> None:
+    def _times(self, first: int, leaves: Sequence[bytes]) -> None:
         """Looks at each leaf and its time; `first` is the position of the first one."""
         latest = self.latest
         for index, leaf in enumerate(leaves, first):
             try:
-                time = recorded_at(leaf)
+                time = recognised(leaf) or recorded_at(leaf)
             except LedgerInvalidError as error:
                 self.malformed.add(f"entry {index}: {error.detail}")
                 continue
@@ -234,7 +308,7 @@ class _Walk:
     def _compare(self, tile: tiles.Tile) -> None:
         self.tiles_compared += 1
         try:
-            stored = self._stored(tile)
+            stored = self._stored(tile.level, tile.index, tile.width)
         except SourceUnavailableError:
             raise
         except LedgerInvalidError as error:
@@ -243,16 +317,16 @@ class _Walk:
         if stored != tile.data:
             self.tile_faults.add(f"{tile.path} differs{_where(stored, tile)}")
 
-    def _stored(self, tile: tiles.Tile) -> bytes:
+    def _stored(self, level: int, index: int, width: int) -> bytes:
         try:
-            return self.source.fetch(tile.path)
+            return self.source.fetch(tiles.tile_path(level, index, width))
         except TileMissingError:
-            if tile.width == tiles.TILE_WIDTH:
+            if width == tiles.TILE_WIDTH:
                 raise
-            full = self.source.fetch(tiles.tile_path(tile.level, tile.index))
-            if len(full) != tiles.TILE_WIDTH * HASH_SIZE:
+            full = self.source.fetch(tiles.tile_path(level, index))
+            if len(full) != _FULL:
                 raise LedgerInvalidError("the full tile has the wrong length") from None
-            return full[: len(tile.data)]
+            return full[: width * HASH_SIZE]
 
     def _compare_trusted(self) -> None:
         trusted = self.trusted

@@ -6,18 +6,19 @@ follows from the terms (`narrowing`); that it does is shown by a message that `d
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
 from itertools import pairwise
 from typing import Any, Final
 
-from gateway.agreement import Agreement
-from gateway.catalogue import Catalogue, MessageType
+from gateway.agreement.document import Agreement
+from gateway.agreement.terms import Rule, Withholding
 from gateway.errors import AgreementInvalidError
+from gateway.message.envelope import HANDLINGS
+from gateway.message_types.catalogue import Catalogue, MessageType
 from gateway.review.draft import Bench
 from gateway.review.narrowing import Side, no_wider, plain, releases_no_more
-from gateway.review.witness import Field, Witness, permitted_by_one, released_by_one
-from gateway.terms import Rule, Withholding
+from gateway.review.witness import Field, Witness, handled_apart, permitted_by_one, released_by_one
 
 PERMITTED: Final = "permitted"
 REFUSED: Final = "refused"
@@ -28,10 +29,11 @@ _FIGURES: Final = (
     "retention", "acknowledge_within", "handling", "priority", "quota", "repeats", "stands_until", "clause",
 )  # fmt: skip
 _JUDGING: Final = ("requires", "where", "relations", "jurisdiction", "withhold", "quota", "repeats", "stands_until")
-_TEXTS: Final = ("title", "citation", "provenance")
+_TERMS: Final = ("requires", "where", "relations", "jurisdiction", "withhold")
+_TEXTS: Final = ("title", "citation", "citation_id", "provenance")
 _HEAD: Final = (
     "title", "description", "timezone", "valid_from", "valid_until", "onward_transfer", "parties", "clauses",
-    "jurisdictions",
+    "jurisdictions", "working_days",
 )  # fmt: skip
 
 Examples = Mapping[str, Sequence[Any]]
@@ -49,7 +51,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change. `kind`: permitted, refused, released, withheld, a figure's name, `wording`, or `agreement`.
+    """One change. `kind`: permitted, refused, released, withheld, a figure's name, `terms`, `wording`, or `agreement`.
+
+    `terms`: a rule asks for the same in other terms, as far as the algebra can tell: nothing passes that did not, and
+    nothing is refused that passed.
 
     A field that no longer is withheld may stand in clear as well: messages that were refused for that alone, and now
     pass, are told by `released`.
@@ -74,7 +79,14 @@ class Change:
     @property
     def widens(self) -> bool:
         """Whether more may pass, or more be seen, than before; what is undecided counts as if it did."""
-        return self.kind in WIDENING
+        return self.kind in WIDENING or self._travels_further
+
+    @property
+    def _travels_further(self) -> bool:
+        """Whether what was received may be handed on to more people than before."""
+        if self.kind == "handling":
+            return HANDLINGS.index(self.after) < HANDLINGS.index(self.before)
+        return self.subject == "onward_transfer" and bool(self.after)
 
     def as_json(self) -> dict[str, Any]:
         told = {
@@ -118,7 +130,9 @@ def diff(old: Agreement, new: Agreement, catalogue: Catalogue, examples: Example
     comparison = _Comparison(old, new, catalogue, examples or {})
     changes = [*comparison.head(), *comparison.rules(), *comparison.quotas()]
     order = {kind: number for number, kind in enumerate((PERMITTED, RELEASED, REFUSED, WITHHELD))}
-    return Difference(tuple(sorted(changes, key=lambda change: order.get(change.kind, len(order)))))
+    return Difference(
+        tuple(sorted(changes, key=lambda change: (not change.widens, order.get(change.kind, len(order)))))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +162,13 @@ class _Comparison:
         told: set[tuple[str, str]] = set()
         for pair, purposes in self.pairs():
             routes = tuple(Route(pair.type, *pair.way, purpose) for purpose in purposes)
-            yield from self.compared(pair, routes)
+            found = [*self.compared(pair, routes)]
+            yield from found
             if pair.old and pair.new and (pair.old.id, pair.new.id) not in told:
                 told.add((pair.old.id, pair.new.id))
                 yield from self.figures(pair, pair.old, pair.new, routes)
+                if not found and (other := _other_terms(pair.old, pair.new)):
+                    yield self.change("terms", pair, routes, subject=", ".join(other))
 
     def quotas(self) -> Iterator[Change]:
         """A quota counts what one rule permitted: two rules in the place of one permit the sum of theirs."""
@@ -190,14 +207,13 @@ class _Comparison:
         return [*found.values()]
 
     def periods(self, type_: str, way: tuple[str, str], purpose: str) -> list[tuple[date, date]]:
-        cuts: set[date] = set()
+        cuts: set[int] = set()
         for agreement in (self.old, self.new):
             for rule in agreement.rules_for(type_, *way):
                 if purpose in rule.purposes:
                     first, last = _term(agreement, rule)
-                    cuts |= {first, last + timedelta(days=1)}
-        days = sorted(cuts)
-        return [(first, then - timedelta(days=1)) for first, then in pairwise(days)]
+                    cuts |= {first.toordinal(), last.toordinal() + 1}  # the day after the last may be in the year 10000
+        return [(date.fromordinal(first), date.fromordinal(then - 1)) for first, then in pairwise(sorted(cuts))]
 
     def compared(self, pair: _Pair, routes: tuple[Route, ...]) -> Iterator[Change]:
         if pair.old is None or pair.new is None:
@@ -251,7 +267,10 @@ class _Comparison:
         for name in _FIGURES:
             before, after = plain(getattr(old, name)), plain(getattr(new, name))
             if before != after:
-                yield self.change(name, pair, routes, subject=name, before=_shown(before), after=_shown(after))
+                said = self.change(name, pair, routes, subject=name, before=_shown(before), after=_shown(after))
+                if said.widens:
+                    said = replace(said, witness=handled_apart(self.field(pair, routes), self.old, self.new))
+                yield said
         flags = [
             {term.name: plain(term) for term in (*rule.where, *rule.relations) if term.otherwise == "flag"}
             for rule in (old, new)
@@ -317,6 +336,18 @@ def _over(withholdings: Mapping[str, Withholding], pattern: str) -> list[Withhol
 def _disclosable(rules: Sequence[Rule], type_: MessageType | None) -> tuple[str, ...]:
     named = {entry.field.text for rule in rules for entry in rule.withhold}
     return tuple(sorted(named | (type_.sensitive if type_ else frozenset())))
+
+
+def _other_terms(old: Rule, new: Rule) -> list[str]:
+    return [name for name in _TERMS if _refusing(old, name) != _refusing(new, name)]
+
+
+def _refusing(rule: Rule, name: str) -> Any:
+    """Without what only flags: that is told as `flags`."""
+    value = getattr(rule, name)
+    return plain(
+        [term for term in value if getattr(term, "otherwise", "") != "flag"] if isinstance(value, tuple) else value
+    )
 
 
 def _alike(old: Rule, new: Rule, *, texts: bool = False) -> bool:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.agreement import Agreement
-from gateway.approval import Approval
-from gateway.conditions import MISSING, Pointer
-from gateway.decide import Decision, decide
-from gateway.disclosure import Disclosure, Placed, digest_of
-from gateway.envelope import CLASSIFICATIONS, HANDLINGS, Case, Claims, Officer, VerifiedMessage
-from gateway.facts import Facts, RelatedTransfer
-from gateway.terms import Links, Rule
+from gateway.agreement.conditions import MISSING, Pointer
+from gateway.agreement.document import Agreement
+from gateway.agreement.terms import Links, Rule
+from gateway.decision.decide import Decision, decide
+from gateway.decision.facts import Facts, RelatedTransfer
+from gateway.message.disclosure import Disclosure, Placed, digest_of
+from gateway.message.envelope import CLASSIFICATIONS, HANDLINGS, Case, Claims, Officer, VerifiedMessage
+from gateway.statements.approval import Approval
 
 RELATED: Final = "01960000-0000-7000-8000-000000000001"
 LINKED: Final = "01960000-0000-7000-8000-000000000002"
@@ -48,7 +48,7 @@ class Draft:
     last_hour: int = 0
     last_day: int = 0
     repeated: int = 0
-    named_by_case: bool = False
+    repeated_on_own_papers: int = 0
     approvals: int = 0
     roles: tuple[str, ...] = ()
 
@@ -67,7 +67,7 @@ class Draft:
             "last_hour": self.last_hour,
             "last_day": self.last_day,
             "repeated": self.repeated,
-            "named_by_case": self.named_by_case,
+            "repeated_on_own_papers": self.repeated_on_own_papers,
             "approvals": self.approvals,
         }
         message = {**self.view, **({"in_reply_to": RELATED} if self.related else {})}
@@ -153,7 +153,7 @@ def facts_of(draft: Draft, message: VerifiedMessage, rules: Iterable[Rule]) -> F
         last_hour=draft.last_hour,
         last_day=draft.last_day,
         repeated=draft.repeated,
-        named_by_case=draft.named_by_case,
+        repeated_on_own_papers=draft.repeated_on_own_papers,
         approvals=tuple(
             Approval(f"{role}-{number}", role, digests) for role in draft.roles for number in range(draft.approvals)
         ),

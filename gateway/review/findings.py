@@ -11,22 +11,24 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any, Final
 
-from gateway.agreement import Agreement
-from gateway.catalogue import Catalogue, MessageType
-from gateway.compatibility import Verdict, algebra, both, possible
-from gateway.conditions import Pointer
-from gateway.disclosure import escape
+from gateway.agreement.conditions import Pointer
+from gateway.agreement.document import Agreement
+from gateway.agreement.terms import Links, Ordered, PeriodAtLeast, PeriodAtMost, Rule, Same, Withholding
+from gateway.agreement.vocabulary import Situation
+from gateway.message.disclosure import escape
+from gateway.message_types.catalogue import Catalogue, MessageType
+from gateway.message_types.compatibility import Verdict, algebra, both, possible
+from gateway.message_types.validity import MINOR_ON, NIK
 from gateway.review.replies import reply_findings
 from gateway.review.shape import at, covering, holds, is_place, marked, message_shape, nodes, only_when
 from gateway.review.words import Finding, Words, finding
-from gateway.terms import Links, Ordered, PeriodAtLeast, PeriodAtMost, Rule, Same, Withholding
-from gateway.validity import MINOR_ON
-from gateway.vocabulary import Situation
 
 __all__ = ["Finding", "Words", "check"]
 
 PROTECTS: Final = "x-protects"
 CHILD: Final = "child"
+_IS_MINOR: Final = "is_minor"
+_SAYS_ADULT: Final = {"required": [_IS_MINOR], "properties": {_IS_MINOR: {"const": False}}}
 _SEVERITIES: Final = {"error": 0, "warning": 1}
 
 
@@ -86,7 +88,11 @@ class _Reading:
         first = max(self.rule.valid_from or date.min, self.agreement.valid_from)
         last = min(self.rule.valid_until or date.max, self.agreement.valid_until)
         for number, deadline in enumerate(self.rule.acknowledge_within.deadlines):
-            if deadline.within.after(datetime.combine(first, time())).date() > last:
+            try:
+                ends = deadline.after(datetime.combine(first, time()), self.agreement.working_days).date()
+            except OverflowError:
+                ends = None
+            if ends is None or ends > last:
                 yield self.warning(
                     "deadline-too-long", f"/acknowledge_within/deadlines/{number}/within", within=deadline.within.text
                 )
@@ -192,7 +198,7 @@ class _Reading:
             people = set(whom if isinstance(whom, list) else [whom])
             given: list[dict[str, Any]] = [at(Pointer.parse(pattern), {})]
             if people == {CHILD}:
-                given.append(may_be_child(type_))
+                given.append(may_be_child(type_, pattern))
             over = [entry for entry in withheld if covering(entry.field.text, pattern)]
             # Shown where the situations of everything above it are given; each is asked with what makes it harmful.
             ways = [entry.unless for entry in over if entry.confidential is None and entry.unless] or [({},)]
@@ -203,13 +209,28 @@ class _Reading:
                 yield self.error("protected-released", "/withhold", field=pattern, named=named, type=self.rule.type)
 
 
-def may_be_child(type_: MessageType) -> dict[str, Any]:
-    """The schema of a message that may be about a child: one that does not say, in a member made for it, that it is not."""
-    says = type_.schema.get(MINOR_ON, {}).get("flag", "is_minor")
-    flag = Pointer.parse("/body/" + says)
+def may_be_child(type_: MessageType, pattern: str) -> dict[str, Any]:
+    """The schema of a message that may have a child at `pattern`: one that neither shows nor says that it has none.
+
+    Who has a date of birth or a NIK there is compared with the day that counts where `x-minor-on` names no flag; of
+    anybody else a member made for it has to say that it is no child. With a flag the message says it for everyone, or
+    person by person: then one of them who is not said to be an adult is enough.
+    """
+    minority = type_.schema.get(MINOR_ON, {})
+    if minority and "flag" not in minority:
+        *holder, born = Pointer.parse("/body/" + minority["born"]).steps
+        place = Pointer.parse("/" + "/".join(holder))
+        if covering(pattern, place.text):
+            shown = [{"required": [born]}, {"required": [NIK]}, _SAYS_ADULT]
+            return at(place, {"type": "object", "not": {"anyOf": shown}})
+    flag = Pointer.parse("/body/" + minority.get("flag", _IS_MINOR))
     if not any(True for _ in nodes({"properties": {"body": type_.schema}, "$defs": type_.schema["$defs"]}, flag.steps)):
         return {}
-    return {"not": at(flag, {"const": False})}
+    if "*" not in flag.steps:
+        return {"not": at(flag, {"const": False})}
+    each = len(flag.steps) - flag.steps[::-1].index("*")
+    people, own = (Pointer.parse("/" + "/".join(steps)) for steps in (flag.steps[:each], flag.steps[each:]))
+    return at(people, {"not": at(own, {"const": False})})
 
 
 def _gaps(agreement: Agreement, catalogue: Catalogue) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.agreement import Agreement
+from gateway.agreement.document import Agreement
 
 
 @dataclass(frozen=True, slots=True)

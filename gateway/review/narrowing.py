@@ -9,13 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.agreement import Agreement
-from gateway.catalogue import MessageType
-from gateway.compatibility import Verdict, algebra, covers
-from gateway.conditions import Duration, Pointer
-from gateway.review.shape import at, holds, message_shape, nodes, only_when
-from gateway.specimens import flat
-from gateway.terms import (
+from gateway.agreement.conditions import Duration, Pointer
+from gateway.agreement.document import Agreement
+from gateway.agreement.figures import Term
+from gateway.agreement.terms import (
     Amends,
     Answers,
     AtMost,
@@ -29,13 +26,16 @@ from gateway.terms import (
     Relation,
     Rule,
     Same,
-    Term,
     Withholding,
     Within,
 )
-from gateway.vocabulary import Situation
+from gateway.agreement.vocabulary import Situation
+from gateway.message_types.catalogue import MessageType
+from gateway.message_types.compatibility import Verdict, algebra, covers
+from gateway.message_types.specimens import flat
+from gateway.review.shape import at, holds, message_shape, nodes, only_when
 
-_SPOKEN = frozenset({"provenance", "citation", "name", "title", "id"})
+_SPOKEN = frozenset({"provenance", "citation", "citation_id", "name", "title", "id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ def _limits(narrow: Rule, wide: Rule) -> Iterator[str]:
             and other_repeats.at_most <= one.at_most
             and _no_longer(one.within, other_repeats.within)
             and set(other_repeats.named_by) <= set(one.named_by)
+            and (other_repeats.on_own_papers == "refuse" or one.on_own_papers == "flag")
         )
         if not tighter:
             yield "repeats"
@@ -142,6 +143,8 @@ def _follows(wide: Relation, narrow: Relation) -> bool:
             return set(narrow.types) <= set(wide.types)
         case (Amends(), Amends()):
             if wide.ends and not narrow.ends:  # what was ended could be answered and hit again
+                return False
+            if wide.standing and not narrow.standing:
                 return False
             return wide.types is None or (narrow.types is not None and set(narrow.types) <= set(wide.types))
         case (Earlier(), Earlier()):

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any, Final
 
-from gateway.agreement import Agreement
-from gateway.catalogue import Catalogue
+from gateway.agreement.document import Agreement
+from gateway.agreement.terms import Confidential, Rule, Withholding
+from gateway.message_types.catalogue import Catalogue
 from gateway.review.findings import unconfirmed
 from gateway.review.markup import STYLE, Html, element, items, lines
 from gateway.review.matrix import matrix
 from gateway.review.wording import Language, Speech
 from gateway.review.words import Words
-from gateway.terms import Confidential, Rule, Withholding
 
 _PRIORITIES: Final = {
     "urgent": Words("urgent: before everything else", "segera: mendahului yang lain"),
@@ -54,6 +54,7 @@ class _Page:
         yield from self.head()
         yield from self.parties()
         yield from self.territories()
+        yield from self.working_days()
         yield self.overview()
         for number in self.agreement.clauses:
             yield from self.clause(number)
@@ -128,6 +129,13 @@ class _Page:
                 name = self.say("Immigration checkpoints", "Tempat pemeriksaan imigrasi")
                 rows.append((name, Html(element("p", codes) + self.source(territory.checkpoints))))
             yield self.list(*rows)
+
+    def working_days(self) -> Iterator[Html]:
+        calendar = self.agreement.working_days
+        if calendar is None:
+            return
+        yield element("h2", self.say("Working days", "Hari kerja"))
+        yield Html(items(self.speech.working_days(calendar)) + self.source(calendar))
 
     def overview(self) -> Html:
         table = matrix(self.agreement)
@@ -297,11 +305,22 @@ class _Page:
             else self.say("Beyond that it is recorded as a flag.", "Selebihnya diberi catatan.")
         )
         subject, within = speech.field(repeats.subject, rule.type), speech.period(repeats.within)
+        own = (
+            self.say(
+                "Where only the asking agency's own messages name the person, it is refused as well.",
+                "Jika hanya pesan dari instansi yang bertanya yang mencantumkannya, permintaan tetap ditolak.",
+            )
+            if repeats.on_own_papers == "refuse"
+            else self.say(
+                "Where only the asking agency's own messages name the person, it is recorded as a flag.",
+                "Jika hanya pesan dari instansi yang bertanya yang mencantumkannya, permintaan diberi catatan.",
+            )
+        )
         words = self.say(
             f"At most {repeats.at_most} about one person ({subject}) in {within}, unless the person stands in an accepted message"
-            f" of the same case ({named}). {beyond}",
+            f" of the same case ({named}). {beyond} {own}",
             f"Paling banyak {repeats.at_most} tentang satu orang ({subject}) dalam {within}, kecuali orang itu tercantum dalam"
-            f" pesan yang telah diterima untuk perkara yang sama ({named}). {beyond}",
+            f" pesan yang telah diterima untuk perkara yang sama ({named}). {beyond} {own}",
         )
         return self.sourced(words, repeats)
 
@@ -314,9 +333,9 @@ class _Page:
                 if deadline.when is None
                 else self.say(", where ", ", bila ") + self.speech.situation(deadline.when, rule.type)
             )
-            told.append(f"{self.speech.period(deadline.within)}{when}")
+            told.append(f"{self.speech.within(deadline)}{when}")
         if len(told) == 1:
-            told = [self.speech.period(rule.acknowledge_within.deadlines[0].within)]
+            told = [self.speech.within(rule.acknowledge_within.deadlines[0])]
         return Html(items(told) + self.source(rule.acknowledge_within))
 
     def open_points(self) -> Iterator[Html]:
@@ -362,7 +381,8 @@ class _Page:
         return Html(escape(words) + (self.source(term) if term.provenance else ""))
 
     def source(self, term: Any) -> Html:
-        return self.cited(term.provenance, term.citation)
+        own = getattr(term, "citation_id", None) if self.speech.language == "id" else None
+        return self.cited(term.provenance, own or term.citation)
 
     def cited(self, provenance: str, citation: str) -> Html:
         mark = (

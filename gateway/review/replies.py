@@ -7,13 +7,13 @@ Decides it from the other rules of the agreement: what nobody may send was never
 from collections.abc import Iterator
 from itertools import combinations
 
-from gateway.agreement import Agreement
-from gateway.catalogue import Catalogue
-from gateway.compatibility import Verdict, possible
-from gateway.conditions import Pointer
+from gateway.agreement.conditions import Pointer
+from gateway.agreement.document import Agreement
+from gateway.agreement.terms import Amends, Answers, Earlier, Links, RefersTo, Relation, Rule, Same
+from gateway.message_types.catalogue import Catalogue
+from gateway.message_types.compatibility import Verdict, possible
 from gateway.review.shape import at, holds, message_shape, nodes
 from gateway.review.words import Finding, finding
-from gateway.terms import Amends, Answers, Earlier, Links, RefersTo, Relation, Rule, Same
 
 Reply = Answers | RefersTo | Amends
 
@@ -25,9 +25,11 @@ def reply_findings(agreement: Agreement, catalogue: Catalogue, rule: Rule) -> It
         if isinstance(relation, Reply | Links):
             yield from _types(agreement, catalogue, rule, relation, place)
         elif isinstance(relation, Earlier):
+            yield from _guessable(agreement, rule, relation, relation.field, place)
             if not any(_can_hold(catalogue, other, relation) for other in replied_to(agreement, rule)):
                 yield finding("error", "earlier-impossible", place, named=relation.name, field=relation.field.text)
         elif isinstance(relation, Same):
+            yield from _guessable(agreement, rule, relation, relation.there, place)
             yield from _equal(agreement, catalogue, rule, relation, place)
     yield from _disjoint(catalogue, rule)
     for number, withholding in enumerate(rule.withhold):
@@ -155,6 +157,21 @@ def _equal(agreement: Agreement, catalogue: Catalogue, rule: Rule, relation: Sam
         here=relation.here.text,
         there=relation.there.text,
     )
+
+
+def _guessable(
+    agreement: Agreement, rule: Rule, relation: Same | Earlier, there: Pointer, place: str
+) -> Iterator[Finding]:
+    """A value that was withheld from this rule's sender: whether the relation holds would tell it, try by try."""
+    for other in replied_to(agreement, rule):
+        received = any(way[::-1] in set(other.routes()) for way in rule.routes())
+        if received and any(_touch(entry.field.steps, there.steps) for entry in other.withhold):
+            yield finding("warning", "compares-withheld", place, named=relation.name, field=there.text, rule=other.id)
+
+
+def _touch(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether one place holds the other, or is it."""
+    return all("*" in pair or pair[0] == pair[1] for pair in zip(one, other, strict=False))
 
 
 def _overlap(mine: dict[str, object], here: Pointer, theirs: dict[str, object], there: Pointer) -> bool:

@@ -7,11 +7,11 @@ follows to `findings` and `difference`.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.catalogue import MessageType
-from gateway.conditions import Pointer
-from gateway.specimens import flat
-from gateway.terms import Rule
-from gateway.vocabulary import Situation
+from gateway.agreement.conditions import Pointer
+from gateway.agreement.terms import Rule
+from gateway.agreement.vocabulary import Situation
+from gateway.message_types.catalogue import MessageType
+from gateway.message_types.specimens import flat
 
 _TEXT: Final = {"type": "string"}
 _BRANCHES: Final = ("anyOf", "oneOf", "allOf", "then", "else")
@@ -70,8 +70,9 @@ def at(pointer: Pointer, must: Mapping[str, Any], *, optional: bool = False) -> 
 
 
 def holds(situation: Situation) -> dict[str, Any]:
-    """The schema of a message in which the situation is given."""
-    return {"allOf": [at(pointer, fragment.schema) for pointer, fragment in situation.items()]}
+    """The schema of a message in which the situation is given; every message, where it asks nothing."""
+    given = [at(pointer, fragment.schema) for pointer, fragment in situation.items()]
+    return {"allOf": given} if given else {}
 
 
 def only_when(situation: Situation | None, schema: dict[str, Any]) -> dict[str, Any]:

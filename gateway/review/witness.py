@@ -12,16 +12,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from gateway.agreement import Agreement
-from gateway.catalogue import Catalogue
-from gateway.conditions import MISSING, Pointer
-from gateway.decide import Decision
-from gateway.review.draft import LINKED, RELATED, Bench, Draft, Related, moved, released, with_value
-from gateway.review.narrowing import Side, codes_at
-from gateway.review.replies import ways_of
-from gateway.review.shape import message_shape, nodes
-from gateway.specimens import specimens
-from gateway.terms import (
+from gateway.agreement.conditions import MISSING, Pointer
+from gateway.agreement.document import Agreement
+from gateway.agreement.terms import (
     Amends,
     Answers,
     AtMost,
@@ -36,7 +29,14 @@ from gateway.terms import (
     Same,
     Within,
 )
-from gateway.vocabulary import Situation
+from gateway.agreement.vocabulary import Situation
+from gateway.decision.decide import Decision
+from gateway.message_types.catalogue import Catalogue
+from gateway.message_types.specimens import specimens
+from gateway.review.draft import LINKED, RELATED, Bench, Draft, Related, moved, released, with_value
+from gateway.review.narrowing import Side, codes_at
+from gateway.review.replies import ways_of
+from gateway.review.shape import message_shape, nodes
 
 TRIES: Final = 6_000
 """How many messages one search judges at most."""
@@ -94,6 +94,15 @@ def released_by_one(field: Field, releases: Agreement, withholds: Agreement, pat
             places = {pointer for pointer, _ in wanted.find({"body": draft.view["body"]})}
             if more & places:
                 return Witness(draft, *field.bench.both(draft), tuple(sorted(more)))
+    return None
+
+
+def handled_apart(field: Field, one: Agreement, other: Agreement) -> Witness | None:
+    """A message that both permit, and that may travel further under one of them than under the other."""
+    for draft in _around(field, one, other):
+        first, second = field.bench.judged(draft, one), field.bench.judged(draft, other)
+        if first.permitted and second.permitted and first.handling != second.handling:
+            return Witness(draft, *field.bench.both(draft))
     return None
 
 
@@ -249,8 +258,8 @@ def _facts(field: Field, draft: Draft) -> Iterator[Draft]:
                 if limit is not None:
                     yield from (moved(draft, **{name: count}) for count in (limit, limit - 1))
         if rule.repeats is not None:
-            yield from (moved(draft, repeated=count) for count in (rule.repeats.at_most, rule.repeats.at_most - 1))
-            yield moved(draft, named_by_case=not draft.named_by_case)
+            for name in ("repeated", "repeated_on_own_papers"):
+                yield from (moved(draft, **{name: count}) for count in (rule.repeats.at_most, rule.repeats.at_most - 1))
         for relation in rule.relations:
             if isinstance(relation, AtMost):
                 yield from (moved(draft, replies=count) for count in (relation.count, relation.count - 1))

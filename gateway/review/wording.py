@@ -5,16 +5,13 @@ that it is: nothing that counts is left out because nobody put it into words. Le
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from gateway.catalogue import Catalogue
-from gateway.conditions import Duration, Pointer
-from gateway.review.shape import nodes
-from gateway.review.words import Words
-from gateway.specimens import flat
-from gateway.terms import (
+from gateway.agreement.conditions import Duration, Pointer
+from gateway.agreement.figures import Deadline, WorkingDays
+from gateway.agreement.terms import (
     Amends,
     Answers,
     AtMost,
@@ -29,7 +26,11 @@ from gateway.terms import (
     Rule,
     Same,
 )
-from gateway.vocabulary import Situation
+from gateway.agreement.vocabulary import Situation
+from gateway.message_types.catalogue import Catalogue
+from gateway.message_types.specimens import flat
+from gateway.review.shape import nodes
+from gateway.review.words import Words
 
 Language = Literal["en", "id"]
 
@@ -58,6 +59,15 @@ _UNITS: Final = (
     ("minutes", Words("minute(s)", "menit")),
     ("seconds", Words("second(s)", "detik")),
 )
+_WEEKDAYS: Final = {
+    "MONDAY": Words("Monday", "Senin"),
+    "TUESDAY": Words("Tuesday", "Selasa"),
+    "WEDNESDAY": Words("Wednesday", "Rabu"),
+    "THURSDAY": Words("Thursday", "Kamis"),
+    "FRIDAY": Words("Friday", "Jumat"),
+    "SATURDAY": Words("Saturday", "Sabtu"),
+    "SUNDAY": Words("Sunday", "Minggu"),
+}
 _KINDS: Final = {
     "boolean": Words("is yes or no", "bernilai ya atau tidak"),
     "integer": Words("is a whole number", "berupa bilangan bulat"),
@@ -161,6 +171,26 @@ class Speech:
         numbers = (years, months, duration.days, hours, minutes, seconds)
         parts = [f"{number} {self.pick(unit)}" for number, (_, unit) in zip(numbers, _UNITS, strict=True) if number]
         return self.listed(parts, last=("and", "dan"))
+
+    def within(self, deadline: Deadline) -> str:
+        days = deadline.within.days
+        return (
+            self.say(f"{days} working day(s)", f"{days} hari kerja")
+            if deadline.working
+            else self.period(deadline.within)
+        )
+
+    def working_days(self, calendar: WorkingDays) -> Iterator[str]:
+        rest = self.listed([self.pick(_WEEKDAYS[day]) for day in calendar.rest], last=("and", "dan"))
+        yield self.say(f"Days of rest in each week: {rest}", f"Hari libur setiap minggu: {rest}")
+        if calendar.every_year:
+            days = ", ".join(f"{day[3:]}-{day[:2]}" for day in calendar.every_year)
+            yield self.say(
+                f"Holidays of every year (day-month): {days}", f"Hari libur setiap tahun (tanggal-bulan): {days}"
+            )
+        if calendar.holidays:
+            days = ", ".join(day.isoformat() for day in calendar.holidays)
+            yield self.say(f"Further holidays: {days}", f"Hari libur lainnya: {days}")
 
     # Conditions.
 
@@ -271,9 +301,14 @@ class Speech:
             case Amends():
                 what = self.types(relation.types) if relation.types else self.say("a message", "pesan")
                 ends = self.say(", and ends it", ", dan mengakhirinya") if relation.ends else ""
+                stands = (
+                    self.say(" and that still stands", " dan masih berlaku")
+                    if relation.standing
+                    else self.say(", even if it stands no longer", ", sekalipun tidak berlaku lagi")
+                )
                 return self.say(
-                    f"the message is about {what} that its sender sent to its recipient and that still stands{ends}",
-                    f"pesan ini mengenai {what} yang dikirim pengirimnya kepada penerimanya dan masih berlaku{ends}",
+                    f"the message is about {what} that its sender sent to its recipient{stands}{ends}",
+                    f"pesan ini mengenai {what} yang dikirim pengirimnya kepada penerimanya{stands}{ends}",
                 )
             case Earlier():
                 asked = f"{relation.field.text} {self.must(relation.must.schema)}"

@@ -108,6 +108,10 @@ SENTENCES: Final = {
         "no message replied to can hold at {field} what {named} asks for",
         "tidak ada pesan yang dibalas yang pada {field} dapat memuat apa yang diminta {named}",
     ),
+    "compares-withheld": Words(
+        "{named} compares with {field}, which rule {rule} may withhold from this sender: trying would tell it",
+        "{named} membandingkan dengan {field}, yang menurut aturan {rule} dapat ditahan dari pengirim ini: dapat ditebak",
+    ),
     "same-impossible": Words(
         "{here} here and {there} of the message replied to can never be equal, as {named} asks",
         "{here} di sini dan {there} pada pesan yang dibalas tidak mungkin sama seperti diminta {named}",

@@ -7,20 +7,21 @@ process has seen. Whatever fails here is `ledger.forked`, and nothing is signed 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlmodel import col
 
 from gateway.errors import LedgerForkedError, LedgerInvalidError, OperatorError
-from gateway.keyring import KeyringSigner
 from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint, sign_checkpoint
 from gateway.ledger.entry import Entry
 from gateway.ledger.merkle import EMPTY_ROOT, HASH_SIZE, Frontier, inclusion_proof, leaf_hash, node_hash
-from gateway.ledger.note import Ed25519NoteSigner
-from gateway.ledger.proof import format_proof
+from gateway.ledger.proof import proofs_under
 from gateway.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, TileReader, TileUpdate, frontier
-from gateway.store.tables import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerTile
+from gateway.store.checkpoint_keys import CheckpointKeys
+from gateway.store.mentions import mention
+from gateway.store.rows import insert_rows
+from gateway.store.tables import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerMention, LedgerTile
 
 _NODES: Final = 16_384
 
@@ -33,17 +34,6 @@ class Placed:
     origin: str
     index: int
     leaf_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointKeys:
-    """The checkpoint key, signing as whichever ledger's origin it is asked for."""
-
-    signer: KeyringSigner
-    public_key: bytes
-
-    def note_signer(self, origin: str) -> Ed25519NoteSigner:
-        return Ed25519NoteSigner(origin, self.signer.sign, self.public_key)
 
 
 class Memory:
@@ -97,7 +87,7 @@ class Memory:
 def verified_head(head: LedgerHead, keys: CheckpointKeys) -> VerifiedCheckpoint:
     """The stored checkpoint, if it is ours and the stored frontier belongs to it. Raises LedgerForkedError."""
     try:
-        verified = open_checkpoint(head.checkpoint, head.origin, [keys.note_signer(head.origin).verifier])
+        verified = open_checkpoint(head.checkpoint, head.origin, keys.verifiers(head.origin))
         root = Frontier.from_bytes(head.size, head.frontier).root()
     except LedgerInvalidError as error:
         raise LedgerForkedError(f"the head of {head.ledger} was altered: {error.detail}") from error
@@ -108,7 +98,7 @@ def verified_head(head: LedgerHead, keys: CheckpointKeys) -> VerifiedCheckpoint:
 
 def create_ledger(connection: Connection, ledger: str, origin: str, keys: CheckpointKeys) -> None:
     """An empty ledger with a signed checkpoint of size 0. A second one of the same name is an IntegrityError."""
-    note = sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), [keys.note_signer(origin)])
+    note = sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), keys.note_signers(origin))
     connection.execute(
         insert(LedgerHead), [{"ledger": ledger, "origin": origin, "size": 0, "frontier": b"", "checkpoint": note}]
     )
@@ -119,17 +109,13 @@ class LedgerAppend:
     """One ledger, locked until the transaction ends."""
 
     def __init__(self, connection: Connection, ledger: str, keys: CheckpointKeys, memory: Memory) -> None:
-        row = connection.execute(
-            select(col(LedgerHead.origin), col(LedgerHead.size), col(LedgerHead.frontier), col(LedgerHead.checkpoint))
-            .where(col(LedgerHead.ledger) == ledger)
-            .with_for_update()
-        ).one_or_none()
+        row = connection.execute(_HEAD, {"l": ledger}).one_or_none()
         if row is None:
             raise OperatorError(f"there is no ledger {ledger}")
         self.ledger = ledger
         self.origin: str = row.origin
         self._connection = connection
-        self._signer = keys.note_signer(row.origin)
+        self._signers = keys.note_signers(row.origin)
         head = LedgerHead(
             ledger=ledger, origin=row.origin, size=row.size, frontier=row.frontier, checkpoint=row.checkpoint
         )
@@ -139,6 +125,7 @@ class LedgerAppend:
         self._frontier = Frontier.from_bytes(row.size, row.frontier)
         self._leaves: list[bytes] = []
         self._hashes: list[bytes] = []
+        self._mentions: list[dict[str, Any]] = []
         self._tiles: dict[tuple[int, int], bytes] = {}
         self.checkpoint: Checkpoint = self._head
         self.note: bytes = row.checkpoint
@@ -153,12 +140,15 @@ class LedgerAppend:
         placed = Placed(self.ledger, self.origin, self.size, digest)
         self._leaves.append(leaf)
         self._hashes.append(digest)
+        if (about := mention(self.ledger, placed.index, entry)) is not None:
+            self._mentions.append(about)
         return placed
 
     def forget(self, size: int) -> None:
         """Takes back what was appended beyond `size`: the job that wanted it failed."""
         kept = size - self._head.size
         del self._leaves[kept:], self._hashes[kept:]
+        self._mentions = [about for about in self._mentions if about["position"] < size]
 
     def flush(self) -> None:
         """Writes entries, tiles, checkpoint and head. What is signed here is published only by the commit."""
@@ -171,14 +161,14 @@ class LedgerAppend:
         )
         self._frontier.extend(self._hashes)
         self.checkpoint = Checkpoint(self.origin, self._frontier.size, self._frontier.root())
-        self.note = sign_checkpoint(self.checkpoint, [self._signer], after=self._memory.newest(self.ledger))
-        connection.execute(
-            insert(LedgerEntry),
-            [
-                {"ledger": self.ledger, "position": first + number, "leaf": leaf}
-                for number, leaf in enumerate(self._leaves)
-            ],
-        )
+        self.note = sign_checkpoint(self.checkpoint, self._signers, after=self._memory.newest(self.ledger))
+        entries = [
+            {"ledger": self.ledger, "position": first + number, "leaf": leaf}
+            for number, leaf in enumerate(self._leaves)
+        ]
+        insert_rows(connection, LedgerEntry, entries)
+        if self._mentions:
+            insert_rows(connection, LedgerMention, self._mentions)
         old = {tile for tile in self._tiles if len(self._tiles[tile]) < TILE_WIDTH * HASH_SIZE}
         new_tiles = []
         for tile in update_.tiles:
@@ -192,14 +182,11 @@ class LedgerAppend:
                     {"ledger": self.ledger, "level": tile.level, "position": tile.index, "data": tile.data}
                 )
         if new_tiles:
-            connection.execute(insert(LedgerTile), new_tiles)
-        connection.execute(
-            insert(LedgerCheckpoint), [{"ledger": self.ledger, "size": self.checkpoint.size, "note": self.note}]
-        )
+            insert_rows(connection, LedgerTile, new_tiles)
+        size, frontier_ = self.checkpoint.size, self._frontier.to_bytes()
+        insert_rows(connection, LedgerCheckpoint, [{"ledger": self.ledger, "size": size, "note": self.note}])
         moved = connection.execute(
-            update(LedgerHead)
-            .where(col(LedgerHead.ledger) == self.ledger, col(LedgerHead.size) == first)
-            .values(size=self.checkpoint.size, frontier=self._frontier.to_bytes(), checkpoint=self.note)
+            _MOVE, {"l": self.ledger, "old": first, "new": size, "edge": frontier_, "note": self.note}
         )
         if moved.rowcount != 1:
             raise LedgerForkedError(f"the head of {self.ledger} moved under its lock")
@@ -227,7 +214,8 @@ class LedgerAppend:
                 known[level, index] = held
             return held
 
-        return lambda index: format_proof(index, inclusion_proof(index, size, node), note)
+        prove = proofs_under(note)
+        return lambda index: prove(index, inclusion_proof(index, size, node))
 
     def _read_edge(self, size: int) -> dict[tuple[int, int], bytes]:
         """The partial tile at the right edge of every level: an append and its proofs need no other.
@@ -262,6 +250,17 @@ def _edge(size: int) -> dict[tuple[int, int], int]:
     return found
 
 
+# Made once: for a row or two, SQLAlchemy takes longer to put a statement together than the database to carry it out.
+_HEAD = (
+    select(col(LedgerHead.origin), col(LedgerHead.size), col(LedgerHead.frontier), col(LedgerHead.checkpoint))
+    .where(col(LedgerHead.ledger) == bindparam("l"))
+    .with_for_update()
+)
+_MOVE = (
+    update(LedgerHead)
+    .where(col(LedgerHead.ledger) == bindparam("l"), col(LedgerHead.size) == bindparam("old"))
+    .values(size=bindparam("new"), frontier=bindparam("edge"), checkpoint=bindparam("note"))
+)
 _TILE = select(col(LedgerTile.data)).where(
     col(LedgerTile.ledger) == bindparam("l"),
     col(LedgerTile.level) == bindparam("v"),

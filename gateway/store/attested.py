@@ -1,15 +1,14 @@
 """Named reads about what others put to checkpoints: cosignatures and timestamps. None of them changes anything."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlmodel import Session, col, select
 
 from gateway.errors import NotFoundError
-from gateway.ledger.cosignature import Quorum
+from gateway.ledger.cosignature import Quorum, with_signatures
 from gateway.ledger.merkle import consistency_proof, inclusion_proof
 from gateway.ledger.note import parse_note
 from gateway.ledger.proof import format_proof
-from gateway.ledger.tiles import TileReader
 from gateway.store import queries
 from gateway.store.tables import AttestedCheckpoint, CheckpointTimestamp
 
@@ -49,16 +48,17 @@ def witnessed_proof(session: Session, ledger: str, position: int, quorum: Quorum
     row = covering(session, ledger, position, quorum)
     if row is None:
         return None
-    reader = TileReader(row.size, reading_tiles(session, ledger))
-    return format_proof(position, inclusion_proof(position, row.size, reader.node), row.note)
+    node = queries.tile_reader(session, ledger, row.size).node
+    return format_proof(position, inclusion_proof(position, row.size, node), row.note)
 
 
 def extension(session: Session, ledger: str, old: int, size: int) -> list[bytes]:
     """The consistency proof between two sizes of a ledger."""
-    return consistency_proof(old, size, TileReader(size, reading_tiles(session, ledger)).node)
+    return consistency_proof(old, size, queries.tile_reader(session, ledger, size).node)
 
 
 def reading_tiles(session: Session, ledger: str) -> Callable[[int, int, int], bytes]:
+    """As they are in the database now, for whoever holds them against something."""
     return lambda level, index, _width: queries.tile(session, ledger, level, index)
 
 
@@ -73,12 +73,25 @@ def newest_timestamp(session: Session, ledger: str) -> CheckpointTimestamp | Non
 
 def timestamp_covering(session: Session, ledger: str, position: int) -> CheckpointTimestamp:
     """The earliest timestamp of a checkpoint that has this entry. Raises NotFoundError."""
-    found = session.exec(
+    found = timestamps_covering(session, ledger, position, 1)
+    if not found:
+        raise NotFoundError("no timestamp covers the entry")
+    return found[0]
+
+
+def timestamps_covering(
+    session: Session, ledger: str, position: int, limit: int = _LOOKED_AT
+) -> Sequence[CheckpointTimestamp]:
+    """The earliest timestamps of checkpoints that have this entry, the first of them first."""
+    return session.exec(
         select(CheckpointTimestamp)
         .where(CheckpointTimestamp.ledger == ledger, CheckpointTimestamp.size > position)
         .order_by(col(CheckpointTimestamp.size))
-        .limit(1)
-    ).first()
-    if found is None:
-        raise NotFoundError("no timestamp covers the entry")
-    return found
+        .limit(limit)
+    ).all()
+
+
+def with_later_signatures(session: Session, stamp: CheckpointTimestamp) -> bytes:
+    """The checkpoint that was stamped, with every line that was added to it before and since."""
+    row = session.get(AttestedCheckpoint, (stamp.ledger, stamp.size))
+    return stamp.note if row is None else with_signatures(stamp.note, parse_note(row.note).signatures)

@@ -14,7 +14,8 @@ from gateway.ledger.merkle import consistency_proof, leaf_hash, verify_consisten
 from gateway.ledger.note import parse_note
 from gateway.ledger.tiles import TILE_WIDTH, TileReader, frontier, tile_width
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys, Memory, verified_head
+from gateway.store.append import Memory, verified_head
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.session import Database
 from gateway.store.tables import LedgerHead
 
@@ -33,7 +34,7 @@ class CheckpointFiles:
             try:
                 data = file.read_bytes()
                 origin = parse(parse_note(data).text).origin
-                verified = open_checkpoint(data, origin, [self.keys.note_signer(origin).verifier])
+                verified = open_checkpoint(data, origin, self.keys.verifiers(origin, lost=True))
             except LedgerInvalidError as error:
                 raise LedgerForkedError(f"{file} is not a checkpoint of this gateway: {error.detail}") from error
             memory.remember(file.name.removesuffix(".checkpoint"), verified.checkpoint, data)

@@ -4,18 +4,20 @@ A process may hold an old picture for a moment: the recorder compares versions u
 old one is judged again. So a revoked key is refused on every node from the commit of its revocation on.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from gateway.agreement import Agreement, agreement_from_json
-from gateway.directory import Directory
-from gateway.errors import AgreementInvalidError
-from gateway.keychain import OwnKey
+from gateway.agreement.document import Agreement, agreement_from_json
+from gateway.keys.directory import Directory
+from gateway.keys.keychain import OwnKey
 from gateway.store import queries
+from gateway.store.activated import require_activated
 from gateway.store.session import Database
 
 REFRESH_SECONDS: Final = 1.0
@@ -32,7 +34,8 @@ class Snapshot:
 class Configuration:
     """Loads at once; `reload` is called every second by the server, and when the recorder says so.
 
-    `learn` is told the gateway's own keys each time: a key that rotation added is opened before it is used.
+    `learn` is told the gateway's own keys each time: a key that rotation added is opened before it is used. `patience` is the
+    directory's.
     """
 
     def __init__(
@@ -41,9 +44,11 @@ class Configuration:
         clock: Callable[[], float] = time.monotonic,
         *,
         learn: Callable[[Sequence[OwnKey]], None] = lambda _: None,
+        patience: timedelta | None = None,
     ) -> None:
         self._database = database
         self._learn = learn
+        self._patience = patience
         self._clock = clock
         self._lock = threading.Lock()
         self._agreements: dict[tuple[str, int], Agreement] = {}
@@ -53,6 +58,12 @@ class Configuration:
     def current(self) -> Snapshot:
         """At most about a second old; costs nothing."""
         return self._snapshot
+
+    async def knowing(self, agency: str, kid: str) -> Snapshot:
+        """`current`, looked at anew where this key is not in it: a key counts on every node from its admission's commit on."""
+        if (agency, kid) in self._snapshot.directory.keys:
+            return self._snapshot
+        return await asyncio.to_thread(self.reload)
 
     def reload(self) -> Snapshot:
         """Reads the version, and everything when it moved. Blocks: call it from a thread."""
@@ -72,15 +83,15 @@ class Configuration:
     def _load(self) -> Snapshot:
         with self._database.reading() as session:
             version = queries.config_version(session)
-            directory = queries.load_directory(session, version)
+            directory = replace(queries.load_directory(session, version), patience=self._patience)
             rows = queries.active_agreements(session)
             for row in rows:
                 # Compiling the rules takes milliseconds: only what is new is compiled.
                 known = self._agreements.get((row.id, row.version))
-                if known is None or known.canonical() != row.document:
-                    known = self._agreements[row.id, row.version] = agreement_from_json(row.document)
-                if known.digest != row.digest:
-                    raise AgreementInvalidError(f"the stored {row.id} is not the document that was signed")
+                if known is None or known.canonical() != row.document or known.digest != row.digest:
+                    known = agreement_from_json(row.document)
+                    require_activated(session, row, known, directory)
+                    self._agreements[row.id, row.version] = known
             agreements = {row.id: self._agreements[row.id, row.version] for row in rows}
             own_keys = queries.own_keys(session)
         self._learn(own_keys)

@@ -9,7 +9,7 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from gateway.early_warning import Counted
-from gateway.notice import OVERDUE
+from gateway.statements.notice import OVERDUE
 from gateway.store.tables import IS_UNMET, WAITING, DeadlineRow, EarlyWarningRow, LiaisonNoticeRow, TransferRow
 
 _CHUNK: Final = 1000

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
 from sqlmodel import Session, col
 
 from gateway.erasure import Stored
+from gateway.ledger.entry import TransferErased, decode, instant
 from gateway.store.identity import first_id
 from gateway.store.tables import (
     ACCEPTED,
@@ -18,6 +19,7 @@ from gateway.store.tables import (
     DeadlineRow,
     EarlyWarningRow,
     HoldRow,
+    LedgerEntry,
     LiaisonNoticeRow,
     OutboxRow,
     SubjectIndex,
@@ -26,6 +28,7 @@ from gateway.store.tables import (
 )
 
 TRANSFER: Final = "transfer"
+_ERASED: Final = f'"kind":"{TransferErased.kind}"'.encode()
 _SEALED: Final = (TransferRow.wrapped_key, TransferRow.sealed_content, TransferRow.sealed_receipt)
 Place = tuple[str, str, str]
 """Where a walk over what is due stands: decision, last day, transfer."""
@@ -166,6 +169,28 @@ def erased(session: Session, after: str, limit: int) -> Sequence[TransferRow]:
         .limit(limit)
     )
     return session.execute(statement).scalars().all()
+
+
+def back(session: Session, ledger: str) -> Iterator[tuple[str, int, datetime, str]]:
+    """(transfer, position, time, ground) of every erasure in the ledger whose message is stored all the same.
+
+    Reads the ledger from end to end, in flat memory.
+    """
+    leaves = session.connection().execute(
+        select(col(LedgerEntry.position), col(LedgerEntry.leaf))
+        .where(col(LedgerEntry.ledger) == ledger)
+        .order_by(col(LedgerEntry.position)),
+        execution_options={"yield_per": 1000},
+    )
+    for page in leaves.partitions():
+        said = {}
+        for position, leaf in page:
+            if _ERASED in leaf:  # few are of this kind: the others are not parsed
+                entry = decode(leaf)
+                said[str(entry["transfer"])] = (position, instant(entry["time"]), str(entry["erased_for"]))
+        if said:
+            kept = select(col(TransferRow.id)).where(IS_KEPT, col(TransferRow.id).in_(said))
+            yield from ((transfer, *said[transfer]) for transfer in session.connection().execute(kept).scalars())
 
 
 def emptied(session: Session, limit: int) -> Sequence[str]:

@@ -28,10 +28,10 @@ from typing import Final
 from gateway.errors import LedgerForkedError, LedgerInvalidError, NotFoundError, OperatorError
 from gateway.ledger import tiles
 from gateway.ledger.checkpoint import Checkpoint, open_checkpoint
-from gateway.ledger.merkle import EMPTY_ROOT, HASH_SIZE, leaf_hash
+from gateway.ledger.merkle import EMPTY_ROOT, HASH_SIZE, leaf_hashes
 from gateway.ledger.verify import Progress
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.session import Database
 
 _ASIDE: Final = ".export"
@@ -68,9 +68,9 @@ def export_ledger(
     with database.reading() as session:
         head = queries.ledger_head(session, ledger)
         origin, held, note = head.origin, head.size, note or head.checkpoint
-    verifier = keys.note_signer(origin).verifier
+    verifiers = keys.verifiers(origin, lost=True)
     try:
-        published = open_checkpoint(note, origin, [verifier]).checkpoint
+        published = open_checkpoint(note, origin, verifiers).checkpoint
     except LedgerInvalidError as error:
         raise LedgerForkedError(f"the checkpoint of {ledger} was altered: {error.detail}") from error
     with _locked(directory) as folder:
@@ -78,7 +78,7 @@ def export_ledger(
         old = Checkpoint(origin, 0, EMPTY_ROOT)
         if standing is not None:
             try:
-                old = open_checkpoint(standing, origin, [verifier]).checkpoint
+                old = open_checkpoint(standing, origin, verifiers).checkpoint
             except LedgerInvalidError as error:
                 raise OperatorError(f"{directory} holds no export of {origin}: {error.detail}") from error
         if held < old.size:
@@ -125,7 +125,7 @@ class _Extension:
         partial: tuple[str, bytes] | None = None
         for index, leaves in self._bundles():
             start = index * tiles.TILE_WIDTH
-            self._grow([leaf_hash(leaf) for leaf in leaves[self._tree.size - start :]])
+            self._grow(leaf_hashes(leaves[self._tree.size - start :]))
             place = (tiles.entries_path(index, len(leaves)), tiles.bundle(leaves))
             if len(leaves) == tiles.TILE_WIDTH:
                 self._folder.place(*place)

@@ -5,36 +5,57 @@ Decides whether the stored rows are exactly those of the signed tree, and what t
  9. the edge that the next append builds on gives the signed root
 10. no row lies beyond what was signed
 11. the newest of the stored checkpoints are signed, and of this tree
+12. stored messages, receipts and erasures are those of the entries
+13. stored agreements are those that the entries activated, and their parties signed
+14. every accepted message that is still owed waits for its delivery, or was ended by an entry
 
 It reads only, in flat memory. A database that is wrong from its first entry on, and signed so, passes: only a checkpoint
 kept elsewhere contradicts it (check 7; docs/explanation/trusted-stores.md).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, func
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, func
+from sqlmodel import Session, col, select
 
-from gateway.errors import LedgerForkedError, LedgerInvalidError, NotFoundError
+from gateway.agreement.document import agreement_from_json
+from gateway.errors import AgreementInvalidError, LedgerForkedError, LedgerInvalidError, NotFoundError
 from gateway.ledger.checkpoint import Checkpoint, open_checkpoint
-from gateway.ledger.tiles import LEVEL_LIMIT, TILE_HEIGHT, TILE_WIDTH, frontier
-from gateway.ledger.verify import AuditReport, Check, Progress, audit
+from gateway.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, frontier
+from gateway.ledger.verify import AuditReport, Check, Findings, Progress, audit
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys, verified_head
+from gateway.store.activated import require_activated
+from gateway.store.append import verified_head
+from gateway.store.checkpoint_keys import CheckpointKeys
+from gateway.store.correspondence import Correspondence
 from gateway.store.session import Database
 from gateway.store.source import DatabaseSource
-from gateway.store.tables import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerTile
+from gateway.store.tables import (
+    AcknowledgementRow,
+    LedgerCheckpoint,
+    LedgerEntry,
+    LedgerHead,
+    LedgerTile,
+    TransferRow,
+)
 
 CHECKPOINTS: Final = 1_000
 """So many of the newest stored checkpoints are compared with the tree."""
 _TILES_KEPT: Final = 64
+_PRESENT: Final = 2  # the audit's check of whether every entry is there
+_LEVELS: Final = 8  # of tiles: a size is a signed 64-bit number in both databases
+_Row = LedgerEntry | LedgerCheckpoint | LedgerTile | TransferRow | AcknowledgementRow
 _TITLES: Final = {
     9: "the edge gives the signed root",
     10: "no row beyond what was signed",
     11: "stored checkpoints are of this tree",
+    12: "stored messages are those of the entries",
+    13: "stored agreements were activated and signed",
+    14: "what is owed will be delivered",
 }
 _KEEP: Final = "Stop every node and keep this database as it is: it is evidence. "
 _ADVICE: Final = {
@@ -48,6 +69,12 @@ _ADVICE: Final = {
     9: _KEEP + "Nothing can be appended: restore the head's row from a replica that passes.",
     10: _KEEP + "Somebody else than the recorder wrote these rows.",
     11: _KEEP + "A stored checkpoint was altered, or another tree was signed: compare with the witnesses' copies.",
+    12: _KEEP + "The entries say what was recorded; take the rows from a copy that passes. What was erased and is there again:"
+    " sinergi retention repeat.",
+    13: _KEEP + "Somebody wrote a rule past the gateway, or took one away: take the row from a copy that passes.",
+    14: _KEEP + "Nothing will deliver these messages. sinergi transfers redeliver starts each of them again, and that is an"
+    " entry; of what has expired, tell its sender and its recipient. An alert's row, and one that goes elsewhere, is taken from"
+    " a copy that passes.",
 }  # fmt: skip
 
 
@@ -65,26 +92,76 @@ class Examination:
 
 
 def examine(
-    database: Database, keys: CheckpointKeys, ledger: str, known: Checkpoint | None, progress: Progress | None = None
+    database: Database,
+    keys: CheckpointKeys,
+    ledger: str,
+    known: Checkpoint | None,
+    progress: Progress | None = None,
+    *,
+    now: datetime,
+    begin: Checkpoint | None = None,
+    checkpoints: int = CHECKPOINTS,
 ) -> Examination:
-    """Every check of one ledger. `known` is the newest checkpoint of it that was kept outside the database.
+    """Every check of one ledger, which may grow meanwhile: what comes later is not looked at.
 
-    Raises NotFoundError for a ledger that is not there, and StoreUnavailableError.
+    `known` is the newest checkpoint of it that was kept outside the database. `begin` is one that our key signed: entries
+    before it are not read. What has expired by `now` is owed no more. Raises NotFoundError for a ledger that is not there,
+    and StoreUnavailableError.
     """
     with database.reading() as session:
         head = queries.ledger_head(session, ledger)
         session.expunge(head)
-    verifier = keys.note_signer(head.origin).verifier
-    report = audit(DatabaseSource(database, ledger), head.origin, [verifier], trusted=known, progress=progress)
-    further = []
+    # With the keys of the moment at which the head was read: one that is declared lost while the entries are read, which may
+    # take long, signed this head all the same.
+    edge = _found(9, lambda: f"root {verified_head(head, keys).root.hex()}")
+    rows = Correspondence(database, ledger, now)
+    source = DatabaseSource(database, ledger, rows.look)
+    report = audit(source, head.origin, keys.verifiers(head.origin), trusted=known, begin=begin, progress=progress)
     with database.reading() as session:
-        for number, find in ((9, _edge), (10, _beyond), (11, _checkpoints)):
-            try:
-                further.append(Check(number, _TITLES[number], ok=True, detail=find(session, head, keys)))
-            except (LedgerInvalidError, LedgerForkedError, NotFoundError) as error:
-                further.append(Check(number, _TITLES[number], ok=False, detail=error.detail))
+        further = [
+            edge,
+            _found(10, lambda: _beyond(session, head)),
+            _found(11, lambda: _checkpoints(session, head, keys, checkpoints)),
+        ]
+    further += [
+        *_rows(rows, report, source.size, whole=begin is None),
+        _agreements(database, ledger, rows.few.activated),
+    ]
+    further.sort(key=lambda check: check.number)
     whole = replace(report, checks=(*report.checks, *further))
     return Examination(ledger, whole, tuple(_advice(whole.checks)))
+
+
+def _rows(rows: Correspondence, report: AuditReport, size: int, *, whole: bool) -> tuple[Check, Check]:
+    """Checks 12 and 14. `whole`: the ledger was read from its first entry on. Where entries are missing, nothing is said."""
+    unread = report.checkpoint is None or any(check.number == _PRESENT and not check.ok for check in report.checks)
+    if not unread:
+        rows.finish(size, whole=whole)
+    silent = "the entries could not all be read" if unread else ""
+    return (
+        _told(12, str(rows.findings) or silent, f"{rows.compared} rows"),
+        _told(14, str(rows.owed.findings) or silent, f"{rows.owed.looked} deliveries"),
+    )
+
+
+def _told(number: int, fault: str, passed: str) -> Check:
+    return Check(number, _TITLES[number], ok=not fault, detail=fault or passed)
+
+
+def _agreements(database: Database, ledger: str, activated: Collection[object]) -> Check:
+    """Every version that was ever in force: past ones are evidence. `activated` are the versions that entries name."""
+    faults = Findings()
+    with database.reading() as session:
+        directory = queries.load_directory(session, 0)
+        rows = [row for row in queries.agreements(session) if row.id == ledger]
+        for row in rows:
+            try:
+                require_activated(session, row, agreement_from_json(row.document), directory)
+            except AgreementInvalidError as error:
+                faults.add(f"version {row.version}: {error.detail}")
+    for version in sorted(map(str, set(activated) - {row.version for row in rows})):
+        faults.add(f"version {version} was activated and is gone")
+    return _told(13, str(faults), f"{len(rows)} versions")
 
 
 def _advice(checks: Iterable[Check]) -> Iterable[str]:
@@ -94,52 +171,63 @@ def _advice(checks: Iterable[Check]) -> Iterable[str]:
     return (f"{check.number}: {_ADVICE[check.number]}".strip() for check in told)
 
 
-def _edge(_session: Session, head: LedgerHead, keys: CheckpointKeys) -> str:
-    return f"root {verified_head(head, keys).root.hex()}"
+def _found(number: int, look: Callable[[], str]) -> Check:
+    try:
+        return _told(number, "", look())
+    except (LedgerInvalidError, LedgerForkedError, NotFoundError) as error:
+        return _told(number, error.detail or error.code, "")
 
 
-def _beyond(session: Session, head: LedgerHead, _keys: CheckpointKeys) -> str:
-    """Rows are counted that the audit never asks for."""
-    outside = {
-        "entries": select(func.count()).select_from(LedgerEntry).where(
-            LedgerEntry.ledger == head.ledger,
-            or_(col(LedgerEntry.position) >= head.size, col(LedgerEntry.position) < 0),
-        ),
-        "checkpoints": select(func.count()).select_from(LedgerCheckpoint).where(
-            LedgerCheckpoint.ledger == head.ledger,
-            or_(col(LedgerCheckpoint.size) > head.size, col(LedgerCheckpoint.size) < 0),
-        ),
-        "tiles": select(func.count()).select_from(LedgerTile).where(
-            LedgerTile.ledger == head.ledger, or_(*_outside(head.size))
-        ),
-    }  # fmt: skip
-    found = [f"{count} {name}" for name, query in outside.items() if (count := session.exec(query).one())]
+def _beyond(session: Session, head: LedgerHead) -> str:
+    """Rows are counted that the audit never asks for: beyond the size that the head has when they are counted."""
+    size = select(LedgerHead.size).where(LedgerHead.ledger == head.ledger).scalar_subquery()
+    position, number = col(LedgerEntry.position), col(LedgerCheckpoint.size)
+    message, receipt = col(TransferRow.position), col(AcknowledgementRow.position)
+    outside: dict[str, tuple[type[_Row], Sequence[ColumnElement[bool]]]] = {
+        "entries": (LedgerEntry, (position >= size, position < 0)),
+        "checkpoints": (LedgerCheckpoint, (number > size, number < 0)),
+        "tiles": (LedgerTile, tuple(_outside(size))),
+        "messages": (TransferRow, (message >= size, message < 0)),
+        "receipts": (AcknowledgementRow, (receipt >= size, receipt < 0)),
+    }
+    found = []
+    for name, (table, ranges) in outside.items():
+        # One statement a table: head and rows are of one moment, whoever appends meanwhile. And one range of an index
+        # each: joined by OR, they would be looked for in every row.
+        counts = [
+            select(func.count()).select_from(table).where(col(table.ledger) == head.ledger, one).scalar_subquery()
+            for one in ranges
+        ]
+        if count := session.exec(select(sum(counts[1:], counts[0]))).one():
+            found.append(f"{count} {name}")
     if found:
-        raise LedgerInvalidError(f"{', '.join(found)} lie beyond the {head.size} entries that were signed")
+        raise LedgerInvalidError(f"{', '.join(found)} lie beyond the entries that were signed")
     return "none"
 
 
-def _outside(size: int) -> Iterable[ColumnElement[bool]]:
+def _outside(size: ScalarSelect[int]) -> Iterable[ColumnElement[bool]]:
     """Which tiles a tree of `size` entries does not have."""
-    for level in range(LEVEL_LIMIT + 1):
-        count = -(-(size >> TILE_HEIGHT * level) // TILE_WIDTH)
-        position = col(LedgerTile.position)
-        yield (col(LedgerTile.level) == level) & ((position >= count) | (position < 0))
-    yield (col(LedgerTile.level) > LEVEL_LIMIT) | (col(LedgerTile.level) < 0)
+    level, position = col(LedgerTile.level), col(LedgerTile.position)
+    for number in range(_LEVELS):
+        nodes = size // (1 << TILE_HEIGHT * number)
+        yield (level == number) & (position >= (nodes + (TILE_WIDTH - 1)) // TILE_WIDTH)
+        yield (level == number) & (position < 0)
+    yield level >= _LEVELS
+    yield level < 0
 
 
-def _checkpoints(session: Session, head: LedgerHead, keys: CheckpointKeys) -> str:
+def _checkpoints(session: Session, head: LedgerHead, keys: CheckpointKeys, count: int) -> str:
     """The newest, with their signatures and roots. Raises LedgerInvalidError for the first that is another's."""
-    verifier = keys.note_signer(head.origin).verifier
+    verifiers = keys.verifiers(head.origin, lost=True)
     read = lru_cache(_TILES_KEPT)(_reader(session, head.ledger))
     newest = select(LedgerCheckpoint.size, LedgerCheckpoint.note).where(LedgerCheckpoint.ledger == head.ledger)
     newest = newest.where(col(LedgerCheckpoint.size) <= head.size).order_by(col(LedgerCheckpoint.size).desc())
-    rows = session.exec(newest.limit(CHECKPOINTS)).all()
+    rows = session.exec(newest.limit(count)).all()
     if not rows or rows[0][0] != head.size:
         raise LedgerInvalidError(f"there is no stored checkpoint of size {head.size}")
     for size, note in rows:
         try:
-            signed = open_checkpoint(note, head.origin, [verifier])
+            signed = open_checkpoint(note, head.origin, verifiers)
         except LedgerInvalidError as error:
             raise LedgerInvalidError(f"the checkpoint of size {size}: {error.detail}") from error
         root = frontier(size, lambda level, index, _width: read(level, index)).root()

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, func, or_, select, tuple_
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from gateway.store.tables import ACCEPTED, SubjectIndex, TransferRow
@@ -17,7 +18,7 @@ from gateway.store.tables import ACCEPTED, SubjectIndex, TransferRow
 ANSWERS: Final = "answers"
 AMENDS: Final = "amends"
 ENDS: Final = "ends"
-# The kind and the keyed token of an identifier (`gateway/subjects.py`).
+# The kind and the keyed token of an identifier (`gateway/decision/subjects.py`).
 Person = tuple[str, str]
 
 
@@ -93,14 +94,23 @@ class Past:
         return self._count(rows, bound) + sum(row["id"] in named and str(row["id"]) >= since for row in staged)
 
     def case_names(
-        self, case: Person, persons: Collection[Person], agreement: str, types: Collection[str]
-    ) -> frozenset[Person]:
-        """Those of the persons that stand beside the case in an accepted message of these types."""
+        self, case: Person, persons: Collection[Person], agreement: str, types: Collection[str], at: int
+    ) -> frozenset[tuple[Person, str]]:
+        """Those of the persons that stand beside the case in an accepted message of these types, each with its senders.
+
+        `at` is the moment at which the message has to stand. What is recalled or has lapsed names nobody any more.
+        """
+        end = aliased(TransferRow)
+        ended = (
+            select(col(end.id))
+            .where(col(end.in_reply_to) == col(TransferRow.id), col(end.decision) == ACCEPTED)
+            .where(col(end.reply_as) == ENDS)
+        )
         of_case = select(col(SubjectIndex.transfer)).where(
             col(SubjectIndex.kind) == case[0], col(SubjectIndex.token) == case[1]
         )
         found = self.connection.execute(
-            select(col(SubjectIndex.kind), col(SubjectIndex.token))
+            select(col(SubjectIndex.kind), col(SubjectIndex.token), col(TransferRow.sender))
             .join(TransferRow, col(TransferRow.id) == col(SubjectIndex.transfer))
             .where(
                 tuple_(col(SubjectIndex.kind), col(SubjectIndex.token)).in_(sorted(persons)),
@@ -108,10 +118,17 @@ class Past:
                 col(TransferRow.agreement) == agreement,
                 col(TransferRow.type).in_(sorted(types)),
                 col(TransferRow.decision) == ACCEPTED,
+                or_(col(TransferRow.stands_until).is_(None), col(TransferRow.stands_until) > at),
+                ~ended.exists(),
+                col(TransferRow.id).not_in(sorted(self._ended())),
             )
             .distinct()
         )
-        return frozenset((row.kind, row.token) for row in found)
+        return frozenset(((row.kind, row.token), row.sender) for row in found)
+
+    def _ended(self) -> set[str]:
+        """What a message of the same batch ends."""
+        return {row["in_reply_to"] for row in self._staged(reply_as=ENDS)}
 
     def _count(self, rows: Any, bound: int) -> int:
         bounded = rows.limit(bound).subquery()

@@ -12,8 +12,8 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from gateway import jcs
-from gateway.catalogue import Catalogue, MessageType
 from gateway.errors import OperatorError
+from gateway.message_types.catalogue import Catalogue, MessageType
 from gateway.store.session import Database
 from gateway.store.tables import PublishedSchemaRow, micros, moment
 
@@ -75,5 +75,5 @@ def require_published(database: Database, catalogue: Catalogue) -> None:
         named = ", ".join(types[:_SHOWN])
         raise OperatorError(
             f"the message types of this program are not the published ones ({named}{more}): look at them with"
-            " `sinergi schemas publish --dry-run`, then run `sinergi schemas publish`"
+            " `sinergi schemas publish --why CODE --dry-run`, then run it without --dry-run"
         )

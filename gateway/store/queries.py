@@ -1,39 +1,55 @@
 """Named reads. Each function is one question, its SQL inside; none of them changes anything."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import ColumnElement, bindparam, func
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import Session, col, select
 
-from gateway.directory import Agency, AgencyKey, Directory, Endpoint, Officer, directory, parse_endpoint
-from gateway.envelope import AGREEMENT_ID
 from gateway.errors import LedgerInvalidError, NotFoundError
 from gateway.jose import public_key_from_jwk
-from gateway.keychain import OwnKey
+from gateway.keys.directory import (
+    Agency,
+    AgencyKey,
+    Directory,
+    Endpoint,
+    Officer,
+    Operator,
+    RecoveryKey,
+    directory,
+    parse_endpoint,
+)
+from gateway.keys.keychain import OwnKey
 from gateway.ledger.merkle import inclusion_proof
 from gateway.ledger.proof import format_proof
-from gateway.ledger.tiles import TILE_WIDTH, TileReader
+from gateway.ledger.tiles import TILE_WIDTH, KeptTiles, TileReader
+from gateway.message.envelope import AGREEMENT_ID
 from gateway.store.identity import first_id
+from gateway.store.session import KEPT_TILES
 from gateway.store.tables import (
     IS_WAITING,
     AcknowledgementRow,
     AgencyKeyRow,
     AgencyRow,
     AgreementRow,
+    AlertRow,
     AuditorRow,
     ConfigVersion,
     DeadlineRow,
     GatewayKeyRow,
+    KeyStatementRow,
     LedgerCheckpoint,
     LedgerEntry,
     LedgerHead,
     LedgerTile,
     OfficerRow,
+    OperatorRow,
     OutboxRow,
+    RecoveryKeyRow,
     SubjectIndex,
     TransferCode,
     TransferRow,
@@ -54,12 +70,13 @@ def load_directory(session: Session, version: int) -> Directory:
     keys = [
         AgencyKey(
             row.agency,
-            public_key_from_jwk(json.loads(row.jwk)),
+            public_key_from_jwk(json.loads(row.jwk), certified=True),
             moment(row.not_before),
             moment(row.not_after),
             row.status,
             moment(row.changed_at),
             None if row.untrusted_since is None else moment(row.untrusted_since),
+            None if row.confirmed_at is None else moment(row.confirmed_at),
         )
         for row in session.exec(select(AgencyKeyRow).order_by(col(AgencyKeyRow.not_before)))
     ]
@@ -77,7 +94,22 @@ def load_directory(session: Session, version: int) -> Directory:
         )
         for row in officer_rows(session)
     ]
-    return directory(agencies, keys, version, officers)
+    operators = [
+        Operator(row.operator, public_key_from_jwk(json.loads(row.jwk)), row.status)
+        for row in session.exec(select(OperatorRow).order_by(col(OperatorRow.added_at)))
+    ]
+    recovery = [
+        RecoveryKey(
+            row.agency,
+            public_key_from_jwk(json.loads(row.jwk)),
+            moment(row.not_before),
+            moment(row.not_after),
+            row.status,
+            moment(row.changed_at),
+        )
+        for row in session.exec(select(RecoveryKeyRow).order_by(col(RecoveryKeyRow.not_before)))
+    ]
+    return directory(agencies, keys, version, officers, operators=operators, recovery=recovery)
 
 
 def officer_rows(session: Session) -> Sequence[OfficerRow]:
@@ -95,6 +127,13 @@ def _liaison(row: AgencyRow) -> Endpoint | None:
     if row.liaison_url is None:
         return None
     return parse_endpoint(row.liaison_url, row.liaison_networks.split(), row.liaison_ca_file)
+
+
+def key_statements(session: Session) -> Sequence[KeyStatementRow]:
+    """What agencies handed in, and no key of theirs answers to yet."""
+    known = (select(AgencyKeyRow.kid), select(RecoveryKeyRow.kid))
+    wanted = select(KeyStatementRow).order_by(col(KeyStatementRow.agency))
+    return session.exec(wanted.where(*(col(KeyStatementRow.kid).not_in(kids) for kids in known))).all()
 
 
 def agencies(session: Session) -> Sequence[AgencyRow]:
@@ -127,15 +166,17 @@ def own_keys(session: Session) -> tuple[OwnKey, ...]:
             moment(row.not_before),
             None if row.not_after is None else moment(row.not_after),
             row.status,
+            None if row.untrusted_since is None else moment(row.untrusted_since),
+            None if row.succession is None else json.loads(row.succession),
         )
         for row in rows
     )
 
 
-def recorded(session: Session, sender: str, identity: str) -> TransferRow | None:
-    """The judged message with this keyed digest of what its sender signed."""
+def recorded(session: Session, sender: str, identities: Sequence[str]) -> TransferRow | None:
+    """The judged message with one of these keyed digests of what its sender signed."""
     return session.exec(
-        select(TransferRow).where(TransferRow.sender == sender, TransferRow.identity == identity)
+        select(TransferRow).where(TransferRow.sender == sender, col(TransferRow.identity).in_(identities))
     ).one_or_none()
 
 
@@ -154,6 +195,12 @@ def transfer(session: Session, transfer_id: str) -> TransferRow:
 def transfers(session: Session, ids: Iterable[str]) -> dict[str, TransferRow]:
     wanted = list(ids)
     rows = session.exec(select(TransferRow).where(col(TransferRow.id).in_(wanted))).all() if wanted else ()
+    return {row.id: row for row in rows}
+
+
+def alerts(session: Session, ids: Iterable[str]) -> dict[str, AlertRow]:
+    wanted = list(ids)
+    rows = session.exec(select(AlertRow).where(col(AlertRow.id).in_(wanted))).all() if wanted else ()
     return {row.id: row for row in rows}
 
 
@@ -330,11 +377,27 @@ _LEAVES = (
     .order_by(col(LedgerEntry.position))
 )
 _COVERING = (
-    select(LedgerCheckpoint.size, LedgerCheckpoint.note)
+    # With the tile that the entry is in: one question to the server, and one wait for it, instead of two.
+    select(
+        LedgerCheckpoint.size,
+        LedgerCheckpoint.note,
+        select(LedgerTile.data)
+        .where(col(LedgerTile.ledger) == bindparam("ledger"), col(LedgerTile.level) == 0)
+        .where(col(LedgerTile.position) == bindparam("index"))
+        .scalar_subquery()
+        .label("tile"),
+    )
     .where(col(LedgerCheckpoint.ledger) == bindparam("ledger"), col(LedgerCheckpoint.size) > bindparam("position"))
     .order_by(col(LedgerCheckpoint.size))
     .limit(1)
 )
+
+
+def checkpoint_before(session: Session, ledger: str, size: int) -> bytes | None:
+    """The newest stored checkpoint of at most so many entries; None where there is none of at least one."""
+    found = select(LedgerCheckpoint.note).where(LedgerCheckpoint.ledger == ledger)
+    found = found.where(col(LedgerCheckpoint.size).between(1, size)).order_by(col(LedgerCheckpoint.size).desc())
+    return session.exec(found.limit(1)).first()
 
 
 def leaves(session: Session, ledger: str, index: int, count: int) -> Sequence[bytes]:
@@ -359,8 +422,25 @@ def leaf(session: Session, ledger: str, position: int) -> bytes:
 
 def proof(session: Session, ledger: str, position: int) -> str:
     """The inclusion proof that went out with the entry's receipt: against the first checkpoint that covers it."""
-    checkpoint = session.connection().execute(_COVERING, {"ledger": ledger, "position": position}).one_or_none()
+    asked = {"ledger": ledger, "position": position, "index": position // TILE_WIDTH}
+    checkpoint = session.connection().execute(_COVERING, asked).one_or_none()
     if checkpoint is None:
         raise NotFoundError("no such entry")
-    reader = TileReader(checkpoint.size, lambda level, index, _width: tile(session, ledger, level, index))
-    return format_proof(position, inclusion_proof(position, checkpoint.size, reader.node), checkpoint.note)
+    own = {} if checkpoint.tile is None else {(0, position // TILE_WIDTH): checkpoint.tile}
+    node = tile_reader(session, ledger, checkpoint.size, own).node
+    return format_proof(position, inclusion_proof(position, checkpoint.size, node), checkpoint.note)
+
+
+def tile_reader(
+    session: Session, ledger: str, size: int, read: Mapping[tuple[int, int], bytes] = MappingProxyType({})
+) -> TileReader:
+    """The tree of `size`, for proofs: upper tiles that an earlier request read are not read again, nor those in `read`.
+
+    Whoever distrusts the database (start-up, fsck, a witness's objection) reads every tile itself.
+    """
+    kept: dict[str, KeptTiles] = session.info.get(KEPT_TILES, {})
+    return TileReader(
+        size,
+        lambda level, index, _width: read.get((level, index)) or tile(session, ledger, level, index),
+        kept.setdefault(ledger, KeptTiles()),
+    )

@@ -16,27 +16,30 @@ next batch starts from what the database then says (field experience: docs/expla
 
 import asyncio
 import contextlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, select, tuple_, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlmodel import SQLModel, col
 
 from gateway.errors import GatewayError, LedgerForkedError, OperatorError, StoreUnavailableError
 from gateway.ledger.entry import Entry
-from gateway.store.append import CheckpointKeys, LedgerAppend, Memory, Placed
+from gateway.store.append import LedgerAppend, Memory, Placed
+from gateway.store.checkpoint_keys import CheckpointKeys
+from gateway.store.rows import insert_rows
 from gateway.store.session import Database
 from gateway.store.tables import ConfigVersion, UsedMessageId
+from gateway.store.waiting import Answer, Line, Waiting, answer
 
 BATCH: Final = 256
 BACKLOG: Final = 4096
+TURN: Final = 64
 STUCK_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 20.0
 _log = structlog.get_logger("sinergi.recorder")
@@ -92,7 +95,7 @@ class Transaction:
             append.flush()
         for table, rows in self.rows.items():
             if rows:
-                self.connection.execute(insert(table), rows)
+                insert_rows(self.connection, table, rows)
 
 
 class Job(Protocol[T_co]):
@@ -129,12 +132,6 @@ class Committed(Generic[T]):
 
 
 @dataclass(slots=True)
-class _Waiting:
-    job: Job[Any]
-    future: Future[Any] = field(default_factory=Future)
-
-
-@dataclass(slots=True)
 class Figures:
     """Counts since the start, for `/metrics`."""
 
@@ -145,6 +142,10 @@ class Figures:
     largest_batch: int = 0
 
 
+def _stopping() -> StoreUnavailableError:
+    return StoreUnavailableError("the gateway is stopping")
+
+
 class Recorder:
     """Started once a process by `wiring.py`; `submit` may be called from any thread."""
 
@@ -153,11 +154,15 @@ class Recorder:
         self._keys = keys
         self.memory = memory or Memory()
         self.figures = Figures()
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue(BACKLOG)
+        self._line = Line()
+        # What one turn of an event loop has brought so far: it joins the line together, and so shares a commit.
+        self._turns: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._stopping = False
         self._busy_since: float | None = None
         self.fatal: GatewayError | None = None
+        # What may pass by itself, as a wrong clock: nothing is taken until then.
+        self.held: GatewayError | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -167,70 +172,75 @@ class Recorder:
         """Whether a job that comes now can expect an answer; false while one commit hangs for STUCK_SECONDS."""
         since = self._busy_since
         stuck = since is not None and time.monotonic() - since > STUCK_SECONDS
-        return self._thread.is_alive() and not (self._stopping or stuck) and self.fatal is None
+        return self._thread.is_alive() and not (self._stopping or stuck) and self.fatal is self.held is None
 
     @property
     def waiting(self) -> int:
-        return self._queue.qsize()
+        return len(self._line)
 
     def submit(self, job: Job[T]) -> "Future[Committed[T]]":
-        """The future resolves after the commit. Raises StoreUnavailableError when too much is waiting already."""
-        if self.fatal is not None:
-            raise StoreUnavailableError("the ledger needs an operator", retry_after=60)
-        if self._stopping:
-            raise StoreUnavailableError("the gateway is stopping")
-        waiting = _Waiting(job)
-        try:
-            self._queue.put_nowait(waiting)
-        except queue.Full as error:
-            raise StoreUnavailableError("too much is waiting") from error
-        return waiting.future
+        """For threads: the future resolves after the commit. Raises StoreUnavailableError when too much waits already."""
+        self._require_room()
+        future: Future[Committed[T]] = Future()
+        if not self._line.join([Waiting(job, future)]):
+            raise _stopping()
+        return future
 
     async def record(self, job: Job[T]) -> "Committed[T]":
-        """Submits and waits. Raises what the job raises, and StoreUnavailableError when the commit takes too long.
+        """Hands in and waits. Raises what the job raises, and StoreUnavailableError when the commit takes too long.
 
         After such a wait it is not known whether the job will be recorded: the caller sends the same again.
         """
+        self._require_room()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Committed[T]] = loop.create_future()
+        turn = self._turns.setdefault(loop, [])
+        if not turn:
+            # After everything that is ready to run now: whoever else this turn of the loop brings comes along.
+            loop.call_soon(self._hand_over, loop)
+        turn.append(Waiting(job, future))
+        if len(turn) >= TURN:
+            self._hand_over(loop)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await asyncio.wrap_future(self.submit(job))
+                return await future
         except TimeoutError as error:
             raise StoreUnavailableError("the database takes too long", retry_after=5) from error
+
+    def _require_room(self) -> None:
+        if self.fatal is not None:
+            raise StoreUnavailableError("the ledger needs an operator", retry_after=60)
+        if self.held is not None:
+            raise StoreUnavailableError("the gateway's clock is wrong", retry_after=30)
+        if self._stopping:
+            raise _stopping()
+        if len(self._line) >= BACKLOG:
+            raise StoreUnavailableError("too much is waiting")
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        if (turn := self._turns.pop(loop, None)) and not self._line.join(turn):
+            answer((waiting, None, _stopping()) for waiting in turn)
 
     def stop(self, timeout: float = 30) -> None:
         """Takes nothing more, commits what is waiting, ends."""
         self._stopping = True
         if self._thread.is_alive():
-            self._queue.put(None)
+            self._line.close()
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        stopped = False
-        while not stopped:
-            first = self._queue.get()
-            batch: list[_Waiting] = []
-            taken: _Waiting | None = first
-            while True:
-                if taken is None:
-                    stopped = True
-                # A caller that went away before its job was taken: nothing of it happens.
-                elif taken.future.set_running_or_notify_cancel():
-                    batch.append(taken)
-                if len(batch) >= BATCH:
-                    break
-                try:
-                    taken = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            if batch:
-                self._busy_since = time.monotonic()
-                try:
-                    self._record(batch)
-                except Exception as error:  # noqa: BLE001 - the thread outlives whatever happens in it
-                    self._fail(batch, _unavailable(error, "the recorder failed"))
-                self._busy_since = None
+        while (arrived := self._line.take(BATCH)) is not None:
+            batch = [waiting for waiting in arrived if waiting.take()]
+            if not batch:
+                continue
+            self._busy_since = time.monotonic()
+            try:
+                self._record(batch)
+            except Exception as error:  # noqa: BLE001 - the thread outlives whatever happens in it
+                self._fail(batch, _unavailable(error, "the recorder failed"))
+            self._busy_since = None
 
-    def _record(self, batch: Sequence[_Waiting], *, again: bool = False) -> None:
+    def _record(self, batch: Sequence[Waiting], *, again: bool = False) -> None:
         try:
             self._attempt(batch)
         except (IntegrityError, DataError, ProgrammingError) as error:
@@ -257,9 +267,9 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller must get an answer
             self._fail(batch, _unavailable(error, "the recorder failed"))
 
-    def _attempt(self, batch: Sequence[_Waiting]) -> None:
-        results: list[tuple[_Waiting, Any]] = []
-        refused: list[tuple[_Waiting, Exception]] = []
+    def _attempt(self, batch: Sequence[Waiting]) -> None:
+        results: list[tuple[Waiting, Any]] = []
+        refused: list[Answer] = []
         with self._database.write.connect() as connection:
             outer = connection.begin()
             try:
@@ -275,7 +285,7 @@ class Recorder:
                         raise
                     except Exception as error:  # noqa: BLE001 - one job's failure is not its neighbours'
                         transaction.forget(mark)
-                        refused.append((waiting, error))
+                        refused.append((waiting, None, error))
                 transaction.flush()
             except BaseException:
                 outer.rollback()
@@ -287,10 +297,8 @@ class Recorder:
         self.figures.jobs += len(batch)
         self.figures.largest_batch = max(self.figures.largest_batch, len(batch))
         provers = {name: append.prover() for name, append in appends.items()}
-        for waiting, result in results:
-            waiting.future.set_result(Committed(result, provers))
-        for waiting, reason in refused:
-            waiting.future.set_exception(reason)
+        recorded: list[Answer] = [(waiting, Committed(result, provers), None) for waiting, result in results]
+        answer(recorded + refused)
 
     def _commit(self, connection: Connection, outer: Any) -> None:
         notices = connection.info.get("notices")
@@ -309,11 +317,9 @@ class Recorder:
             connection.invalidate()
             raise StoreUnavailableError("the commit was not confirmed by the replicas")
 
-    def _fail(self, batch: Sequence[_Waiting], error: GatewayError) -> None:
+    def _fail(self, batch: Sequence[Waiting], error: GatewayError) -> None:
         self.figures.failures += len(batch)
-        for waiting in batch:
-            if not waiting.future.done():
-                waiting.future.set_exception(error)
+        answer((waiting, None, error) for waiting in batch)
         # The callers first: a log that cannot be written must not leave them waiting.
         with contextlib.suppress(OSError, ValueError):
             cause = error.__cause__
@@ -331,13 +337,13 @@ def _used_ids(connection: Connection, wanted: Iterable[tuple[str, str] | None]) 
     ids = sorted({message_id for message_id in wanted if message_id is not None})
     if not ids:
         return set()
-    rows = connection.execute(
-        select(col(UsedMessageId.sender), col(UsedMessageId.jti)).where(
-            tuple_(col(UsedMessageId.sender), col(UsedMessageId.jti)).in_(ids)
-        )
-    )
+    rows = connection.execute(_USED, {"ids": ids})
     return {(sender, jti) for sender, jti in rows}
 
 
+# Made once: for a row or two, SQLAlchemy takes longer to put a statement together than the database to carry it out.
+_USED = select(col(UsedMessageId.sender), col(UsedMessageId.jti)).where(
+    tuple_(col(UsedMessageId.sender), col(UsedMessageId.jti)).in_(bindparam("ids", expanding=True))
+)
 # FOR SHARE: a change of the configuration waits for what was judged before it, and is seen by what comes after.
 _CONFIG = select(col(ConfigVersion.version)).where(col(ConfigVersion.id) == 1).with_for_update(read=True)

@@ -8,7 +8,7 @@ count is the same, but whether it is still below its limit, so that messages in 
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.store.past import Past
+from gateway.store.past import Past, Person
 
 
 class Reliance(Protocol):
@@ -72,7 +72,7 @@ class SeldomAsked:
     agreement: str
     type: str
     sender: str
-    persons: frozenset[tuple[str, str]]
+    persons: frozenset[Person]
     since: str
     at_most: int
 
@@ -86,3 +86,24 @@ class SeldomAsked:
 
     def holds(self, past: Past) -> bool:
         return self.count(past) < self.at_most
+
+
+@dataclass(frozen=True, slots=True)
+class StillNamed:
+    """Papers of one case name each of these persons, and papers of others each of `by_others`.
+
+    `case` and the persons are pairs of kind and keyed token; `at` is the moment of judgement.
+    """
+
+    agreement: str
+    sender: str
+    case: Person
+    types: tuple[str, ...]
+    at: int
+    persons: frozenset[Person]
+    by_others: frozenset[Person]
+
+    def holds(self, past: Past) -> bool:
+        found = past.case_names(self.case, self.persons, self.agreement, self.types, self.at)
+        named = {person for person, _ in found}
+        return self.persons <= named and self.by_others <= {person for person, by in found if by != self.sender}

@@ -5,7 +5,6 @@ AES-256-GCM (NIST SP 800-38D) with the transfer's id and the part's name as asso
 in another's place; AES key wrap (RFC 3394) for the key.
 """
 
-import hashlib
 import hmac
 import os
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from gateway.errors import KeyringError
-from gateway.keychain import Ring
 from gateway.keyring import Secret
+from gateway.keys.keychain import Ring
 
 _NONCE: Final = 12
 
@@ -68,15 +67,38 @@ class Sealer:
 
 @dataclass(frozen=True, slots=True)
 class SubjectTokens:
-    """Keyed digests of identifiers. A plain hash of a NIK could be guessed; this one only with the index key."""
+    """Keyed digests of identifiers. A plain hash of a NIK could be guessed; this one only with the index key.
 
-    index: Secret
+    While the index is made anew (`reindexing.py`) it is written under both keys, and read under the old one until it is whole
+    under the new one.
+    """
+
+    index: Ring[Secret]
 
     def token(self, kind: str, value: str) -> str:
-        normalised = "".join(value.split()).upper()
-        return hmac.new(self.index.value, f"{kind}\n{normalised}".encode(), hashlib.sha256).hexdigest()
+        """As the index is asked."""
+        return token(self.index.eldest(), kind, value)
 
-    def identity(self, jwt: str) -> str:
-        """Of an issuer-signed JWT: over what was signed, so that both forms of an ECDSA signature are one message."""
-        signed = jwt.rpartition(".")[0]
-        return hmac.new(self.index.value, f"signed\n{signed}".encode("ascii"), hashlib.sha256).hexdigest()
+    def written(self, kind: str, value: str) -> tuple[tuple[str, str], ...]:
+        """As it is written: pairs of an index key's id and the token under it."""
+        return tuple((key.id, token(key, kind, value)) for key in self.index.counting())
+
+    def identity(self, jwt: str) -> tuple[str, str]:
+        """The id of the index key in use, and the digest of an issuer-signed JWT under it."""
+        key = self.index.current()
+        return key.id, identity(key, jwt)
+
+    def identities(self, jwt: str) -> tuple[str, ...]:
+        """Every digest under which the message may have been recorded, the newest key's first."""
+        return tuple(identity(key, jwt) for key in (*self.index.counting(), *self.index.kept()))
+
+
+def token(key: Secret, kind: str, value: str) -> str:
+    normalised = "".join(value.split()).upper()
+    return hmac.digest(key.value, f"{kind}\n{normalised}".encode(), "sha256").hex()
+
+
+def identity(key: Secret, jwt: str) -> str:
+    """Of an issuer-signed JWT: over what was signed, so that both forms of an ECDSA signature are one message."""
+    signed = jwt.rpartition(".")[0]
+    return hmac.digest(key.value, f"signed\n{signed}".encode("ascii"), "sha256").hex()

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -13,7 +13,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session
 
 from gateway.errors import OperatorError, StoreUnavailableError
+from gateway.ledger.tiles import KeptTiles
 
+KEPT_TILES: Final = "tiles"
 APPEND_ONLY: Final = ("ledger_entry", "ledger_checkpoint")
 LEDGER_TABLES: Final = (*APPEND_ONLY, "ledger_tile", "ledger_head")
 _BUSY_MS: Final = 5_000
@@ -28,11 +30,15 @@ _READ_TIMEOUTS: Final = {"statement_timeout": 15_000, "idle_in_transaction_sessi
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """`url` without a password, for people; `write` is used by recorders and migrations alone."""
+    """`url` without a password, for people; `write` is used by recorders and migrations alone.
+
+    `tiles` are what its readers keep of each ledger between requests (`queries.tile_reader`).
+    """
 
     url: str
     write: Engine
     read: Engine
+    tiles: dict[str, KeptTiles] = field(default_factory=dict)
 
     @property
     def is_sqlite(self) -> bool:
@@ -42,7 +48,7 @@ class Database:
     def reading(self) -> Iterator[Session]:
         """A session that sees one committed state and changes nothing."""
         try:
-            with Session(self.read) as session:
+            with Session(self.read, info={KEPT_TILES: self.tiles}) as session:
                 yield session
         except (DBAPIError, PoolTimeoutError) as error:
             raise StoreUnavailableError("the database does not answer") from error

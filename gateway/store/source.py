@@ -1,5 +1,6 @@
 """A ledger in the database, read as if it were published: what the audit of `ledger/verify.py` asks of a Source."""
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.errors import NotFoundError
@@ -15,13 +16,22 @@ _AHEAD: Final = 16
 class DatabaseSource:
     """Rows as they are, altered ones too: nothing is checked here. Entries that come later are not looked at."""
 
-    def __init__(self, database: Database, ledger: str) -> None:
-        """Raises NotFoundError when there is no such ledger."""
+    def __init__(
+        self,
+        database: Database,
+        ledger: str,
+        seen: Callable[[int, Sequence[bytes]], None] = lambda _first, _leaves: None,
+    ) -> None:
+        """`seen` is told the leaves as they are read, some bundles at once, and the position of the first.
+
+        Raises NotFoundError.
+        """
         self._database = database
         self._ledger = ledger
+        self._seen = seen
         with database.reading() as session:
             head = queries.ledger_head(session, ledger)
-            self._checkpoint, self._size = head.checkpoint, head.size
+            self._checkpoint, self.size = head.checkpoint, head.size
         self._leaves: list[bytes] = []
         self._first = -_AHEAD  # the bundle that `_leaves` begins with
 
@@ -31,7 +41,7 @@ class DatabaseSource:
             return self._checkpoint
         wanted = tiles.TilePath.parse(path)
         if wanted.level is None:
-            return self._bundle(wanted)
+            return tiles.bundle(self.entries(wanted.index, wanted.width))
         with self._database.reading() as session:
             try:
                 stored = queries.tile(session, self._ledger, wanted.level, wanted.index)
@@ -39,19 +49,26 @@ class DatabaseSource:
                 raise TileMissingError(f"{path} is missing") from error
         return stored[: wanted.width * HASH_SIZE]
 
-    def _bundle(self, wanted: tiles.TilePath) -> bytes:
-        """An audit goes from bundle to bundle: a few are read at once, unless a row is missing among them."""
-        if not self._first <= wanted.index < self._first + _AHEAD:
-            count = min(_AHEAD * tiles.TILE_WIDTH, max(0, self._size - wanted.index * tiles.TILE_WIDTH))
-            self._leaves, self._first = self._read(wanted.index, count), wanted.index
+    def entries(self, index: int, width: int) -> Sequence[bytes]:
+        """The leaves of a bundle. An audit goes from one to the next: a few are read at once, unless a row is missing there.
+
+        Raises TileMissingError, and LedgerInvalidError for one that is not stored as bytes.
+        """
+        if not self._first <= index < self._first + _AHEAD:
+            count = min(_AHEAD * tiles.TILE_WIDTH, max(0, self.size - index * tiles.TILE_WIDTH))
+            self._leaves, self._first = self._read(index, count), index
             if len(self._leaves) < count:
                 self._first = -_AHEAD
-        start = (wanted.index - self._first) * tiles.TILE_WIDTH
-        held = self._leaves[start : start + wanted.width]
-        leaves = held if self._first >= 0 else self._read(wanted.index, wanted.width)
-        if len(leaves) < wanted.width:
-            raise TileMissingError(f"the database has {len(leaves)} of its {wanted.width} entries")
-        return tiles.bundle(leaves)
+            else:
+                self._seen(index * tiles.TILE_WIDTH, self._leaves)
+        start = (index - self._first) * tiles.TILE_WIDTH
+        if self._first >= 0:
+            return self._leaves[start : start + width]
+        leaves = self._read(index, width)
+        if len(leaves) < width:
+            raise TileMissingError(f"the database has {len(leaves)} of its {width} entries")
+        self._seen(index * tiles.TILE_WIDTH, leaves)
+        return leaves
 
     def _read(self, index: int, count: int) -> list[bytes]:
         with self._database.reading() as session:

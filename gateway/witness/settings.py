@@ -13,6 +13,7 @@ Decides what may stand there. A log that does not stand there is not cosigned.
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ from gateway.errors import LedgerInvalidError, OperatorError
 from gateway.ledger.note import COSIGNATURE_V1, NoteVerifier, check_name
 
 CONFIG_VARIABLE: Final = "SINERGI_WITNESS_CONFIG"
-_STRICT: Final = ConfigDict(extra="forbid", frozen=True)
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class OwnSettings(BaseModel):
@@ -135,10 +136,46 @@ def add_log(file: Path, origin: str, vkeys: tuple[str, ...]) -> None:
     """Writes the log behind what the file holds, and replaces the file only by one that is valid. Raises OperatorError."""
     settings = load(file)
     if origin in settings.logs:
-        raise OperatorError(f"{origin} is known already: to change its keys, edit {file}")
+        raise OperatorError(f"{origin} is known already: to add a key, --beside; to take one away, edit {file}")
     added = f"\n[[log]]\norigin = {_string(origin)}\nvkeys = [{', '.join(map(_string, vkeys))}]\n"
     text = file.read_text(encoding="utf-8").rstrip("\n") + "\n" + added
     _parse(text, file)
+    _replace(file, text)
+
+
+def add_keys(file: Path, origin: str, vkeys: tuple[str, ...]) -> tuple[str, ...]:
+    """Writes further keys behind those that a known log has, for as long as two of them sign for it; all of its keys.
+
+    Only that list is touched. Raises OperatorError for a log that is not known, or whose list is not where it can be found.
+    """
+    settings = load(file)
+    held = next((log.vkeys for log in settings.log if log.origin == origin), None)
+    if held is None:
+        raise OperatorError(f"{origin} is not known: add it without --beside")
+    every = (*held, *(vkey for vkey in dict.fromkeys(vkeys) if vkey not in held))
+    head, *blocks = re.split(r"(?m)^(?=[ \t]*\[\[log\]\])", file.read_text(encoding="utf-8"))
+    for number, block in enumerate(blocks):
+        if _parse_block(block) == origin:
+            blocks[number] = _VKEYS.sub(lambda _: f"vkeys = [{', '.join(map(_string, every))}]", block, count=1)
+    text = head + "".join(blocks)
+    wanted = [log.model_copy(update={"vkeys": every}) if log.origin == origin else log for log in settings.log]
+    if _parse(text, file) != settings.model_copy(update={"log": tuple(wanted)}):
+        raise OperatorError(f"the keys of {origin} cannot be found in {file}: edit it")
+    _replace(file, text)
+    return every
+
+
+_VKEYS: Final = re.compile(r"(?m)^[ \t]*vkeys[ \t]*=[ \t]*\[(?:[^\]\"'#]|\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*)*\]")
+
+
+def _parse_block(block: str) -> str | None:
+    try:
+        return str(tomllib.loads(block)["log"][0]["origin"])
+    except (tomllib.TOMLDecodeError, KeyError, IndexError, TypeError):
+        return None
+
+
+def _replace(file: Path, text: str) -> None:
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     with fresh.open("x", encoding="utf-8") as handle:
         handle.write(text)

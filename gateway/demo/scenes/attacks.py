@@ -11,9 +11,9 @@ from gateway.demo import story
 from gateway.demo.province import AGREEMENT, IMIGRASI, POLDA
 from gateway.demo.scenes.exchange import the_warning
 from gateway.demo.stage import Stage
-from gateway.envelope import MEDIA_TYPE, issue, parse
 from gateway.jose import b64decode, b64encode
 from gateway.keyring import KeyringSigner, signer_for
+from gateway.message.envelope import MEDIA_TYPE, issue, parse
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from gateway.demo.scenes.exchange import the_warning
 from gateway.demo.stage import DifferenceError, Stage
 from gateway.ledger.source import HttpSource
 from gateway.ledger.verify import audit
-from gateway.receipt import parse_acknowledgement, read_gateway_receipt, verify_acknowledgement
+from gateway.statements.receipt import parse_acknowledgement, read_gateway_receipt, verify_acknowledgement
 
 _REFUSALS: Final = (
     "envelope.replayed",

@@ -3,7 +3,7 @@
 from gateway.demo import story
 from gateway.demo.province import IMIGRASI, NAMES, POLDA
 from gateway.demo.stage import DifferenceError, Stage
-from gateway.receipt import parse_acknowledgement, verify_acknowledgement
+from gateway.statements.receipt import parse_acknowledgement, verify_acknowledgement
 
 
 def early_warning(stage: Stage) -> None:

@@ -97,6 +97,7 @@ def query() -> dict[str, Any]:
             "nationality": "IDN",
             "travel_documents": [{"type": "ORDINARY_PASSPORT", "issuing_state": "IDN", "number": PASSPORT}],
         },
+        "is_minor": False,
         "period_from": date(-330),
         "period_to": date(-1),
         "checkpoints": ["CGK", "MERAK"],

@@ -60,6 +60,7 @@ def query() -> dict[str, Any]:
     """Where did the handler travel, and with whom?"""
     return {
         "subject": HANDLER,
+        "is_minor": False,
         "period_from": story.date(-180),
         "period_to": story.date(-1),
         "reason": "Penyelidikan perekrutan; perlu diketahui perjalanan pengantar para pemohon paspor.",

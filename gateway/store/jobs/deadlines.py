@@ -5,16 +5,16 @@ come together are put in one order, on all nodes.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, bindparam, select, update
 from sqlmodel import col
 
-from gateway.early_warning import HANDLED, WITHDRAWN, FollowUp
+from gateway.early_warning import HANDLED, WITHDRAWN, Deadline, FollowUp, Warned
 from gateway.ledger.entry import TransferOverdue
-from gateway.notice import OVERDUE
+from gateway.statements.notice import OVERDUE
 from gateway.store.jobs.notices import tell_liaisons
 from gateway.store.recorder import Transaction
 from gateway.store.tables import (
@@ -35,37 +35,69 @@ class Follow:
     def __call__(self, transaction: Transaction) -> None:
         found = self.follow_up
         if found.deadline is not None:
-            row = asdict(found.deadline)
-            # Every column, also the empty ones: rows of one table are written together.
-            unmet = {"met_at": None, "met_by": None, "escalated_at": None}
-            transaction.insert(DeadlineRow, row | {"due_at": micros(found.deadline.due_at)} | unmet)
+            transaction.insert(DeadlineRow, _unmet(found.deadline))
         if found.warned is not None:
-            row = asdict(found.warned) | {"received_at": micros(found.warned.received_at)}
-            transaction.insert(EarlyWarningRow, row | dict.fromkeys(_OUTCOME))
+            transaction.insert(EarlyWarningRow, _without_outcome(found.warned))
         if found.settles is not None:
             meet(transaction, found.settles, found.settled_by, found.at, by=found.by)
         if found.triage is not None:
             _triage(transaction, found)
 
 
-_OUTCOME: Final = ("triage", "assigned_unit", "triaged_at", "outcome_at", "duplicate_of")
+# Every column, also the empty ones: rows of one table are written together.
+_UNMET: Final = {"met_at": None, "met_by": None, "escalated_at": None}
+_NO_OUTCOME: Final = dict.fromkeys(("triage", "assigned_unit", "triaged_at", "outcome_at", "duplicate_of"))
 
 
-def acknowledged(transaction: Transaction, transfer: str, event: str, recipient: str, at: datetime) -> None:
-    """A recipient's receipt: `processed` and `rejected` meet the deadline, `delivered` does not."""
-    if event in HANDLED:
-        meet(transaction, transfer, event, at, by=recipient)
+def _unmet(deadline: Deadline) -> dict[str, Any]:
+    return {
+        "transfer": deadline.transfer,
+        "ledger": deadline.ledger,
+        "sender": deadline.sender,
+        "recipient": deadline.recipient,
+        "type": deadline.type,
+        "due_at": micros(deadline.due_at),
+        **_UNMET,
+    }
+
+
+def _without_outcome(warned: Warned) -> dict[str, Any]:
+    return {
+        "transfer": warned.transfer,
+        "sender": warned.sender,
+        "recipient": warned.recipient,
+        "region_code": warned.region_code,
+        "severity": warned.severity,
+        "suspected_offence": warned.suspected_offence,
+        "received_at": micros(warned.received_at),
+        **_NO_OUTCOME,
+    }
+
+
+def acknowledged(transaction: Transaction, receipts: Sequence[tuple[str, str, str]], at: datetime) -> None:
+    """Recipients' receipts (transfer, event, recipient): `processed` and `rejected` meet a deadline, `delivered` does not."""
+    # In one order everywhere, as the outbox's rows.
+    for transfer, event, recipient in sorted(receipts):
+        if event in HANDLED:
+            meet(transaction, transfer, event, at, by=recipient)
 
 
 def meet(transaction: Transaction, transfer: str, how: str, at: datetime, *, by: str) -> None:
     """Only the recipient meets a deadline, and only the sender withdraws it; the first to do so is recorded."""
     # A message is answered after its own commit: its row is never among those that this batch still holds back.
-    party = DeadlineRow.sender if how == WITHDRAWN else DeadlineRow.recipient
-    transaction.connection.execute(
+    statement = _WITHDRAWN if how == WITHDRAWN else _MET
+    transaction.connection.execute(statement, {"about": transfer, "by": by, "at": micros(at), "how": how})
+
+
+def _meeting(party: Any) -> Update:
+    return (
         update(DeadlineRow)
-        .where(IS_UNMET, col(DeadlineRow.transfer) == transfer, col(party) == by)
-        .values(met_at=micros(at), met_by=how)
+        .where(IS_UNMET, col(DeadlineRow.transfer) == bindparam("about"), col(party) == bindparam("by"))
+        .values(met_at=bindparam("at"), met_by=bindparam("how"))
     )
+
+
+_MET, _WITHDRAWN = _meeting(DeadlineRow.recipient), _meeting(DeadlineRow.sender)
 
 
 def _triage(transaction: Transaction, found: FollowUp) -> None:

@@ -11,11 +11,27 @@ from sqlmodel import col
 
 from gateway.errors import GatewayError
 from gateway.ledger.entry import TransferDead, TransferExpired, TransferRedelivered
-from gateway.notice import KEY_COMPROMISED
+from gateway.statements.notice import KEY_COMPROMISED
 from gateway.store.append import Placed
+from gateway.store.jobs.alerts import AlertAbout
 from gateway.store.jobs.notices import tell_liaisons
+from gateway.store.past import ENDS
 from gateway.store.recorder import Transaction
-from gateway.store.tables import DEAD, EXPIRED, IS_WAITING, WAITING, LiaisonNoticeRow, OutboxRow, TransferRow, micros
+from gateway.store.tables import (
+    ACCEPTED,
+    DEAD,
+    DELIVERED,
+    EXPIRED,
+    IS_WAITING,
+    URGENT,
+    WAITING,
+    WITHDRAWN,
+    AcknowledgementRow,
+    LiaisonNoticeRow,
+    OutboxRow,
+    TransferRow,
+    micros,
+)
 
 PAGE_BYTES: Final = 8 * 1_048_576
 
@@ -50,9 +66,10 @@ class Lease:
             select(
                 col(OutboxRow.transfer),
                 col(OutboxRow.attempts),
-                func.length(col(TransferRow.sealed_content)).label("size"),
+                # An alert is no transfer, and short.
+                func.coalesce(func.length(col(TransferRow.sealed_content)), 0).label("size"),
             )
-            .join(TransferRow, col(TransferRow.id) == col(OutboxRow.transfer))
+            .outerjoin(TransferRow, col(TransferRow.id) == col(OutboxRow.transfer))
             .where(
                 IS_WAITING,
                 col(OutboxRow.recipient) == self.recipient,
@@ -168,52 +185,47 @@ class Expire:
         return len(rows)
 
 
-@dataclass(frozen=True, slots=True)
-class StopDoubtful:
-    """Stops the delivery of what a lost key signed, and tells both agencies' liaisons of every one of `transfers`.
+class StopDoubtful(AlertAbout):
+    """Stops the delivery of what a lost key signed, and tells of every one of `transfers`: both agencies' liaisons by a notice,
+    its recipient by an alert in the inbox.
 
     What was stopped is dead: when its sender says that it was its own, an operator starts it again. Done twice, it changes
     nothing.
     """
 
-    ledger: str
-    transfers: Sequence[str]
-    now: datetime
-    message_id: None = None
+    __slots__ = ()
 
-    @property
-    def ledgers(self) -> Sequence[str]:
-        return (self.ledger,)
+    def stage(self, transaction: Transaction) -> None:
+        self._stop(transaction)
+        self._tell_liaisons(transaction)
+        super().stage(transaction)
 
-    def stage(self, transaction: Transaction) -> int:
-        connection = transaction.connection
-        waiting = connection.execute(
+    def _stop(self, transaction: Transaction) -> None:
+        waiting = transaction.connection.execute(
             select(col(OutboxRow.transfer), col(OutboxRow.recipient), col(OutboxRow.attempts))
             .where(col(OutboxRow.transfer).in_(self.transfers), IS_WAITING)
             .with_for_update()
         ).all()
-        stopped = [row.transfer for row in waiting]
-        connection.execute(
+        transaction.connection.execute(
             update(OutboxRow)
-            .where(col(OutboxRow.transfer).in_(stopped))
+            .where(col(OutboxRow.transfer).in_([row.transfer for row in waiting]))
             .values(state=DEAD, last_error="key-compromised")
         )
         for row in waiting:
             dead = TransferDead(time=self.now, transfer=row.transfer, recipient=row.recipient, attempts=row.attempts)
             transaction.append(self.ledger, dead)
+
+    def _tell_liaisons(self, transaction: Transaction) -> None:
         told = select(col(LiaisonNoticeRow.transfer)).where(
             col(LiaisonNoticeRow.transfer).in_(self.transfers), col(LiaisonNoticeRow.event) == KEY_COMPROMISED
         )
-        known = set(connection.execute(told).scalars())
-        parties = connection.execute(
+        untold = transaction.connection.execute(
             select(col(TransferRow.id), col(TransferRow.sender), col(TransferRow.recipient)).where(
-                col(TransferRow.id).in_([transfer for transfer in self.transfers if transfer not in known])
+                col(TransferRow.id).in_(self.transfers), col(TransferRow.id).not_in(told)
             )
-        )
-        tell_liaisons(
-            transaction, [(row.id, row.sender, row.recipient) for row in parties], KEY_COMPROMISED, micros(self.now)
-        )
-        return len(stopped)
+        ).all()
+        parties = [(row.id, row.sender, row.recipient) for row in untold]
+        tell_liaisons(transaction, parties, KEY_COMPROMISED, micros(self.now))
 
 
 class NotWaitingError(GatewayError):
@@ -222,7 +234,10 @@ class NotWaitingError(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Redeliver:
-    """An operator's second start for a dead or waiting transfer: due at once, with all its attempts again."""
+    """An operator's second start for a dead or waiting transfer: due at once, with all its attempts again.
+
+    And for one that is owed although its place in the outbox is gone, or lies: `sinergi ledger fsck` finds it.
+    """
 
     ledger: str
     entry: TransferRedelivered
@@ -240,7 +255,7 @@ class Redeliver:
             .with_for_update()
         ).one_or_none()
         if row is None or row.state not in (DEAD, WAITING):
-            raise NotWaitingError("refused" if row is None else row.state)
+            return self._anew(transaction, now, None if row is None else row.state)
         if row.expires_at <= now:
             raise NotWaitingError(EXPIRED)
         transaction.connection.execute(
@@ -248,4 +263,35 @@ class Redeliver:
             .where(col(OutboxRow.transfer) == transfer)
             .values(state=WAITING, due_at=now, attempts=0, last_error=None)
         )
+        return transaction.append(self.ledger, self.entry)
+
+    def _anew(self, transaction: Transaction, now: int, state: str | None) -> Placed:
+        """What was accepted, and neither signed for nor ended by its sender, has a place in the outbox whatever that says."""
+        connection, transfer = transaction.connection, self.entry.transfer
+        row = connection.execute(
+            select(col(TransferRow.decision), col(TransferRow.recipient), col(TransferRow.expires_at)).where(
+                col(TransferRow.id) == transfer
+            )
+        ).one()
+        signed = select(col(AcknowledgementRow.event)).where(col(AcknowledgementRow.transfer) == transfer)
+        ended = select(col(TransferRow.id)).where(
+            col(TransferRow.in_reply_to) == transfer,
+            col(TransferRow.decision) == ACCEPTED,
+            col(TransferRow.reply_as) == ENDS,
+        )
+        if row.decision != ACCEPTED:
+            raise NotWaitingError(row.decision)
+        if connection.execute(signed).first() is not None:
+            raise NotWaitingError(DELIVERED)
+        if connection.execute(ended).first() is not None:
+            raise NotWaitingError(WITHDRAWN)
+        if row.expires_at <= now:
+            raise NotWaitingError(EXPIRED)
+        again = {"recipient": row.recipient, "state": WAITING, "due_at": now, "attempts": 0, "last_error": None}
+        # Nobody knows any more how urgent it was, and it is late.
+        again |= {"priority": URGENT, "expires_at": row.expires_at}
+        if state is None:
+            transaction.insert(OutboxRow, {"transfer": transfer, **again})
+        else:
+            connection.execute(update(OutboxRow).where(col(OutboxRow.transfer) == transfer).values(again))
         return transaction.append(self.ledger, self.entry)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlmodel import col
 
-from gateway.erasure import standing_against
-from gateway.ledger.entry import TransferErased, decode
+from gateway.erasure import HELD, standing_against
+from gateway.ledger.entry import OperatorAct, TransferErased, decode
 from gateway.store import erasures
 from gateway.store.recorder import Transaction
 from gateway.store.tables import (
@@ -44,7 +44,8 @@ class Erased:
 class Erase:
     """Destroys those of `transfers`, all of one ledger, against which nothing stands; an entry for each.
 
-    `own_ledger` is the gateway's. `duty` False: the end of retention is not waited for.
+    `own_ledger` is the gateway's. `duty` False: the end of retention is not waited for; then `approvals` are the keys of the
+    officers who signed for it, which were judged at the configuration `judged_at`.
     """
 
     ledger: str
@@ -57,6 +58,8 @@ class Erase:
     why: str | None = None
     request: str | None = None
     duty: bool = True
+    approvals: tuple[str, ...] = ()
+    judged_at: int | None = None
     message_id: None = None
 
     @property
@@ -64,6 +67,8 @@ class Erase:
         return (self.ledger, self.own_ledger)
 
     def stage(self, transaction: Transaction) -> Erased:
+        if self.judged_at is not None:
+            transaction.require_version(self.judged_at)
         connection = transaction.connection
         of_ledger = select(col(TransferRow.id)).where(
             col(TransferRow.id).in_(self.transfers), col(TransferRow.ledger) == self.ledger
@@ -78,25 +83,7 @@ class Erase:
                 going.append(stored.transfer)
         if not going:
             return Erased(kept=kept)
-        claimed = self._claimed(transaction, going)
-        rows = [
-            {"t": transfer, "p": self._entry(transaction, transfer), **claimed.get(transfer, {})} for transfer in going
-        ]
-        for table in (SubjectIndex, EarlyWarningRow, LiaisonNoticeRow):
-            connection.execute(delete(table).where(col(table.transfer).in_(going)))
-        # One statement a shape of row: those of refused messages lose more.
-        for shape in {tuple(sorted(row.keys() - {"t", "p"})) for row in rows}:
-            values: dict[str, Any] = {
-                **_EMPTY,
-                "erased_at": micros(self.now),
-                "erased_for": self.erased_for,
-                "erased_position": bindparam("p"),
-                **{name.removeprefix("new_"): bindparam(name) for name in shape},
-            }
-            connection.execute(
-                update(TransferRow.__table__).where(col(TransferRow.id) == bindparam("t")).values(**values),  # type: ignore[attr-defined]
-                [row for row in rows if tuple(sorted(row.keys() - {"t", "p"})) == shape],
-            )
+        _destroy(connection, [Erasure(one, self._entry(transaction, one), self.now, self.erased_for) for one in going])
         return Erased(tuple(going), kept)
 
     def _entry(self, transaction: Transaction, transfer: str) -> int:
@@ -107,25 +94,91 @@ class Erase:
             who=self.who,
             why=self.why,
             request=self.request,
+            approvals=self.approvals,
         )
         return transaction.append(self.ledger, entry).index
 
-    def _claimed(self, transaction: Transaction, transfers: Sequence[str]) -> dict[str, dict[str, str]]:
-        """For each refused message, what of its claims the ledger knows; the rest is emptied."""
-        refused = transaction.connection.execute(
-            select(col(TransferRow.id), col(LedgerEntry.leaf))
-            .join(
-                LedgerEntry,
-                (col(LedgerEntry.ledger) == col(TransferRow.ledger))
-                & (col(LedgerEntry.position) == col(TransferRow.position)),
-            )
-            .where(col(TransferRow.id).in_(transfers), col(TransferRow.decision) == REFUSED)
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What the ledger says of one: the transfer, where its entry stands, when, and on which ground."""
+
+    transfer: str
+    position: int
+    time: datetime
+    erased_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class EraseAgain:
+    """Destroys what the ledger has called erased and a restored table brought back. A hold placed since keeps it."""
+
+    own_ledger: str
+    ledger: str
+    erasures: Sequence[Erasure]
+    why: str
+    who: str
+    now: datetime
+    message_id: None = None
+
+    @property
+    def ledgers(self) -> Sequence[str]:
+        return (self.ledger, self.own_ledger)
+
+    def stage(self, transaction: Transaction) -> Erased:
+        connection = transaction.connection
+        found = erasures.stored(connection, [one.transfer for one in self.erasures], lock=True)
+        back = {one.transfer: one.held for one in found if not one.erased}
+        going = [one for one in self.erasures if back.get(one.transfer) is False]
+        if going:
+            _destroy(connection, going)
+            act = OperatorAct(time=self.now, who=self.who, what="retention.repeat", why=self.why, about=str(len(going)))
+            transaction.append(self.own_ledger, act)
+        kept: dict[str, tuple[str, ...]] = {transfer: (HELD,) for transfer, held in back.items() if held}
+        return Erased(tuple(one.transfer for one in going), kept)
+
+
+def _destroy(connection: Connection, going: Sequence[Erasure]) -> None:
+    transfers = [one.transfer for one in going]
+    claimed = _claimed(connection, transfers)
+    for table in (SubjectIndex, EarlyWarningRow, LiaisonNoticeRow):
+        connection.execute(delete(table).where(col(table.transfer).in_(transfers)))
+    # One statement a shape of row: those of refused messages lose more.
+    shapes: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for one in going:
+        lost = claimed.get(one.transfer, {})
+        row = {"t": one.transfer, "p": one.position, "at": micros(one.time), "ground": one.erased_for, **lost}
+        shapes.setdefault(tuple(sorted(lost)), []).append(row)
+    for shape, rows in shapes.items():
+        values: dict[str, Any] = {
+            **_EMPTY,
+            "erased_at": bindparam("at"),
+            "erased_for": bindparam("ground"),
+            "erased_position": bindparam("p"),
+            **{name.removeprefix("new_"): bindparam(name) for name in shape},
+        }
+        connection.execute(
+            update(TransferRow.__table__).where(col(TransferRow.id) == bindparam("t")).values(**values),  # type: ignore[attr-defined]
+            rows,
         )
-        found = {}
-        for transfer, leaf in refused:
-            entry = decode(leaf)
-            found[transfer] = {f"new_{name}": str(entry.get(name, "")) for name in _CLAIMED}
-        return found
+
+
+def _claimed(connection: Connection, transfers: Sequence[str]) -> dict[str, dict[str, str]]:
+    """For each refused message, what of its claims the ledger knows; the rest is emptied."""
+    refused = connection.execute(
+        select(col(TransferRow.id), col(LedgerEntry.leaf))
+        .join(
+            LedgerEntry,
+            (col(LedgerEntry.ledger) == col(TransferRow.ledger))
+            & (col(LedgerEntry.position) == col(TransferRow.position)),
+        )
+        .where(col(TransferRow.id).in_(transfers), col(TransferRow.decision) == REFUSED)
+    )
+    found = {}
+    for transfer, leaf in refused:
+        entry = decode(leaf)
+        found[transfer] = {f"new_{name}": str(entry.get(name, "")) for name in _CLAIMED}
+    return found
 
 
 @dataclass(frozen=True, slots=True)

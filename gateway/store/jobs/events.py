@@ -1,17 +1,18 @@
 """What is not a message: used request tokens, acts of operators and auditors, new ledgers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select, update
 from sqlmodel import SQLModel, col
 
 from gateway.errors import GatewayError
 from gateway.ledger.entry import Entry
-from gateway.store.append import CheckpointKeys, Placed, create_ledger
+from gateway.store.append import Placed, create_ledger
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.recorder import Transaction
-from gateway.store.tables import LedgerHead, UsedToken
+from gateway.store.tables import KeyStatementRow, LedgerHead, UsedToken
 
 
 class TokenUsedError(GatewayError):
@@ -57,6 +58,22 @@ class ForgetTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class HandInStatement:
+    """An agency's statement of its next key, in the place of an older one. Nothing counts by it."""
+
+    row: Mapping[str, Any]
+    ledgers: Sequence[str] = ()
+    message_id: None = None
+
+    def stage(self, transaction: Transaction) -> None:
+        # At once and not with the batch's other rows: a second one in the same batch must see it.
+        agency = col(KeyStatementRow.agency) == self.row["agency"]
+        held = transaction.connection.execute(update(KeyStatementRow).where(agency).values(**self.row))
+        if held.rowcount == 0:
+            transaction.connection.execute(insert(KeyStatementRow), [dict(self.row)])
+
+
+@dataclass(frozen=True, slots=True)
 class RecordEvent:
     """An operator's or auditor's act: entries in one ledger or more, and rows that change with them."""
 
@@ -74,7 +91,9 @@ class RecordEvent:
 
     def stage(self, transaction: Transaction) -> tuple[Placed, ...]:
         if self.apply is not None:
-            self.apply(transaction)
+            # Refused after its first change, it leaves none of them to the other jobs' commit.
+            with transaction.connection.begin_nested():
+                self.apply(transaction)
         for table, row in self.rows:
             transaction.insert(table, row)
         if self.changes_config:

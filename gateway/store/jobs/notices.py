@@ -10,8 +10,8 @@ from typing import Final
 from sqlalchemy import select, tuple_, update
 from sqlmodel import col
 
-from gateway.directory import ACTIVE
-from gateway.notice import OVERDUE
+from gateway.keys.directory import ACTIVE
+from gateway.statements.notice import OVERDUE
 from gateway.store.recorder import Transaction
 from gateway.store.tables import DEAD, DELIVERED, IS_UNMET, WAITING, AgencyRow, DeadlineRow, LiaisonNoticeRow
 

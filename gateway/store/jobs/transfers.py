@@ -1,19 +1,16 @@
-"""A judged message, and the recipient's receipts for it."""
+"""A judged message: recorded with its entry, its receipt and its place in the outbox."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import select, update
 from sqlmodel import col
 
 from gateway.errors import GatewayError
-from gateway.ledger.entry import Entry, TransferAcknowledged, TransferWithdrawn
+from gateway.jose import compact_json
+from gateway.ledger.entry import Entry, TransferWithdrawn
 from gateway.store.append import Placed
-from gateway.store.jobs.deadlines import acknowledged
 from gateway.store.past import Past
 from gateway.store.recorder import DecidedBeforeError, Transaction
 from gateway.store.reliance import Reliance
@@ -24,13 +21,11 @@ from gateway.store.tables import (
     URGENT,
     WAITING,
     WITHDRAWN,
-    AcknowledgementRow,
     OutboxRow,
     SubjectIndex,
     TransferCode,
     TransferRow,
     UsedMessageId,
-    micros,
 )
 
 RECEIPT_PART: Final = "receipt"
@@ -66,7 +61,9 @@ class RecordTransfer:
     judged_at_version: int
     claims_message_id: bool
     codes: Sequence[str] = ()
-    subjects: Sequence[tuple[str, str]] = ()
+    # Kind, keyed token, and the id of the index key.
+    subjects: Sequence[tuple[str, str, str]] = ()
+    known_as: Sequence[str] = ()
     outbox: dict[str, Any] | None = None
     relies_on: Sequence[Reliance] = ()
     ends: str | None = None
@@ -92,7 +89,7 @@ class RecordTransfer:
                 raise MessageIdUsedError
             transaction.used_ids.add(message_id)
             transaction.insert(UsedMessageId, {"sender": message_id[0], "jti": message_id[1], "transfer": transfer})
-        elif _is_recorded(transaction, self.row["sender"], self.row["identity"]):
+        elif _is_recorded(transaction, self.row["sender"], self.known_as):
             # The same replay twice at once: the second shares the refusal, and the receipt, of the first.
             raise MessageIdUsedError
         placed = transaction.append(self.ledger, self.entry)
@@ -101,8 +98,9 @@ class RecordTransfer:
         transaction.insert(TransferRow, self.row | {"position": placed.index, "sealed_receipt": sealed})
         for code in self.codes:
             transaction.insert(TransferCode, {"code": code, "transfer": transfer})
-        for kind, token in self.subjects:
-            transaction.insert(SubjectIndex, {"kind": kind, "token": token, "transfer": transfer})
+        for kind, token, index_key in self.subjects:
+            row = {"kind": kind, "token": token, "transfer": transfer, "index_key": index_key}
+            transaction.insert(SubjectIndex, row)
         if self.outbox is not None:
             transaction.insert(OutboxRow, self.outbox | self._before_delivery(transaction))
         for effect in self.effects:
@@ -148,76 +146,15 @@ class RecordTransfer:
         return {"priority": URGENT} if earlier.state == DELIVERED or earlier.attempts else {}
 
 
-@dataclass(frozen=True, slots=True)
-class RecordAcknowledgement:
-    """A recipient's verified receipt; the second one of the same event changes nothing."""
-
-    ledger: str
-    transfer: str
-    event: str
-    recipient: str
-    kid: str
-    jws: str
-    now: datetime
-    judged_at_version: int
-    message_id: None = None
-
-    @property
-    def ledgers(self) -> Sequence[str]:
-        return (self.ledger,)
-
-    def stage(self, transaction: Transaction) -> Placed | None:
-        """Where it was recorded; None for a duplicate."""
-        transaction.require_version(self.judged_at_version)
-        staged = any(
-            row["transfer"] == self.transfer and row["event"] == self.event
-            for row in transaction.rows.get(AcknowledgementRow, ())
-        )
-        known = transaction.connection.execute(
-            select(col(AcknowledgementRow.position)).where(
-                col(AcknowledgementRow.transfer) == self.transfer, col(AcknowledgementRow.event) == self.event
-            )
-        ).one_or_none()
-        if staged or known is not None:
-            return None
-        placed = transaction.append(
-            self.ledger,
-            TransferAcknowledged(
-                time=self.now,
-                transfer=self.transfer,
-                event=self.event,
-                recipient=self.recipient,
-                key=self.kid,
-                receipt_digest=hashlib.sha256(self.jws.encode("ascii")).hexdigest(),
-            ),
-        )
-        transaction.insert(
-            AcknowledgementRow,
-            {
-                "transfer": self.transfer,
-                "event": self.event,
-                "jws": self.jws,
-                "ledger": self.ledger,
-                "position": placed.index,
-                "recorded_at": micros(self.now),
-            },
-        )
-        transaction.connection.execute(
-            update(OutboxRow).where(col(OutboxRow.transfer) == self.transfer).values(state=DELIVERED, last_error=None)
-        )
-        acknowledged(transaction, self.transfer, self.event, self.recipient, self.now)
-        return placed
-
-
-def _is_recorded(transaction: Transaction, sender: str, identity: str) -> bool:
+def _is_recorded(transaction: Transaction, sender: str, identities: Sequence[str]) -> bool:
     staged = any(
-        (row["sender"], row["identity"]) == (sender, identity) for row in transaction.rows.get(TransferRow, ())
+        row["sender"] == sender and row["identity"] in identities for row in transaction.rows.get(TransferRow, ())
     )
     known = transaction.connection.execute(
-        select(col(TransferRow.id)).where(col(TransferRow.sender) == sender, col(TransferRow.identity) == identity)
+        select(col(TransferRow.id)).where(col(TransferRow.sender) == sender, col(TransferRow.identity).in_(identities))
     )
     return staged or known.first() is not None
 
 
 def reasons_json(reasons: Sequence[Any]) -> str:
-    return json.dumps([reason.as_json() for reason in reasons], separators=(",", ":"))
+    return compact_json([reason.as_json() for reason in reasons]).decode("utf-8") if reasons else "[]"

@@ -14,9 +14,24 @@ depends_on = None
 
 def upgrade() -> None:
     _tables()
+    _lookups()
     op.execute("INSERT INTO config_version (id, version) VALUES (1, 1)")
     for statement in _SQLITE if op.get_bind().dialect.name == "sqlite" else _POSTGRESQL:
         op.execute(statement)
+
+
+def _lookups() -> None:
+    op.create_table(
+        "ledger_mention",
+        sa.Column("ledger", sa.String(length=63), nullable=False),
+        sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("sort", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=280), nullable=False),
+        sa.PrimaryKeyConstraint("ledger", "position"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ledger_mention_by_name", "ledger_mention", ["ledger", "sort", "name", "position"])
+    op.create_index("subject_index_by_transfer", "subject_index", ["transfer"])
 
 
 def _tables() -> None:
@@ -30,6 +45,7 @@ def _tables() -> None:
         sa.Column("recorded_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("transfer", "event"),
     )
+    op.create_index("acknowledgement_by_entry", "acknowledgement", ["ledger", "position"], unique=True)
     op.create_table(
         "agency",
         sa.Column("id", sa.String(length=63), nullable=False),
@@ -54,6 +70,7 @@ def _tables() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.Column("untrusted_since", sa.BigInteger(), nullable=True),
+        sa.Column("confirmed_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("agency", "kid"),
     )
     op.create_table(
@@ -64,6 +81,7 @@ def _tables() -> None:
         sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.Column("signatures", sa.String(), nullable=False),
         sa.Column("activated_at", sa.BigInteger(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", "version"),
     )
@@ -93,6 +111,18 @@ def _tables() -> None:
         sa.Column("token", sa.LargeBinary(), nullable=False),
         sa.Column("stamped_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("ledger", "size"),
+    )
+    op.create_table(
+        "alert",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("ledger", sa.String(length=63), nullable=False),
+        sa.Column("recipient", sa.String(length=63), nullable=False),
+        sa.Column("kid", sa.String(length=64), nullable=False),
+        sa.Column("jws", sa.String(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("acknowledgement", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "config_version",
@@ -147,7 +177,19 @@ def _tables() -> None:
         sa.Column("not_before", sa.BigInteger(), nullable=False),
         sa.Column("not_after", sa.BigInteger(), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("untrusted_since", sa.BigInteger(), nullable=True),
+        sa.Column("succession", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("kid"),
+    )
+    op.create_table(
+        "key_statement",
+        sa.Column("agency", sa.String(length=63), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("kid", sa.String(length=64), nullable=False),
+        sa.Column("use", sa.String(length=16), nullable=False),
+        sa.Column("statement", sa.String(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("agency"),
     )
     op.create_table(
         "ledger_checkpoint",
@@ -209,6 +251,7 @@ def _tables() -> None:
         sa.Column("kid", sa.String(length=64), nullable=False),
         sa.Column("agency", sa.String(length=63), nullable=False),
         sa.Column("person", sa.String(length=64), nullable=False),
+        sa.Column("index_key", sa.String(length=16), server_default="", nullable=False),
         sa.Column("role", sa.String(length=64), nullable=False),
         sa.Column("unit", sa.String(length=120), nullable=False),
         sa.Column("jwk", sa.String(), nullable=False),
@@ -219,6 +262,16 @@ def _tables() -> None:
         sa.Column("storage_key", sa.String(length=16), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
         sa.Column("sealed_identity", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("kid"),
+    )
+    op.create_table(
+        "operator",
+        sa.Column("kid", sa.String(length=64), nullable=False),
+        sa.Column("operator", sa.String(length=63), nullable=False),
+        sa.Column("jwk", sa.String(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("added_at", sa.BigInteger(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("kid"),
     )
     op.create_table(
@@ -250,6 +303,21 @@ def _tables() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_table(
+        "proposal",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("what", sa.String(length=128), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.Column("attachment", sa.String(), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("proposed_by", sa.String(length=64), nullable=False),
+        sa.Column("proposal", sa.String(), nullable=False),
+        sa.Column("approved_by", sa.String(length=64), nullable=True),
+        sa.Column("approval", sa.String(), nullable=True),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "published_schema",
         sa.Column("type", sa.String(length=255), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -259,10 +327,22 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("type", "version", "published_at"),
     )
     op.create_table(
+        "recovery_key",
+        sa.Column("kid", sa.String(length=64), nullable=False),
+        sa.Column("agency", sa.String(length=63), nullable=False),
+        sa.Column("jwk", sa.String(), nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kid"),
+    )
+    op.create_table(
         "subject_index",
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("token", sa.String(length=64), nullable=False),
         sa.Column("transfer", sa.String(length=36), nullable=False),
+        sa.Column("index_key", sa.String(length=16), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("kind", "token", "transfer"),
     )
     op.create_table(
@@ -274,6 +354,7 @@ def _tables() -> None:
         sa.Column("recipient", sa.String(length=63), nullable=False),
         sa.Column("jti", sa.String(length=128), nullable=False),
         sa.Column("identity", sa.String(length=64), nullable=False),
+        sa.Column("index_key", sa.String(length=16), server_default="", nullable=False),
         sa.Column("type", sa.String(length=280), nullable=False),
         sa.Column("purpose", sa.String(length=64), nullable=False),
         sa.Column("classification", sa.String(length=2), nullable=False),
@@ -339,6 +420,11 @@ def _tables() -> None:
         sa.Column("released_why", sa.String(length=128), nullable=True),
         sa.Column("released_at", sa.BigInteger(), nullable=True),
         sa.Column("approvals", sa.String(), nullable=False),
+        sa.Column("commitment_key", sa.LargeBinary(), nullable=False),
+        sa.Column("index_key", sa.String(length=16), server_default="", nullable=False),
+        sa.Column("storage_key", sa.String(length=16), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed_target", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("hold_by_target", "hold", ["scope", "target"], unique=False)

@@ -1,0 +1,1 @@
+"""What was agreed: the document and its terms, closed and typed. Pure."""

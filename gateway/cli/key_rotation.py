@@ -1,0 +1,194 @@
+"""`sinergi keys rotate` and `keys rewrap`: the gateway's own keys are replaced while it runs."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.acting import propose
+from gateway.cli.context import command, invocation
+from gateway.cli.output import as_json, line, message, progress, when
+from gateway.cli.reason import WhyOption
+from gateway.errors import OperatorError
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say how much there is to do.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Puts the commands into the group `keys`."""
+    command(
+        app,
+        "rotate",
+        example="sinergi keys rotate --role sign --why TIKET-91 --dry-run\n"
+        "sinergi keys rotate --role storage --why TIKET-92",
+    )(rotate_)
+    command(app, "rewrap", example="sinergi keys rewrap --why TIKET-92 --dry-run\nsinergi keys rewrap --why TIKET-92")(
+        rewrap_
+    )
+    command(
+        app,
+        "reindex",
+        example="sinergi keys reindex --why TIKET-93 --dry-run\nsinergi keys reindex --why TIKET-93\n"
+        "sinergi keys reindex --forget-erased --why TIKET-95",
+    )(reindex_)
+
+
+def rotate_(
+    context: typer.Context,
+    *,
+    role: Annotated[
+        str,
+        typer.Option(
+            metavar="sign|request|checkpoint|checkpoint_mldsa|storage|index", help="Which of the gateway's keys."
+        ),
+    ],
+    why: WhyOption,
+    key: Annotated[
+        str | None, typer.Option(metavar="URI", help="Use this existing key [default: make one beside the old].")
+    ] = None,
+    lead: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long the new key is known before it is used [default: sign and request 300, others 5; on PostgreSQL 900].",
+        ),
+    ] = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long the old key counts on [default: sign and request 300, of a checkpoint 2592000, 30 days].",
+        ),
+    ] = None,
+    lost: Annotated[
+        bool,
+        typer.Option("--lost", help="sign, request: the key in use is gone. The next one, at --key, begins at once."),
+    ] = False,
+    instead: Annotated[
+        bool,
+        typer.Option(
+            "--instead",
+            help="Not of a checkpoint: the key that was announced never begins, this one is needed earlier.",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and when.")] = False,
+) -> None:
+    """Replace one of the gateway's own keys while it runs: no message is refused or lost by it.
+
+    `sign`, `request`: the new public key is published at once and signs after the lead; the old one counts a while more.
+    `checkpoint`, `checkpoint_mldsa`: both keys sign during the overlap, and every ledger says which key comes after which.
+    `storage`, `index`: after the lead the new key is used for what comes; then run `keys rewrap` or `keys reindex`.
+    In a gateway with operators this only proposes it: another operator approves, and the lead begins then.
+    """
+    from datetime import timedelta
+
+    from gateway.countersigning import wanted_rotation
+    from gateway.key_management.rotation import plan, rotate
+    from gateway.keyring import absolute
+
+    key = None if key is None else absolute(key)
+    waits, both = (None if given is None else timedelta(seconds=given) for given in (lead, overlap))
+    if lost:
+        if role not in ("sign", "request") or key is None or waits is not None or both is not None:
+            raise OperatorError(
+                "--lost is for sign and request, with --key, and nothing is waited for: docs/howto/lost-key.md"
+            )
+        waits = both = timedelta()
+    with invocation(context).store(lost=role if lost else None) as store:
+        if dry_run:
+            done = plan(store, role, uri=key, lead=waits, overlap=both, instead=instead)
+        elif (who := invocation(context).acting) is not None:
+            wanted = wanted_rotation(store, role, uri=key, lead=waits, overlap=both, instead=instead, why=why)
+            propose(store, who, wanted, json=invocation(context).json)
+            if lost:
+                message(f"The old key is gone, so with --lost {role}.")
+            return
+        else:
+            done = rotate(
+                store, role, uri=key, lead=waits, overlap=both, instead=instead, why=why, who=invocation(context).who
+            )
+    if invocation(context).json:
+        as_json(
+            {
+                "role": done.role,
+                "old": done.old,
+                "old_ends": None if done.old_ends is None else when(done.old_ends),
+                "new": done.new,
+                "begins": when(done.begins),
+                "instead_of": done.instead_of,
+                "uri": done.uri,
+                "dry_run": dry_run,
+            }
+        )
+        return
+    line(done.new or "nothing was changed")
+    message(f"The new {done.role} key is {done.uri}; it is used from {when(done.begins)} on.")
+    if done.role == "storage":
+        message("After that moment wrap anew what is stored: sinergi keys rewrap --why CODE")
+    elif done.role == "index":
+        message("After that moment make the index anew: sinergi keys reindex --why CODE")
+    elif done.old_ends is not None:
+        message(f"What the old one, {done.old}, signs counts until {when(done.old_ends)}; what it signed stays valid.")
+    message(f"Every node must be able to read that file. Then let keys.{done.role} name it, and restart at leisure.")
+
+
+def rewrap_(context: typer.Context, *, why: WhyOption, dry_run: DryRunOption = False) -> None:
+    """After `rotate --role storage`: wrap every stored message's key by the new storage key, while the gateway runs.
+
+    It waits for a key that begins in a moment. In small commits; a run that is interrupted is continued by the next one. At
+    its end the old storage key is not needed.
+    """
+    from gateway.key_management.rewrapping import rewrap, to_rewrap
+
+    with invocation(context).store() as store:
+        if dry_run:
+            count = to_rewrap(store)
+        else:
+            with progress("wrapping", shown=not invocation(context).json) as show:
+                count = rewrap(store, why=why, who=invocation(context).who, progress=show)
+        current = store.keys.storage.current().id
+    if invocation(context).json:
+        as_json({"rewrapped": count, "storage_key": current, "dry_run": dry_run})
+    elif dry_run:
+        line(f"{count} keys of stored messages would be wrapped by {current}")
+        message("Nothing was changed.")
+    else:
+        line(f"{count} keys of stored messages are now wrapped by {current}")
+
+
+def reindex_(
+    context: typer.Context,
+    *,
+    forget_erased: Annotated[
+        bool,
+        typer.Option("--forget-erased", help="Also end older keys that are kept to recognise erased messages alone."),
+    ] = False,
+    why: WhyOption,
+    dry_run: DryRunOption = False,
+) -> None:
+    """After `rotate --role index`: make the index of persons, cases and messages anew under the new key, while the gateway runs.
+
+    It waits for a key that begins in a moment. In small commits; a run that is interrupted is continued by the next one. No
+    search, no quota and no retry misses anything meanwhile. At its end the old index key finds nothing any more.
+    """
+    from gateway.key_management.reindexing import forget_erased as forget
+    from gateway.key_management.reindexing import reindex, to_forget, to_reindex
+
+    with invocation(context).store() as store:
+        if dry_run:
+            count, ended = to_reindex(store), to_forget(store) if forget_erased else ()
+        else:
+            with progress("indexing", shown=not invocation(context).json) as show:
+                count = reindex(store, why=why, who=invocation(context).who, progress=show)
+            ended = forget(store, why=why, who=invocation(context).who) if forget_erased else ()
+        current = store.keys.index.current().id
+    if invocation(context).json:
+        as_json({"reindexed": count, "index_key": current, "forgotten": list(ended), "dry_run": dry_run})
+    elif dry_run:
+        line(f"{count} messages would be found by {current}")
+        if forget_erased:
+            message(f"Erased messages would not be recognised any more by {len(ended)} keys.")
+        message("Nothing was changed.")
+    else:
+        line(f"{count} messages are now found by {current}")

@@ -1,0 +1,99 @@
+"""`sinergi keys status` and `keys history`: how every key stands, and how it came to be so."""
+
+import typer
+
+from gateway.cli.context import command, invocation
+from gateway.cli.output import NO, as_json, message, table, when
+
+
+def register(app: typer.Typer) -> None:
+    """Puts the commands into the group `keys`."""
+    command(app, "status", example="sinergi keys status\nsinergi keys status --json")(status)
+    command(app, "history", example="sinergi keys history\nsinergi keys history --json")(history)
+
+
+def status(context: typer.Context) -> None:
+    """Every key in use or to come: how old it is, what happens next, and what to do. Ends with 1 where there is a warning."""
+    from gateway.key_management.standing import standings
+    from gateway.wiring import now
+
+    time = now()
+    with invocation(context).store() as store:
+        found = standings(store, time)
+    if invocation(context).json:
+        as_json(
+            [
+                {
+                    "owner": one.owner,
+                    "role": one.role,
+                    "kid": one.kid,
+                    "state": one.state,
+                    "since": when(one.since),
+                    "until": None if one.until is None else when(one.until),
+                    "warning": one.warning,
+                }
+                for one in found
+            ]
+        )
+    else:
+        table(
+            ("owner", "role", "kid", "state", "days", "until", "warning"),
+            [
+                [
+                    one.owner,
+                    one.role,
+                    one.kid,
+                    one.state,
+                    max(0, (time - one.since).days),
+                    "-" if one.until is None else when(one.until),
+                    one.warning or "",
+                ]
+                for one in found
+            ],
+        )
+    if any(one.warning for one in found):
+        raise typer.Exit(NO)
+
+
+def history(context: typer.Context) -> None:
+    """What became of every key, replayed from the ledger. Ends with 1 where the directory says something else.
+
+    A row that was changed in the database, and not by a command, shows here.
+    """
+    from gateway.key_management.standing import history as replayed
+
+    with invocation(context).store() as store:
+        lives, wrong = replayed(store)
+    if invocation(context).json:
+        told = [
+            {
+                "owner": one.owner,
+                "kid": one.kid,
+                "use": one.use,
+                "begins": when(one.begins),
+                "ends": None if one.ends is None else when(one.ends),
+                "status": one.status,
+                "entries": list(one.entries),
+            }
+            for one in lives
+        ]
+        as_json({"keys": told, "differences": wrong})
+    else:
+        columns = ("owner", "use", "kid", "begins", "ends", "status", "entries")
+        rows = [
+            [
+                one.owner,
+                one.use,
+                one.kid,
+                when(one.begins),
+                "-" if one.ends is None else when(one.ends),
+                one.status,
+                " ".join(map(str, one.entries)),
+            ]
+            for one in lives
+        ]
+        table(columns, rows)
+        for difference in wrong:
+            message(difference)
+    if wrong:
+        raise typer.Exit(NO)

@@ -1,0 +1,13 @@
+"""Why an act is done: the option of every command that changes something."""
+
+from typing import Annotated
+
+import typer
+
+WhyOption = Annotated[
+    str,
+    typer.Option(
+        metavar="CODE",
+        help="A ticket number, and nothing of a person: it stands in the ledger for ever.",
+    ),
+]

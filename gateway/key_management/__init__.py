@@ -1,0 +1,1 @@
+"""The life of keys while messages flow: rotation, compromise, ceremonies."""

@@ -1,0 +1,1 @@
+"""The signed message: its claims, its disclosable parts, its bytes. Pure."""

@@ -1,0 +1,149 @@
+"""Proposals in the store: one operator's, waiting for another's signature.
+
+Decides that a proposal is kept with its first signature, can be withdrawn, and is judged with the second one as things are then.
+It is used up by the commit of the act itself (`acts.require_two`). Leaves its form and what two signatures are to `proposal.py`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from gateway.errors import OperatorError
+from gateway.founding import RefusedError
+from gateway.operations.acts import PENDING, WITHDRAWN, Authority, ConflictError, Who, act, authority
+from gateway.statements.parameters import require_parameters
+from gateway.statements.proposal import Proposal, parse_proposal, require_open, require_operator, require_two
+from gateway.store.configuration import Configuration
+from gateway.store.recorder import Transaction
+from gateway.store.tables import ProposalRow, micros, moment
+from gateway.wiring import Store, now
+
+PREFIX: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A proposal with what became of it."""
+
+    id: str
+    proposal: Proposal
+    state: str
+    proposed_by: str
+    approved_by: str | None
+    changed_at: datetime
+    attachment: str | None
+    signature: str
+    approval: str | None = None
+
+
+def propose(store: Store, proposal: Proposal, signature: str, *, attachment: str | None = None) -> str:
+    """Keeps it until another operator approves it, or it expires; its id. The ledger says who proposed what.
+
+    Raises what `require_operator` and `require_parameters` raise, and RefusedError for one that was proposed before.
+    """
+    time, snapshot = now(), Configuration(store.database).current()
+    if proposal.gateway != store.settings.gateway.id:
+        raise OperatorError("the proposal is for another gateway")
+    require_parameters(proposal)
+    operator = require_operator(signature, proposal, snapshot.directory, time)
+    row = {
+        "id": proposal.digest,
+        "what": proposal.what,
+        "document": proposal.canonical(),
+        "attachment": attachment,
+        "state": PENDING,
+        "proposed_by": operator.key.kid,
+        "proposal": signature,
+        "expires_at": micros(proposal.expires),
+        "changed_at": micros(time),
+    }
+
+    def unknown(transaction: Transaction) -> None:
+        if transaction.config_version != snapshot.version:
+            raise ConflictError("operators, agencies or keys were changed meanwhile: try again")
+        if _state(transaction, proposal.digest) is not None:
+            raise ConflictError("this proposal was made before")
+
+    by = Authority(operator.id, (operator.key.kid,), proposal.digest)
+    entry = by.entry(time, f"propose/{proposal.what}", why=proposal.why, about=proposal.about)
+    act(store, [entry], unknown, rows=[(ProposalRow, row)], changes_config=False)
+    return proposal.digest
+
+
+def judge(store: Store, kept: Kept, signature: str) -> Authority:
+    """The word of two operators, good for what the proposal says, once. Raises AccessDeniedError with every fault."""
+    snapshot = Configuration(store.database).current()
+    first, second = require_two((kept.signature, signature), kept.proposal, snapshot.directory, now())
+    return Authority(
+        who=f"{first.id}+{second.id}",
+        approvals=(first.key.kid, second.key.kid),
+        digest=kept.id,
+        approval=signature,
+        config_version=snapshot.version,
+    )
+
+
+def withdraw(store: Store, kept: Kept, *, why: str, who: Who) -> None:
+    """Raises RefusedError for one that is not pending."""
+    time = now()
+
+    def end(transaction: Transaction) -> None:
+        ended = transaction.connection.execute(
+            update(ProposalRow)
+            .where(col(ProposalRow.id) == kept.id, col(ProposalRow.state) == PENDING)
+            .values(state=WITHDRAWN, changed_at=micros(time))
+        )
+        if ended.rowcount != 1:
+            raise ConflictError(f"the proposal is {_state(transaction, kept.id)} already")
+
+    entry = authority(who).entry(time, f"withdraw/{kept.proposal.what}", why=why, about=kept.id)
+    act(store, [entry], end, changes_config=False)
+
+
+def find(store: Store, id_: str, *, pending: bool = True) -> Kept:
+    """By its id, or the first eight digits of it or more. Raises RefusedError."""
+    if len(id_) < PREFIX:
+        raise OperatorError(f"name a proposal by {PREFIX} digits of its id or more")
+    with store.database.reading() as session:
+        found = [row for row in _rows(session) if row.id.startswith(id_)]
+        if len(found) != 1:
+            raise RefusedError("there is no such proposal" if not found else "more than one proposal begins so")
+        kept = _kept(found[0])
+    if kept.proposal.digest != kept.id:
+        raise RefusedError("the stored proposal is not the one that was made")
+    if pending:
+        if kept.state != PENDING:
+            raise RefusedError(f"the proposal is {kept.state} already")
+        require_open(kept.proposal, now())
+    return kept
+
+
+def proposals(store: Store) -> tuple[Kept, ...]:
+    """Every one, past ones included, the newest first."""
+    with store.database.reading() as session:
+        return tuple(_kept(row) for row in _rows(session))
+
+
+def _rows(session: Session) -> list[ProposalRow]:
+    return list(session.exec(select(ProposalRow).order_by(col(ProposalRow.changed_at).desc())))
+
+
+def _kept(row: ProposalRow) -> Kept:
+    return Kept(
+        row.id,
+        parse_proposal(row.document),
+        row.state,
+        row.proposed_by,
+        row.approved_by,
+        moment(row.changed_at),
+        row.attachment,
+        row.proposal,
+        row.approval,
+    )
+
+
+def _state(transaction: Transaction, id_: str) -> str | None:
+    found = transaction.connection.execute(select(ProposalRow.state).where(col(ProposalRow.id) == id_)).scalar()
+    return None if found is None else str(found)

@@ -1,0 +1,153 @@
+"""What is still owed to a recipient, held against the outbox: a delivery that somebody took away is missed by nobody else.
+
+Decides whether each accepted message that has not expired will be delivered, or was ended as its ledger says, and whether
+what expired in the last month had its place. A row that
+is gone, goes to somebody else, or calls itself delivered or ended without a receipt or an entry, delivers nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select
+from sqlmodel import Session, col
+
+from gateway.errors import LedgerInvalidError
+from gateway.ledger.entry import TransferDead, TransferRedelivered, TransferWithdrawn, decode
+from gateway.ledger.verify import Findings
+from gateway.store.tables import (
+    ACCEPTED,
+    DEAD,
+    DELIVERED,
+    WAITING,
+    WITHDRAWN,
+    AcknowledgementRow,
+    AlertRow,
+    LedgerEntry,
+    OutboxRow,
+    TransferRow,
+    micros,
+)
+
+# Another node's clock may be a little ahead, and end what is about to expire.
+_MARGIN: Final = timedelta(minutes=1)
+# Whoever takes a delivery away may hope that it expires before anybody looks.
+_LOOKED_BACK: Final = timedelta(days=30)
+_PAGE: Final = 1_000
+_ENDS: Final = {DEAD: TransferDead.kind, WITHDRAWN: TransferWithdrawn.kind}
+_KINDS: Final = frozenset(kind.encode() for kind in (*_ENDS.values(), TransferRedelivered.kind))
+
+
+class Owed:
+    """Of one ledger, at one moment. Memory holds what was ended before its time, and nothing else."""
+
+    def __init__(self, ledger: str, now: datetime) -> None:
+        self._ledger = ledger
+        self._alive = micros(now + _MARGIN)
+        self._after = micros(now - _LOOKED_BACK)
+        self._ended: dict[str, str] = {}
+        self._said: dict[str, str] = {}
+        self.findings = Findings()
+        self.looked = 0
+
+    def look(
+        self,
+        session: Session,
+        span: dict[str, Any],
+        rows: Sequence[Any],
+        leaves: Sequence[bytes],
+        kinds: Sequence[bytes],
+    ) -> None:
+        """The messages of some entries in a row, and what these entries say of deliveries."""
+        if any(type(row.expires_at) is int and row.expires_at > self._after for row in rows):
+            # One statement: message, delivery and receipt are of one moment, whoever delivers meanwhile.
+            for row in session.connection().execute(_OWED, span | {"after": self._after}):
+                self._delivery(row)
+        if self._ended and not _KINDS.isdisjoint(kinds):
+            for leaf, kind in zip(leaves, kinds, strict=True):
+                if kind in _KINDS:
+                    self._note(leaf)
+
+    def finish(self, session: Session, size: int) -> None:
+        """After the entries up to `size`: whether what was ended was ended by an entry; and the gateway's own alerts."""
+        if self._ended:
+            later = select(col(LedgerEntry.leaf)).where(
+                col(LedgerEntry.ledger) == self._ledger, col(LedgerEntry.position) >= size
+            )
+            for leaf in session.connection().execute(later, execution_options={"yield_per": _PAGE}).scalars():
+                self._note(bytes(leaf))
+        for transfer, state in self._ended.items():
+            if self._said.get(transfer) != _ENDS[state]:
+                self.findings.add(f"{transfer} calls itself {state}, and no entry says so")
+        for alert in session.connection().execute(_ALERTS, {"ledger": self._ledger, "after": self._alive}):
+            self.looked += 1
+            wanted = WAITING if alert.acknowledgement is None else DELIVERED
+            if alert.state != wanted:
+                self.findings.add(f"the alert {alert.id} is {alert.state or 'gone from the outbox'}, not {wanted}")
+            elif alert.to != alert.recipient:
+                self.findings.add(f"the alert {alert.id} is to somebody else")
+
+    def _delivery(self, row: Any) -> None:
+        self.looked += 1
+        alive = row.expires_at > self._alive
+        if row.state is None:
+            self.findings.add(f"the delivery of {row.id} is gone{'' if alive else ', and it has expired'}")
+        elif (row.to, row.until) != (row.recipient, row.expires_at):
+            self.findings.add(f"the delivery of {row.id} is to somebody else, or ends at another time")
+        elif row.state == DELIVERED:
+            if row.signed is None:
+                self.findings.add(f"{row.id} calls itself delivered, and its recipient signed nothing")
+        elif not alive:
+            return  # expired, or about to be called so
+        elif row.state in _ENDS:
+            self._ended[row.id] = row.state
+        elif row.state != WAITING:
+            self.findings.add(f"{row.id} calls itself {row.state} before its time")
+
+    def _note(self, leaf: bytes) -> None:
+        try:
+            entry = decode(leaf)
+        except LedgerInvalidError:
+            return  # check 3 has found it, or will
+        transfer = str(entry.get("transfer"))
+        if transfer in self._ended and entry["kind"].encode() in _KINDS:
+            self._said[transfer] = entry["kind"]
+
+
+_SIGNED: Final = (
+    select(col(AcknowledgementRow.event))
+    .where(col(AcknowledgementRow.transfer) == col(TransferRow.id))
+    .limit(1)
+    .scalar_subquery()
+)
+_OWED: Final = (
+    select(
+        col(TransferRow.id),
+        col(TransferRow.recipient),
+        col(TransferRow.expires_at),
+        col(OutboxRow.state),
+        col(OutboxRow.recipient).label("to"),
+        col(OutboxRow.expires_at).label("until"),
+        _SIGNED.label("signed"),
+    )
+    .outerjoin(OutboxRow, col(OutboxRow.transfer) == col(TransferRow.id))
+    .where(
+        col(TransferRow.ledger) == bindparam("ledger"),
+        col(TransferRow.position) >= bindparam("first"),
+        col(TransferRow.position) < bindparam("end"),
+        col(TransferRow.decision) == ACCEPTED,
+        col(TransferRow.erased_at).is_(None),
+        col(TransferRow.expires_at) > bindparam("after"),
+    )
+)
+_ALERTS: Final[Any] = (
+    select(
+        col(AlertRow.id),
+        col(AlertRow.recipient),
+        col(AlertRow.acknowledgement),
+        col(OutboxRow.state),
+        col(OutboxRow.recipient).label("to"),
+    )
+    .outerjoin(OutboxRow, col(OutboxRow.transfer) == col(AlertRow.id))
+    .where(col(AlertRow.ledger) == bindparam("ledger"), col(AlertRow.expires_at) > bindparam("after"))
+)

@@ -1,0 +1,44 @@
+"""Rows that are written many at a time: the statement is put together once, and the driver takes the rows as they are.
+
+SQLAlchemy makes its parameters anew for each row, which costs more than the database needs to write it. Its connection is
+kept, and with it its errors. Leaves to the caller that all rows of one call have the same columns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, insert
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
+from sqlmodel import SQLModel
+
+
+def insert_rows(connection: Connection, table: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
+    """Raises KeyError for a row without a column of the first one."""
+    statement = _statement(table, tuple(rows[0]), connection.dialect)
+    filled = [statement.defaults | row for row in rows] if statement.defaults else rows
+    connection.exec_driver_sql(statement.text, [statement.parameters(row) for row in filled])
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """`order` are the columns as the placeholders stand, None where these have names; `defaults` what rows leave out."""
+
+    text: str
+    order: tuple[str, ...] | None
+    defaults: dict[str, Any]
+
+    def parameters(self, row: dict[str, Any]) -> Any:
+        return row if self.order is None else tuple([row[name] for name in self.order])
+
+
+@lru_cache(256)
+def _statement(table: type[SQLModel], names: tuple[str, ...], dialect: Dialect) -> _Statement:
+    compiled = insert(table).compile(dialect=dialect, column_keys=list(names))
+    absent = compiled.prefetch or ()
+    defaults = {one.key: one.default.arg for one in absent if isinstance(one.default, ScalarElementColumnDefault)}
+    # What would have to be called, or asked of the database beforehand, no table here has.
+    assert len(defaults) == len(absent)
+    order = None if compiled.positiontup is None else tuple(compiled.positiontup)
+    return _Statement(str(compiled), order, defaults)

@@ -1,0 +1,1 @@
+"""What stays behind of a released message, and whether what goes out tells it all the same. Pure."""
