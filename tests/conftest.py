@@ -6,16 +6,20 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from gateway.keyring import KeyringSigner, signer_for
-from gateway.store.append import CheckpointKeys, create_ledger
+from gateway.keyring import KeyringSigner, pkcs8, signer_for
+from gateway.keys.keychain import Ring
+from gateway.store.append import create_ledger
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.migrations import migrate
 from gateway.store.session import Database, guard, open_database
 
@@ -26,9 +30,31 @@ settings.register_profile("steady", derandomize=True)
 settings.register_profile("search", print_blob=True)
 settings.load_profile("steady")
 
+# A file says itself how dear its passphrase is to try: half a second for each of thousands is kept for one test
+# (`tests/message/test_pkcs8.py`).
+DEAR = pkcs8.COST
+pkcs8.COST = pkcs8.RANDOM_COST  # type: ignore[misc]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-rounds", type=int, default=2, help="rounds of kill -9 on each database")
+
+
+# What starts processes takes longest. Begun first, it does not keep one core busy when the other has nothing left to do.
+DEAREST = ("chaos", "functional", "docs", "demo", "evidence", "cli")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    order = {folder: place for place, folder in enumerate(DEAREST)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(here).parts[0], len(order)))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """What runs as a command, or a demo, silences the log for its process, which here is every test's after it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +75,11 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+@contextmanager
+def empty_postgres(server: str) -> Iterator[str]:
     """An empty database of its own."""
     name = f"t{uuid.uuid4().hex}"
-    url = make_url(postgres_server).set(drivername="postgresql+psycopg")
+    url = make_url(server).set(drivername="postgresql+psycopg")
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
@@ -61,6 +87,12 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    with empty_postgres(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -78,8 +110,7 @@ def signer() -> KeyringSigner:
 
 @pytest.fixture
 def checkpoint_keys() -> CheckpointKeys:
-    key = Ed25519PrivateKey.generate()
-    return CheckpointKeys(signer_for(key), key.public_key().public_bytes_raw())
+    return CheckpointKeys(Ring(signer_for(Ed25519PrivateKey.generate())))
 
 
 @pytest.fixture

@@ -18,14 +18,19 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway import operations, resources
-from gateway.agreement import parse_agreement, signing_payload
-from gateway.envelope import Case, Claims, issue, sd_hash
+from gateway import resources
+from gateway.agreement.document import parse_agreement, signing_payload
+from gateway.founding import initialise
 from gateway.jose import Signer, sign_jws
 from gateway.keyring import KeyringSigner, signer_for
-from gateway.receipt import Acknowledgement, sign_acknowledgement
-from gateway.request_token import sign_request_token
+from gateway.message.envelope import Case, Claims, issue, sd_hash
+from gateway.operations.activation import activate_agreement
+from gateway.operations.agencies import add_agency
+from gateway.operations.agency_keys import import_key
+from gateway.operations.auditors import issue_auditor
 from gateway.settings import Settings, load_settings
+from gateway.statements.receipt import Acknowledgement, sign_acknowledgement
+from gateway.statements.request_token import sign_request_token
 from gateway.wiring import open_store
 
 IMIGRASI, POLDA, GATEWAY = "imigrasi-banten", "polda-banten", "sinergi-banten"
@@ -152,11 +157,15 @@ class AgencyUser:
 
 @dataclass
 class Province:
-    """Everything of one province under `directory`; `nodes` gateway processes share one database."""
+    """Everything of one province under `directory`; `nodes` gateway processes share one database.
+
+    `given` are URIs of the gateway's keys that exist already.
+    """
 
     directory: Path
     database_url: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -172,16 +181,21 @@ class Province:
 
     def found(self) -> "Province":
         """Keys, database, agencies, agreement and auditors, as an operator would make them."""
-        operations.initialise(
-            self.directory, who="tester", public_url=self.base, port=self.port, database_url=self.database_url
+        initialise(
+            self.directory,
+            who="tester",
+            public_url=self.base,
+            port=self.port,
+            database_url=self.database_url,
+            given=self.given,
         )
         with open_store(self.settings) as store:
             for agency in (self.imigrasi, self.polda):
-                operations.add_agency(store, agency.id, agency.id, who="tester")
-                operations.import_key(store, agency.id, agency.signer.public.jwk, who="tester")
+                add_agency(store, agency.id, agency.id, why="T-1", who="tester")
+                import_key(store, agency.id, agency.signer.public.jwk, why="T-1", who="tester")
             self.activate(store, (resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text())
-            self.auditor_token = operations.issue_auditor(store, "bpk", "BPK", "auditor", 30, who="tester")
-            self.dpo_token = operations.issue_auditor(store, "dpo", "DPO", "dpo", 30, who="tester")
+            self.auditor_token = issue_auditor(store, "bpk", "BPK", "auditor", 30, why="T-1", who="tester")
+            self.dpo_token = issue_auditor(store, "dpo", "DPO", "dpo", 30, why="T-1", who="tester")
         return self
 
     def activate(self, store: Any, text: str) -> None:
@@ -190,7 +204,7 @@ class Province:
             sign_jws(signing_payload(agreement, agency.id, now()), "agreement+jwt", agency.signer)
             for agency in (self.imigrasi, self.polda)
         ]
-        operations.activate_agreement(store, agreement, signatures, who="tester")
+        activate_agreement(store, agreement, signatures, why="T-1", who="tester")
 
     def start(self, *, nodes: int = 1, ready: bool = True, under: Sequence[str] = ()) -> "Province":
         """`under` is a command that runs the gateway, such as a tracer."""

@@ -5,11 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway import catalogue, resources
-from gateway.catalogue import Catalogue
-from gateway.decide import Decision, Facts
-from gateway.envelope import Case
-from gateway.facts import RelatedTransfer
+from gateway import resources
+from gateway.decision.decide import Decision, Facts
+from gateway.decision.facts import RelatedTransfer
+from gateway.message.envelope import Case
+from gateway.message_types import catalogue
+from gateway.message_types.catalogue import Catalogue
 from tests.agreement.making import EARLIER, IMIGRASI, LP, POLDA, Draft, earlier, judged, real
 
 AGREEMENT = real()

@@ -10,10 +10,10 @@ from typing import Any
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.agreement import Agreement, agreement_from_json, parse_agreement
-from gateway.decide import Decision, Facts, RelatedTransfer, decide
-from gateway.envelope import Case, Claims, VerifiedMessage, issue, parse, verify
+from gateway.agreement.document import Agreement, agreement_from_json, parse_agreement
+from gateway.decision.decide import Decision, Facts, RelatedTransfer, decide
 from gateway.jose import public_key
+from gateway.message.envelope import Case, Claims, VerifiedMessage, issue, parse, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 IMIGRASI, POLDA = "imigrasi-banten", "polda-banten"

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway import catalogue, resources
-from gateway.catalogue import Catalogue
-from gateway.decide import Decision, Facts, decide
-from gateway.envelope import VerifiedMessage
+from gateway import resources
+from gateway.decision.decide import Decision, Facts, decide
+from gateway.message.envelope import VerifiedMessage
+from gateway.message_types import catalogue
+from gateway.message_types.catalogue import Catalogue
 from tests.agreement.making import EARLIER, IMIGRASI, POLDA, Draft, earlier, message, real
 
 AGREEMENT = real()

@@ -8,7 +8,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.conditions import (
+from gateway.agreement.conditions import (
     MISSING,
     Duration,
     ExpressionError,
@@ -19,7 +19,7 @@ from gateway.conditions import (
     lasts_at_least,
     lasts_at_most,
 )
-from gateway.disclosure import pointers_matching
+from gateway.message.disclosure import pointers_matching
 
 WIB = timezone(timedelta(hours=7))
 FIRST, LAST = Pointer.parse("/body/first"), Pointer.parse("/body/last")

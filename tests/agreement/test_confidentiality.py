@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateway.approval import Approval, digests_of
-from gateway.decide import Decision, Facts, decide, needs
+from gateway.decision.decide import Decision, Facts, decide, needs
 from gateway.errors import Reason
+from gateway.statements.approval import Approval, digests_of
 from tests.agreement.making import EARLIER, IMIGRASI, NOW, POLDA, Draft, agreement, earlier, message, rule, source
 
 OFFICERS, ROLES = ("key-of-one", "key-of-another"), ["VICTIM_PROTECTION_OFFICER", "HEAD_OF_UNIT"]

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.consistency import consistent
-from gateway.envelope import Case, Officer
+from gateway.message.envelope import Case, Officer
+from gateway.withholding.consistency import consistent
 from tests.agreement.making import Draft, agreement, judged, rule, source
 
 NIK = "3604084508900001"  # 5 August 1990, a woman
 NIP = "199008052015032001"
+ARABIC_DIGITS = {ord(str(digit)): 0x660 + digit for digit in range(10)}
 
 
 def held_back(*fields: str) -> Any:
@@ -137,6 +138,8 @@ def test_a_name_in_clear_elsewhere_is_refused(text: str) -> None:
         ({"full_name": "Siti Aminah"}, "Siti-Aminah"),
         ({"full_name": "Siti Aminah"}, "Siti binti Ahmad, yaitu Aminah"),
         ({"full_name": "Nur'aini"}, "Nur\u2019aini"),
+        ({"full_name": "Ani"}, "Ani\u2800pulang"),  # a blank of Braille is a blank
+        ({"full_name": "Budi"}, "Bu\ufff9di \u17b5pulang"),
         ({"full_name": "Siti Aminah"}, "S\ufe0fiti\u034f Aminah"),
         ({"number": "X1234567"}, "paspor X 1234567"),
         ({"number": "X1234567"}, "paspor x-1234567"),
@@ -163,6 +166,126 @@ def test_a_grouped_number_tells_a_withheld_birth_date_as_well() -> None:
     body = {"person": {"birth_date": "2010-03-12"}, "narrative": "NIK 3604 0852 0310 0001"}
     decision = judged(held_back("/body/person"), Draft(body=body, disclosable=["/body/person"]))
     assert ("rule.field-not-disclosable", "/body/narrative") in {(one.code, one.pointer) for one in decision.reasons}
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "text"),
+    [
+        ("full_name", "Andr\u00e9 M\u00fcller", "a.n. Andre Muller"),
+        ("full_name", "Muller", "a.n. M\u00fcller"),
+        ("full_name", "Budi", "a.n. Bu\u200bdi"),
+        ("full_name", "Andre Muller", "a.n. ANDRE\u0301 Mu\u0308ller"),
+        ("full_name", "Siti Aminah", "S\u0456ti \u0410m\u0456n\u0430h"),  # Cyrillic letters
+        ("full_name", "Nurhasan", "NUR\u0397\u0391S\u0391N"),  # Greek capitals
+        ("full_name", "Lukasz", "\u0141ukasz dan keluarga"),
+        ("full_name", "Nur'aini", "Nuraini"),
+        ("full_name", "Abdul Rahman", "abdulrahman"),
+        ("full_name", "\u5f20\u4f1f\u660e", "\u6211\u540d\u53eb\u5f20\u4f1f\u660e\u7684\u4eba"),  # no spaces between words
+        ("social_handle", "@kerja.luar_negeri", "akun Kerja Luar Negeri"),
+        ("address", "Jl. Raya Anyar No. 12, RT 03/RW 01", "di Jl Raya Anyar No.12 RT.03 RW.01"),
+        ("address", "Jl. Raya Anyar No. 12, Kec. Anyar, Serang", "jl raya anyar no-12"),
+        ("nik", "3604085203100001", "NIK " + "3604085203100001".translate(ARABIC_DIGITS)),
+        ("number", "X1234567", "paspor \u0425 1234567"),  # a Cyrillic letter
+        ("full_name", "Siti Aminah", "S\ua4f2ti \u13aamin\ua4eeh"),  # Lisu, Cherokee
+        ("full_name", "Sucipto", "\u03f9ucipto".replace("\u03f9", "\u054f", 1)),  # Armenian
+        ("full_name", "Cahyo", "\u03f9ahyo"),  # a lunate sigma
+        ("nik", "3604085203100001", "NIK " + "3604085203100001".translate({ord(str(n)): 0x0BE6 + n for n in range(10)})),  # Tamil
+    ],
+)  # fmt: skip
+def test_accents_other_alphabets_and_punctuation_hide_nothing(member: str, value: str, text: str) -> None:
+    """What looks the same reads the same, and a street is no other for its dots."""
+    assert revealing({"person": {member: value}, "narrative": text}, "/body/person") == ["/body/narrative"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Budi", "Ibu di rumah, bu di pasar"),
+        ("Jl. Raya Anyar No. 12, Kec. Anyar, Serang", "di Kec. Anyar, Serang"),
+        ("Jl. Raya Anyar No. 12", "Jl. Raya Anyar No. 120"),
+        ("Siti Aminah", "Nursiti Aminah"),
+        ("\u5f20\u4f1f\u660e", "\u6211\u540d\u53eb\u5f20\u4f1f"),
+    ],
+)
+def test_what_only_begins_or_sounds_like_it_reveals_nothing(value: str, text: str) -> None:
+    """A village is no address, number 12 is not 120, and two words in a row are not a third."""
+    body = {"person": {"address" if value.startswith("Jl") else "full_name": value}, "narrative": text}
+    assert withheld(body, "/body/person") == ("/body/person",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lahir 1990-08-05", "lahir 05-08-1990 di Serang", "lahir 5 Agustus 1990", "born August 5th, 1990",
+        "NIK 3604 0845 0890 0001, 12 Maret", "NIP 19900805 201503 2 001",
+    ],
+)  # fmt: skip
+def test_a_withheld_birth_date_is_read_in_a_text(text: str) -> None:
+    """As a day in figures or words, and in a grouped number with another number behind it."""
+    body = {"person": {"birth_date": "1990-08-05"}, "remark": text}
+    assert revealing(body, "/body/person/birth_date") == ["/body/remark"]
+
+
+@pytest.mark.parametrize("text", ["1990-08-05", "lahir 15 Agustus 1990", "lahir 1990", "NIK 3604080608900001"])
+def test_another_day_and_a_day_of_its_own_tell_no_birth_date(text: str) -> None:
+    """A field that is a date says when something happened; the day before the fifteenth is not the fifth."""
+    body = {"person": {"birth_date": "1990-08-05"}, "remark": text}
+    assert withheld(body, "/body/person/birth_date") == ("/body/person/birth_date",)
+
+
+@pytest.mark.parametrize(
+    ("person", "text"),
+    [
+        ({"nik": NIK}, "lahir 5 Agustus 1990"),
+        ({"nik": NIK}, "lahir 05-08-90"),
+        ({"nik": "3604080508100001"}, "lahir 5 Agustus 2010"),
+        ({"nik": "3604080508100001"}, "lahir 1910-08-05 di Serang"),
+        ({"nik": "3604080508100001", "birth_date": "2010"}, "lahir 5 Agustus 2010"),
+        ({"nip": NIP}, "lahir 5 Agustus 1990"),
+        ({"nip": NIP}, "NIK 3604084508900001"),
+        ({"nik": NIK}, "NIK 360408450890xxxx"),
+        ({"nik": NIK}, "TPI-MRK-360408 450890"),
+        ({"nik": NIK}, "UU 21/2007, 360408450890"),
+        ({"birth_date": "1990-08-05"}, "NIK 360408450890xxxx"),
+        ({"birth_date": "1990-08-05"}, "lahir 5 Augustus 1990"),
+    ],
+)
+def test_a_day_of_birth_that_a_withheld_number_says_is_looked_for(person: dict[str, str], text: str) -> None:
+    """Nobody who hides a NIK gives away its middle: nor by its beginning, without the number of the person in it."""
+    assert revealing({"person": person, "narrative": text}, "/body/person") == ["/body/narrative"]
+
+
+@pytest.mark.parametrize(
+    ("person", "text"),
+    [
+        ({"nik": NIK}, "5 Agustus 2091, dan Agustus 1990"),
+        ({"nik": "3604080508100001", "birth_date": "2010"}, "sejak 5 Agustus 1910"),
+        ({"nrp": "90081234"}, "5 Agustus 1990"),
+        ({"nik": "3604089913900001"}, "99 13 1990"),
+    ],
+)
+def test_a_day_that_no_withheld_number_says_is_another_day(person: dict[str, str], text: str) -> None:
+    """Another century than the year beside the number, and a police number, which says no day."""
+    assert withheld({"person": person, "narrative": text}, "/body/person") == ("/body/person",)
+
+
+def test_a_day_of_birth_that_goes_out_is_hidden_by_no_number_beside_it() -> None:
+    """A rule that withholds the NIK and lets the date pass means it so."""
+    person = {"birth_date": "1990-08-05", "nik": NIK}
+    body = {"person": person, "remark": "lahir 5 Agustus 1990"}
+    assert withheld(body, "/body/person/nik") == ("/body/person/nik",)
+    person["birth_date"] = "1990"
+    assert revealing(body, "/body/person/nik") == ["/body/remark"]
+
+
+@pytest.mark.parametrize("name", ["victim_refs", "child_suspect_refs"])
+def test_a_withheld_token_of_a_person_stands_nowhere(name: str) -> None:
+    """A token made up for a victim joins messages as a name does: it is released with its field or not at all."""
+    token = "KRB-K7X2-M4QZ-T9WD"
+    said = {"legal_basis": (f"korban {token}",), "correlation_id": token}
+    assert revealing({name: [token], "narrative": f"{token} dijemput"}, f"/body/{name}", **said) == [
+        "/body/narrative", "/correlation_id", "/legal_basis/0",
+    ]  # fmt: skip
 
 
 def test_a_name_in_a_disclosable_text_takes_the_text_with_it() -> None:
@@ -204,7 +327,6 @@ def test_a_phone_number_is_the_same_however_it_is_grouped(text: str) -> None:
         ("offence", "TPPO"),
         ("purpose", "VICTIM_PROTECTION"),
         ("region_code", "36.04.08.2009"),
-        ("birth_date", "1990-08-05"),
         ("at", "2026-03-01T10:00:00+07:00"),
         ("full_name", "Al"),
         ("police_report_no", "LP/A/12/III/2026/SPKT"),

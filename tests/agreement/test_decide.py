@@ -1,15 +1,15 @@
 """What passes, what does not, and what a refusal says: the table of every rule failure."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gateway.decide import REASONS_LIMIT, Facts, decide, needs
-from gateway.envelope import Case, Officer
-from gateway.reading import view_of
+from gateway.decision.decide import REASONS_LIMIT, Facts, decide, needs
+from gateway.decision.reading import view_of
+from gateway.message.envelope import Case, Officer
 from tests.agreement.making import (
     EARLIER,
     IMIGRASI,
@@ -223,6 +223,11 @@ TABLE: dict[str, tuple[dict[str, Any], Draft, list[tuple[str, str, str | None]]]
         Draft(body={"a": "2026-01-01", "b": "2026-02-02"}),
         [("rule.condition", "/body/b", "long")],
     ),
+    "a retention past the end of the calendar": (
+        {"retention": {"keep": "P5Y", "counted_from": A, **source()}},
+        Draft(body={"a": "9995-01-01"}),
+        [("rule.condition", A, "retention: would end past the year 9999")],
+    ),
     "nothing to count the retention from": (
         {"retention": {"keep": "P1Y", "counted_from": A, **source()}},
         Draft(),
@@ -378,6 +383,44 @@ def test_the_shortest_deadline_that_applies_counts(severity: object, minutes: in
     one = agreement(rule(acknowledge_within={"deadlines": deadlines, **source()}))
     decision = judged(one, Draft(body={"severity": severity}))
     assert decision.acknowledge_by == NOW + timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("sent", "due"),
+    [
+        ("2026-03-10T10:00", "2026-03-13T10:00"),  # Tuesday to Friday
+        ("2026-03-12T10:00", "2026-03-17T10:00"),  # Thursday, over a weekend
+        ("2026-03-14T23:59", "2026-03-18T23:59"),  # on a Saturday: Monday is the first day
+        ("2026-12-23T10:00", "2026-12-29T10:00"),  # over a holiday of every year, a Friday, and a weekend
+        ("2026-03-18T10:00", "2026-03-25T10:00"),  # over Thursday and Friday, both holidays, and a weekend
+    ],
+)
+def test_working_days_pass_over_rest_and_holidays(sent: str, due: str) -> None:
+    """Three working days: the day of acceptance is not one of them, and days are days of the agreement's zone."""
+    calendar = {
+        "rest": ["SATURDAY", "SUNDAY"],
+        "every_year": ["12-25"],
+        "holidays": ["2026-03-19", "2026-03-20"],
+        **source(),
+    }
+    deadlines = [
+        {"within": "P3D", "working": True},
+        {"within": "P9D", "when": {"/body/severity": {"const": 3}}},  # no shorter, and found so
+    ]
+    one = agreement(rule(acknowledge_within={"deadlines": deadlines, **source()}), working_days=calendar)
+    wib = timezone(timedelta(hours=7))
+    at, end = (datetime.fromisoformat(text).replace(tzinfo=wib) for text in (sent, due))
+    assert judged(one, Draft(), now=at.astimezone(UTC)).acknowledge_by == end
+
+
+def test_working_days_may_be_longer_than_more_days() -> None:
+    """Over a weekend three working days end after four days: the shortest is what ends first, not the smallest number."""
+    calendar = {"rest": ["SATURDAY", "SUNDAY"], **source()}
+    deadlines = [{"within": "P3D", "working": True}, {"within": "P4D", "when": {"/body/severity": {"const": 3}}}]
+    one = agreement(rule(acknowledge_within={"deadlines": deadlines, **source()}), working_days=calendar)
+    thursday = datetime(2026, 3, 12, 3, tzinfo=UTC)
+    decision = judged(one, Draft(body={"severity": 3}), now=thursday)
+    assert decision.acknowledge_by == thursday + timedelta(days=4)
 
 
 def test_retention_counts_from_the_later_of_acceptance_and_the_stated_day() -> None:

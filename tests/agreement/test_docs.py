@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway import terms
-from gateway.agreement import agreement_from_json, parse_agreement
-from gateway.approval import Approval, digests_of
-from gateway.conditions import _ANY, _KEYWORDS
-from gateway.decide import Facts, decide
+from gateway.agreement import terms
+from gateway.agreement.conditions import _ANY, _KEYWORDS
+from gateway.agreement.document import agreement_from_json, parse_agreement
+from gateway.decision.decide import Facts, decide
 from gateway.errors import AgreementInvalidError, Reason
+from gateway.statements.approval import Approval, digests_of
 from tests.agreement.making import (
     EARLIER,
     IMIGRASI,

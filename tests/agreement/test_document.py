@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from copy import deepcopy
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,8 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.agreement import agreement_from_json, parse_agreement
+from gateway.agreement.document import agreement_from_json, parse_agreement
+from gateway.agreement.vocabulary import WEEKDAYS
 from gateway.errors import AgreementInvalidError
 from tests.agreement.making import ROOT, agreement, document, real, rule, source, yaml
 
@@ -162,6 +163,15 @@ def broken(**changes: Any) -> dict[str, Any]:
     return document(rule(**changes))
 
 
+def within(period: str, **more: Any) -> dict[str, Any]:
+    return {"deadlines": [{"within": period, **more}], **source()}
+
+
+EVERY_DAY = [f"{date(2024, 1, 1) + timedelta(days=number):%m-%d}" for number in range(366)]
+CALENDAR = {"rest": ["SATURDAY", "SUNDAY"], **source()}
+WORKING = within("P3D", working=True)
+
+
 ANSWER = {"kind": "answers", "name": "a", "types": ["q/1"]}
 SAME = {"kind": "same", "here": "/body/a", "there": "/body/b"}
 EARLIER_SAYS = {"kind": "earlier", "field": "/body/a", "must": {"const": 1}}
@@ -243,6 +253,14 @@ APART = document(rule(valid_until="2026-06-30"), rule(id="again", valid_from="20
             "/rules/0/acknowledge_within",
             "no when",
         ),
+        (broken(acknowledge_within=WORKING), "/rules/0/acknowledge_within", "no working_days"),
+        (broken(acknowledge_within=within("PT3H", working=True)), "/rules/0/acknowledge_within/deadlines/0", "working days"),
+        (broken(acknowledge_within=within("P251D", working=True)), "/rules/0/acknowledge_within/deadlines/0", "P250D"),
+        (document(working_days={**CALENDAR, "rest": list(WEEKDAYS)}), "/working_days", "has a working day"),
+        (document(working_days={**CALENDAR, "rest": ["SABTU"]}), "/working_days/rest/0", "day of the week"),
+        (document(working_days={**CALENDAR, "every_year": ["02-30"]}), "/working_days/every_year/0", "no such day"),
+        (document(working_days={**CALENDAR, "every_year": EVERY_DAY}), "/working_days", "fixed holidays at most"),
+        (document(working_days={"rest": ["SUNDAY"]}), "/working_days/provenance", "required"),
         (document(valid_until={"date": "2025-01-01", **source()}), "/valid_until/date", "before the first"),
         (document(valid_until={"date": "2026-02-30", **source()}), "/valid_until/date", "no such day"),
         (document(timezone="Asia/Jakarta"), "/timezone", "offset"),
@@ -264,12 +282,26 @@ def test_a_document_that_contradicts_itself_is_refused(spoilt: dict[str, Any], p
         broken(withhold=[secret()], relations=[{**ANSWER, "types": ["ack/1"]}]),
         broken(withhold=[secret()], relations=[{**ANSWER, "when": SITUATION}]),
         broken(withhold=[secret()], relations=[{**ANSWER, "otherwise": "flag"}]),
+        document(rule(acknowledge_within=WORKING), working_days=CALENDAR),
         broken(quota={"per_day": 1, **source()}, repeats={"subject": "/body/a", "at_most": 1, "within": "P1M", **source()}),
     ],
 )  # fmt: skip
 def test_a_document_without_a_contradiction_is_read(sound: dict[str, Any]) -> None:
     """The checks refuse what cannot hold, and nothing beside it."""
     assert parse_agreement(yaml(sound)).rules
+
+
+@pytest.mark.parametrize("mark", ["\u202e", "\u2066", "\u200b", "\u200f", "\ufeff", "\u0085", "\u2028", "\U000e0041"])
+def test_what_a_reader_does_not_see_is_in_no_agreement(mark: str) -> None:
+    """Turned around or invisible, a text would be signed as something else than what is read; codes in fragments as well."""
+    hidden = rule(
+        title={"en": f"Notice{mark}", "id": "Pemberitahuan"},
+        where=[{"name": "c", "field": "/body/a", "must": {"const": f"A{mark}B"}}],
+    )
+    with pytest.raises(AgreementInvalidError) as caught:
+        agreement_from_json(rfc8785.dumps(document(hidden)))
+    assert {reason.pointer for reason in caught.value.reasons} == {"/rules/0/title/en", "/rules/0/where/0/must/const"}
+    assert not any(mark in str(reason.detail) for reason in caught.value.reasons)
 
 
 def test_one_rule_may_follow_another_in_time() -> None:

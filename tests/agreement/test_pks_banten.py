@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from gateway import catalogue, resources
-from gateway.catalogue import Catalogue
-from gateway.decide import Decision, Facts
-from gateway.envelope import Case, parse, release, verify
-from gateway.terms import Attributed, Sourced, Term
+from gateway import resources
+from gateway.agreement.figures import Sourced, Term
+from gateway.agreement.terms import Attributed
+from gateway.decision.decide import Decision, Facts
+from gateway.message.envelope import Case, parse, release, verify
+from gateway.message_types import catalogue
+from gateway.message_types.catalogue import Catalogue
 from tests.agreement.making import EARLIER, IMIGRASI, KEY, LP, NOW, POLDA, Draft, earlier, judged, message, real
 
 AGREEMENT = real()
@@ -46,17 +48,20 @@ ANOMALY: dict[str, Any] = {
 DOCUMENT = {"type": "ORDINARY_PASSPORT", "issuing_state": "IDN", "number": "X0000017"}
 QUERY: dict[str, Any] = {
     "subject": {"full_name": "Tokoh Rekaan", "travel_documents": [DOCUMENT]},
+    "is_minor": False,
     "period_from": "2025-03-10",
     "period_to": "2026-03-10",
     "reason": "Penyidikan perekrutan.",
 }
 RESPONSE: dict[str, Any] = {
     "match_status": "MATCHED",
+    "is_minor": False,
     "crossings": [{"direction": "EXIT", "at": "2026-02-14T05:41:00+07:00", "checkpoint": "CGK", "document": DOCUMENT}],
 }
 OVERSTAY: dict[str, Any] = {
     "subject": {
         "full_name": "Tokoh Rekaan",
+        "birth_date": "1979",
         "nationality": "CHN",
         "travel_documents": [{**DOCUMENT, "issuing_state": "CHN"}],
     },
@@ -74,7 +79,7 @@ WANTED: dict[str, Any] = {
     "police_report_no": LP.number,
     "offences": ["UU1-2023-455"],
     "danger_level": "MEDIUM",
-    "subject": {"full_name": "Tokoh Rekaan"},
+    "subject": {"full_name": "Tokoh Rekaan", "birth_date": "1979"},
     "aliases": ["Rekaan"],
 }
 SUSPICION = {"action_requested": "INFORMATION_ONLY", "suspected_offences": ["UU6-2011-122"]}
@@ -147,6 +152,8 @@ WITHHELD: list[tuple[str, dict[str, Any], dict[str, Any], set[str]]] = [
     ("anomaly", {}, {"case": Case("LI", "LI/31")}, set()),
     ("query", {}, {}, set()),
     ("response", {}, {}, set()),
+    # Who asked said that it is no child; the register knows better.
+    ("response", {"is_minor": True}, {}, {"crossings"}),
     ("overstay", {}, {}, {"contact_officer/nip"}),
     ("overstay", SUSPICION, {}, {"contact_officer/nip", "last_address", "permit/sponsor"}),
     ("overstay", SUSPICION, {"case": LP}, {"contact_officer/nip"}),
@@ -180,6 +187,8 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("anomaly", {}, {"sender": POLDA, "recipient": IMIGRASI}, "rule.none", "/type"),
     ("query", {}, {"claims": {"case": None}}, "rule.case-required", "/case"),
     ("query", {}, {"claims": {"case": Case("LI", "LI/31")}}, "rule.case-required", "/case/type"),
+    ("query", {"is_minor": True}, {}, "rule.condition", "/body/is_minor"),
+    ("query", {"period_to": "2026-03-11"}, {}, "rule.condition", "/iat"),
     ("query", {"period_from": "2025-03-09"}, {}, "rule.condition", "/body/period_to"),
     ("query", {"period_from": "2026-03-11"}, {}, "rule.condition", "/body/period_to"),
     ("query", {}, {"purpose": "PREVENTION"}, "rule.purpose", "/purpose"),
@@ -194,6 +203,7 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         "/in_reply_to",
     ),
     ("overstay", {"action_requested": "INFORMATION_ONLY"}, {}, "rule.condition", "/body"),
+    ("overstay", {"last_address": {"address": "Jalan Rekaan 3"}}, {}, "rule.condition", "/body/last_address"),
     (
         "overstay",
         {"last_address": {"region_code": "36.03.14"}},
@@ -333,6 +343,14 @@ def test_every_figure_says_where_it_comes_from() -> None:
     assert len(found) > 40
     assert all(entry.citation for entry in found)
     assert not [entry for entry in found if entry.citation.startswith("Proposal") and entry.provenance == "public"]
+    withheld = [term for rule in AGREEMENT.rules for term in rule.withhold]
+    assert len(withheld) > 100
+    assert not [term for term in withheld if term.citation_id is None or term.citation_id == term.citation]
+    assert all(
+        term.citation.startswith("Proposal") == (term.citation_id or "").startswith("Usulan")
+        for term in withheld
+        if not term.citation.startswith("Never")
+    )
 
 
 def test_the_scope_clauses_are_those_of_the_article() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.decide import Facts
-from gateway.envelope import parse, release, verify
+from gateway.decision.decide import Facts
+from gateway.message.envelope import parse, release, verify
 from tests.agreement.clause_1_2 import (
     AGREEMENT,
     ASKED,
@@ -72,12 +72,13 @@ def test_every_example_has_a_row() -> None:
 
 @pytest.mark.parametrize("name", PASSING, ids=":".join)
 def test_every_example_is_permitted(name: Name) -> None:
-    """Valid under its schema, permitted by a rule without a flag; what is released satisfies the release schema."""
+    """Valid under its schema, permitted by a rule; what is released satisfies the release schema. One age is only said."""
     draft, facts = PASSING[name]
     verified = message(draft)
     assert MESSAGES.violations(draft.type, verified.body) == ()
     decision = judged(AGREEMENT, draft, facts, NOW)
-    assert (decision.permitted, decision.reasons, decision.flags) == (True, (), ())
+    assert (decision.permitted, decision.reasons) == (True, ())
+    assert [flag.detail for flag in decision.flags] == (["age-shown"] if name == (WANTED, "smuggler") else [])
     released = verify(parse(release(verified, decision.withheld).encode()), KEY.public, complete=False)
     assert MESSAGES.release_violations(draft.type, released.body) == ()
 
@@ -246,8 +247,15 @@ def test_what_is_refused(name: Name, changes: dict[str, Any], more: dict[str, An
 
 def test_a_case_that_names_the_person_lifts_the_limit_on_repeats() -> None:
     """Whoever stands in the papers of the case may be asked about as often as the case needs."""
-    facts = Facts(repeated=9, named_by_case=True)
-    assert all(decided(name, facts=facts).permitted for name in (PERMIT, ASKED))
+    assert all(decided(name, facts=Facts()).permitted for name in (PERMIT, ASKED))
+
+
+def test_the_police_s_own_papers_lift_the_limit_and_leave_a_mark() -> None:
+    """A wanted notice may be written in order to ask: the questions pass, and each says that only the asker named the person."""
+    for name in (PERMIT, ASKED):
+        decision = decided(name, facts=Facts(repeated_on_own_papers=9))
+        assert decision.permitted
+        assert [flag.code for flag in decision.flags] == ["rule.repeated-subject"]
 
 
 def test_a_case_is_named_by_papers_of_the_case() -> None:
@@ -262,14 +270,17 @@ def test_a_case_is_named_by_papers_of_the_case() -> None:
 ODD = {"type": "ORDINARY_PASSPORT", "issuing_state": "IDN", "number": "7X"}
 
 
+JOKO = {"full_name": "Joko Rekaan", "birth_date": "1979", "travel_documents": [ODD]}
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "pointer"),
     [
         (STOLEN, {"document": {**ODD, "expiry_date": "2031-05-20"}}, "/body/document/number"),
         (SEEN, {"crossing": {**example(HIT, "wanted-at-merak")["crossing"], "document": ODD}}, "/body/crossing/document/number"),
-        (EXIT_BAN, {"subject": {"full_name": "Joko Rekaan", "travel_documents": [ODD]}}, "/body/subject/travel_documents"),
+        (EXIT_BAN, {"subject": JOKO}, "/body/subject/travel_documents"),
         (ASKED, {"subject": {"full_name": "Andi Rekaan", "travel_documents": [ODD]}}, "/body/subject/travel_documents"),
-        (SOUGHT, {"subject": {"full_name": "Joko Rekaan", "travel_documents": [ODD]}}, "/body/subject/travel_documents"),
+        (SOUGHT, {"subject": JOKO}, "/body/subject/travel_documents"),
     ],
 )  # fmt: skip
 def test_an_odd_passport_number_is_flagged(name: Name, changes: dict[str, Any], pointer: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.approval import Approval, digests_of
-from gateway.decide import Decision, Facts, decide
+from gateway.decision.decide import Decision, Facts, decide
+from gateway.statements.approval import Approval, digests_of
 from tests.agreement.making import EARLIER, POLDA, Draft, message
 from tests.agreement.sending import (
     ACKNOWLEDGED,

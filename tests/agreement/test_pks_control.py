@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.decide import Facts, decide
-from gateway.envelope import parse, release, verify
-from gateway.terms import Links
+from gateway.agreement.terms import Links
+from gateway.decision.decide import Facts, decide
+from gateway.message.envelope import parse, release, verify
 from tests.agreement.making import EARLIER, IMIGRASI, KEY, POLDA, earlier
 from tests.agreement.sending import AGREEMENT, MESSAGES, NOW, REPLY, Sent, carried, example
 
@@ -120,18 +120,17 @@ def test_a_recall_ends_any_message() -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["correction/1 replaced", "correction/1 on-request", "recall/1 wrong-person"])
+def test_what_stands_no_longer_is_corrected_and_recalled_all_the_same(name: str) -> None:
+    """A lapsed notice may have been about the wrong person, and the first recall may never have arrived."""
+    assert replace(PERMITTED[name], facts=own("wanted-person.notice/1", live=False)).decided().permitted
+
+
 REFUSED: list[tuple[str, Sent, dict[str, Any], str, str]] = [
     ("corrects nothing", replace(REPLACED, claims={}), {}, "replaces-own-message", "/in_reply_to"),
     (
         "corrects what it received",
         replace(REPLACED, facts=theirs("overstay.notice/1")),
-        {},
-        "replaces-own-message",
-        "/in_reply_to",
-    ),
-    (
-        "corrects what was recalled",
-        replace(REPLACED, facts=own(live=False)),
         {},
         "replaces-own-message",
         "/in_reply_to",
@@ -172,7 +171,6 @@ REFUSED: list[tuple[str, Sent, dict[str, Any], str, str]] = [
         "ends-own-message",
         "/in_reply_to",
     ),
-    ("recalls twice", replace(RECALLED, facts=own(live=False)), {}, "ends-own-message", "/in_reply_to"),
     ("erases what is not known", replace(ERASE, facts=Facts()), {}, "transfer-between-the-two", "/body/transfer"),
     (
         "erases between others",

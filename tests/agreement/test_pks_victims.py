@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway import resources
-from gateway.decide import decide
-from gateway.envelope import Case, Officer, parse, release, verify
+from gateway.decision.decide import decide
+from gateway.message.envelope import Case, Officer, parse, release, verify
 from tests.agreement.making import IMIGRASI, KEY
 from tests.agreement.sending import (
     ACKNOWLEDGED,

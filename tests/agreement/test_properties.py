@@ -9,11 +9,11 @@ import rfc8785
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from gateway.agreement import Agreement, agreement_from_json
-from gateway.approval import Approval
-from gateway.decide import Decision, Facts, decide, needs
-from gateway.envelope import Case, VerifiedMessage
+from gateway.agreement.document import Agreement, agreement_from_json
+from gateway.decision.decide import Decision, Facts, decide, needs
 from gateway.errors import AgreementInvalidError, Reason
+from gateway.message.envelope import Case, VerifiedMessage
+from gateway.statements.approval import Approval
 from tests.agreement.making import (
     EARLIER,
     IMIGRASI,
@@ -99,14 +99,16 @@ relations = st.builds(
 )  # fmt: skip
 quotas = st.sampled_from([{"per_hour": 1, **source()}, {"per_day": 2, **source()}])
 repeats = st.builds(
-    lambda at_most, otherwise: {
+    lambda at_most, otherwise, own_papers: {
         "subject": "/body/person",
         "at_most": at_most,
         "within": "P30D",
         "otherwise": otherwise,
+        "own_papers": own_papers,
         **source(),
     },
     st.integers(1, 2),
+    st.sampled_from(["refuse", "flag"]),
     st.sampled_from(["refuse", "flag"]),
 )
 territories = st.sampled_from(
@@ -217,7 +219,7 @@ def facts(sent: VerifiedMessage) -> st.SearchStrategy[Facts]:
         last_hour=st.integers(0, 1),
         last_day=st.integers(0, 2),
         repeated=st.integers(0, 2),
-        named_by_case=st.booleans(),
+        repeated_on_own_papers=st.integers(0, 3),
         approvals=st.lists(approvals, max_size=3).map(tuple),
         approval_faults=st.sampled_from([(), (), (), (Reason("rule.approval", pointer="/body/approvals/0"),)]),
     )
@@ -471,7 +473,7 @@ def test_knowing_less_never_permits_or_releases_more(exchange: Exchange, data: s
                 {"linked": {}},
                 {"approvals": known.approvals[1:]},
                 {"approvals": ()},
-                {"named_by_case": False},
+                {"repeated_on_own_papers": known.repeated_on_own_papers + 1},
                 {"replies": known.replies + 1},
                 {"last_hour": known.last_hour + 1},
                 {"last_day": known.last_day + 1},
@@ -498,7 +500,7 @@ def test_what_is_needed_is_all_that_counts(exchange: Exchange) -> None:
         last_hour=known.last_hour if asked.quota else 0,
         last_day=known.last_day if asked.quota else 0,
         repeated=known.repeated if asked.since else 0,
-        named_by_case=known.named_by_case if asked.since else False,
+        repeated_on_own_papers=known.repeated_on_own_papers if asked.since else 0,
         # These are verified from the message itself, so that a false one is never passed over.
         approvals=known.approvals,
         approval_faults=known.approval_faults,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.decide import Facts, RelatedTransfer, needs
+from gateway.decision.decide import Facts, RelatedTransfer, needs
 from tests.agreement.making import (
     EARLIER,
     IMIGRASI,
@@ -366,8 +366,25 @@ def test_one_person_is_not_asked_about_again_and_again(otherwise: str, permitted
 
 
 def test_a_case_that_names_the_person_ends_the_limit() -> None:
-    """An investigation of this very person may ask as often as it needs."""
-    assert told({"repeats": REPEATS}, Draft(), Facts(repeated=99, named_by_case=True)) == []
+    """An investigation of this very person may ask as often as it needs: whom a case names is not counted."""
+    assert told({"repeats": REPEATS}, Draft(), Facts()) == []
+
+
+@pytest.mark.parametrize(
+    ("terms", "permitted"),
+    [({}, False), ({"own_papers": "flag"}, True), ({"otherwise": "flag", "own_papers": "refuse"}, True)],
+)
+def test_an_agency_is_no_witness_for_itself(terms: dict[str, str], permitted: bool) -> None:
+    """Whom only the asking agency's own papers name is refused by default, flagged where the rule says so, never passed over."""
+    one = agreement(rule(repeats={**REPEATS, **terms}))
+    assert judged(one, Draft(), Facts(repeated_on_own_papers=1)).as_json().keys().isdisjoint({"flags"})
+    decision = judged(one, Draft(), Facts(repeated_on_own_papers=2))
+    assert decision.permitted is permitted
+    (reason,) = decision.flags if permitted else decision.reasons
+    assert (reason.code, reason.detail) == (
+        "rule.repeated-subject",
+        "at most 2 about one person in P30D, unless the case names the person in more than the sender's own papers",
+    )
 
 
 # What to look up
@@ -413,7 +430,8 @@ def test_everything_a_rule_counts_is_named_beforehand() -> None:
     assert asked.earlier_view
     assert asked.replies
     assert asked.quota
-    assert asked.persons == {("nik", NIK), ("travel-document", "IDNX1234567")}
+    document = (("travel-document", "IDNX1234567"), ("document-number", "X1234567"))
+    assert asked.persons == {(("nik", NIK), ("nik", NIK)), document}
     assert (asked.named_by, asked.since) == (("notice/1",), datetime(2026, 2, 8, 3, tzinfo=UTC))
     assert NIK not in repr(asked)
     nothing = needs(one, message(Draft()), NOW)
@@ -423,7 +441,7 @@ def test_everything_a_rule_counts_is_named_beforehand() -> None:
 def test_a_person_named_by_one_field_is_found() -> None:
     """`subject` may point at the number itself; its name says what it is."""
     one = agreement(rule(repeats={**REPEATS, "subject": "/body/nik"}))
-    assert needs(one, message(Draft(body={"nik": NIK})), NOW).persons == {("nik", NIK)}
+    assert needs(one, message(Draft(body={"nik": NIK})), NOW).persons == {(("nik", NIK), ("nik", NIK))}
 
 
 def test_an_earlier_message_does_not_print_its_view() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.agreement import AGREEMENT_TYP, signing_payload, verify_signatures
+from gateway.agreement.document import AGREEMENT_TYP, signing_payload, verify_signatures
 from gateway.errors import AgreementInvalidError, KeyRefusedError
 from gateway.jose import PublicKey, sign_jws
 from tests.agreement.making import IMIGRASI, POLDA, Key, agreement, document

@@ -20,15 +20,15 @@ from gateway.attestation.policy import Policies, Policy, Standing, WitnessPlace
 from gateway.attestation.stamping import Stamper
 from gateway.attestation.standing import published
 from gateway.attestation.wiring import read_policies
-from gateway.directory import parse_endpoint
 from gateway.errors import LedgerInvalidError, OperatorError, StoreUnavailableError, UnwitnessedError
+from gateway.keys.directory import parse_endpoint
 from gateway.ledger.cosignature import Cosigner, Quorum, Trust, with_signatures
 from gateway.ledger.entry import OperatorAct
 from gateway.ledger.note import ML_DSA_44, NoteVerifier, parse_note
 from gateway.ledger.timestamp import read_roots, verify_timestamp
 from gateway.settings import Settings
 from gateway.store import attested, queries
-from gateway.store.append import CheckpointKeys
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Recorder
 from gateway.store.session import Database, open_database
@@ -73,7 +73,7 @@ class House:
 
     def append(self, count: int = 1) -> None:
         for _ in range(count):
-            entry = OperatorAct(time=self.now(), who="tester", what="test")
+            entry = OperatorAct(time=self.now(), who="tester", what="test", why="T-1")
             self.recorder.submit(RecordEvent("pks", (entry,))).result(10)
 
     def published(self, policies: Policies) -> bytes:
@@ -202,6 +202,51 @@ def test_a_past_that_was_restored_everywhere_is_known_to_the_witness(
     memory.close()
 
 
+def test_a_thief_of_the_checkpoint_key_who_gets_there_first_stops_the_gateway(
+    house: House, tmp_path: Path, checkpoint_keys: CheckpointKeys
+) -> None:
+    """He has an entry of his own cosigned; the true ledger's next one is refused, which stops it, and both notes are kept."""
+    create(tmp_path / "witness.db")
+    memory, own = Memory(tmp_path / "witness.db"), cosigner()
+    app = Witness(own, memory, lambda: {house.origin: (house.own,)})
+
+    async def act(port: int) -> None:
+        place = WitnessPlace(own.verifier, parse_endpoint(f"http://127.0.0.1:{port}", LOOPBACK))
+        ask = Policy(Quorum((own.verifier,), 1))
+        policies = Policies(Policy(Quorum()), {"pks": ask}, (place,), None, stamp_stops=False, stamp_budget=timedelta())
+
+        async def collect(there: House) -> None:
+            node = there.collector(policies)
+            await node.start()
+            await node.round()
+            await node.stop()
+
+        await asyncio.to_thread(house.append, 3)
+        await collect(house)
+        stolen = tmp_path / "stolen.db"
+        with sqlite3.connect(tmp_path / "sinergi.db") as live, sqlite3.connect(stolen) as copy:
+            live.backup(copy)
+        for connection in (live, copy):
+            connection.close()
+        thief = House(open_database(f"sqlite:///{stolen}"), checkpoint_keys)
+        await asyncio.to_thread(thief.append)
+        await collect(thief)
+        assert thief.recorder.fatal is None, "nobody has seen another tree yet"
+        await asyncio.to_thread(house.append)
+        await collect(house)
+        assert house.recorder.fatal is not None
+        assert house.recorder.fatal.code == "ledger.forked"
+        with pytest.raises(StoreUnavailableError):
+            house.append()
+        thief.recorder.stop()
+        thief.database.close()
+
+    asyncio.run(serving(app, act))
+    (proof,) = memory.contradictions()
+    assert proof.size == 4
+    memory.close()
+
+
 def test_a_witness_outside_its_networks_is_not_called(house: House) -> None:
     """The same rule as for agencies' endpoints: an address that the settings do not name gets nothing."""
     own = cosigner()
@@ -251,7 +296,7 @@ def test_the_long_lived_signature_is_the_structure_of_the_specification() -> Non
     forged = with_signatures(log.other("b").note(1000), [line])
     with pytest.raises(LedgerInvalidError, match="ML-DSA-44 signature"):
         both.open(forged)
-    with pytest.raises(LedgerInvalidError, match="not every key"):
+    with pytest.raises(LedgerInvalidError, match="not every kind of key"):
         both.open(log.note(1000))
     later = replace(line, signature=struct.pack(">Q", 1_800_000_000) + line.signature[8:])
     with pytest.raises(LedgerInvalidError, match="ML-DSA-44 signature"):
@@ -266,7 +311,7 @@ def test_the_collector_adds_the_long_lived_signature_after_the_commit(house: Hou
         return Cosigner(NoteVerifier(origin, key.public_key().public_bytes_raw(), ML_DSA_44), key.sign)
 
     async def act() -> None:
-        node = house.collector(long_lived=own)
+        node = house.collector(long_lived=lambda origin: (own(origin),))
         await node.start()
         await node.round()
         await node.round()
@@ -280,6 +325,27 @@ def test_the_collector_adds_the_long_lived_signature_after_the_commit(house: Hou
     assert Trust(house.origin, (house.own, own(house.origin).verifier)).open(note).size == 3
     house.append()
     assert len(parse_note(house.published(NONE)).signatures) == 1, "a newer one is not held back for it"
+
+
+def test_a_next_long_lived_key_signs_a_checkpoint_that_has_the_old_ones_line_already(house: House) -> None:
+    """Announced between two rounds, it signs in the next one, beside the old one, whose line stays what it was."""
+    old, new = long_lived(house.origin), long_lived(house.origin)
+    signing = [old]
+
+    async def act() -> None:
+        node = house.collector(long_lived=lambda _origin: tuple(signing))
+        await node.start()
+        await node.round()
+        before = parse_note(house.published(NONE)).signatures
+        signing.insert(0, new)
+        await node.round()
+        await node.stop()
+        assert set(before) < set(parse_note(house.published(NONE)).signatures)
+
+    house.append(3)
+    asyncio.run(act())
+    for key in (old, new):
+        assert Trust(house.origin, (house.own, key.verifier)).open(house.published(NONE)).size == 3
 
 
 @needs_openssl
@@ -336,6 +402,35 @@ def test_a_checkpoint_is_timestamped_and_a_missing_authority_is_budgeted(house: 
 
     house.append(3)
     Authority(tmp_path / "other")
+    with Authority(tmp_path / "tsa") as authority:
+        asyncio.run(act(authority))
+
+
+@needs_openssl
+def test_a_timestamp_waits_for_the_witnesses_as_long_as_their_budget(house: House, tmp_path: Path) -> None:
+    """Stamped before they cosigned, evidence with a timestamp would be without witnesses; absent for long, it is stamped bare."""
+    away = WitnessPlace(cosigner().verifier, parse_endpoint(f"http://127.0.0.1:{free_port()}", LOOPBACK))
+    policy = Policy(Quorum((away.verifier,), 1), "publish", timedelta(minutes=2))
+    policies = Policies(policy, {}, (away,), timedelta(hours=1), stamp_stops=False, stamp_budget=timedelta())
+
+    def stamped() -> int:
+        with house.database.reading() as session:
+            found = attested.newest_timestamp(session, "pks")
+        return 0 if found is None else found.size
+
+    async def act(authority: Authority) -> None:
+        roots = read_roots(authority.roots.read_bytes())
+        stamper = Stamper(parse_endpoint(authority.url, LOOPBACK), roots, 5.0)
+        node = house.collector(policies, stamper=stamper)
+        await node.start()
+        await node.round()
+        assert stamped() == 0
+        house.ahead = timedelta(minutes=2, seconds=1)
+        await node.round()
+        assert stamped() == 3
+        await node.stop()
+
+    house.append(3)
     with Authority(tmp_path / "tsa") as authority:
         asyncio.run(act(authority))
 

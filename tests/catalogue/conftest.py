@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.catalogue import Catalogue, load
+from gateway.message_types.catalogue import Catalogue, load
 from gateway.resources import schemas_dir
 
 

@@ -12,9 +12,9 @@ import jsonschema_rs
 import pytest
 
 from gateway import resources
-from gateway.catalogue import Catalogue, digest, load, read
 from gateway.errors import SchemaInvalidError
-from gateway.schema import MAX_REASONS, Judge, released, self_contained
+from gateway.message_types.catalogue import Catalogue, digest, load, read
+from gateway.message_types.schema import MAX_REASONS, Judge, released, self_contained
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 IDENTIFIER = "urn:sinergi:schema:t:1"

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.catalogue import Catalogue, digest, examples
-from gateway.compatibility import Verdict, compare, possible
-from gateway.formats import FORMATS
+from gateway.message_types.catalogue import Catalogue, digest, examples
+from gateway.message_types.compatibility import Verdict, compare, possible
+from gateway.message_types.formats import FORMATS
+from gateway.message_types.schema import Judge
+from gateway.message_types.specimens import FORMATS as SPECIMENS
+from gateway.message_types.specimens import matching, specimens
 from gateway.resources import schemas_dir
-from gateway.schema import Judge
-from gateway.specimens import FORMATS as SPECIMENS
-from gateway.specimens import matching, specimens
 from tests.catalogue.conftest import VALID
 
 WORDS = {"title": "T", "x-title-id": "J", "description": "D", "x-description-id": "K"}
@@ -123,6 +123,14 @@ def test_a_new_check_of_dates_is_not_proven(keyword: str) -> None:
     old = schema({"a": text()})
     assert compare(old, {**old, keyword: {"codes": "a", "from": "a"}}).verdict is Verdict.UNKNOWN
     assert compare({**old, keyword: {"codes": "a", "from": "a"}}, old).verdict is Verdict.YES
+
+
+def test_a_new_check_of_numbers_is_not_proven() -> None:
+    """That a number is now compared with its other form refuses bodies, wherever in the schema it is asked."""
+    old = schema({"a": text(), "b": text()})
+    new = schema({"a": text(), "b": text(**{"x-mrz-of": "a"})})
+    assert compare(old, new).verdict is Verdict.UNKNOWN
+    assert compare(new, old).verdict is Verdict.YES
 
 
 def test_a_code_that_is_in_force_on_fewer_days_is_no_compatible_change(catalogue: Catalogue) -> None:

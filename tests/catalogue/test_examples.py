@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.catalogue import Catalogue, load
 from gateway.errors import CODES
+from gateway.message_types.catalogue import Catalogue, load
 from gateway.resources import schemas_dir
 from tests.catalogue.conftest import INVALID, VALID, Example
 
@@ -165,6 +165,7 @@ def test_sensitive_fields_are_those_of_the_agreement(catalogue: Catalogue) -> No
             "/body/starts_at",
         },
         "overstay.notice/1": {
+            "/body/subject",
             "/body/contact_officer/nip",
             "/body/contact_officer/nrp",
             "/body/last_address",

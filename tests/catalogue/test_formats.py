@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.formats import FORMATS, is_date, is_date_time, is_mrz_number, is_nik, is_partial_date, mrz_check_digit
+from gateway.message_types.formats import (
+    FORMATS,
+    is_date,
+    is_date_time,
+    is_mrz_number,
+    is_nik,
+    is_partial_date,
+    mrz_check_digit,
+)
 
 ACCEPTED = {
     "nik": [
@@ -163,6 +171,12 @@ def test_what_passes_as_a_date_time_can_be_read(text: str) -> None:
     """Nothing passes that `datetime.fromisoformat` would refuse or read as a local time."""
     if is_date_time(text):
         assert datetime.fromisoformat(text).utcoffset() is not None
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59"])
+def test_a_moment_without_a_date_elsewhere_is_no_date_time(text: str) -> None:
+    """It would be read, and then fail where its day in Banten is asked for."""
+    assert not is_date_time(text)
 
 
 def test_the_check_digits_of_icao_9303() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from gateway.catalogue import read
-from gateway.formats import FORMATS
+from gateway.message_types.catalogue import read
+from gateway.message_types.formats import FORMATS
 from gateway.resources import schemas_dir
 
 DOCUMENTS = read(schemas_dir())

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.catalogue import Catalogue, load
 from gateway.errors import SchemaInvalidError
+from gateway.message_types.catalogue import Catalogue, load
+from gateway.message_types.schema import self_contained
+from gateway.message_types.validity import checks, days_of, limits, mrz_places, violations
 from gateway.resources import schemas_dir
-from gateway.schema import self_contained
-from gateway.validity import checks, days_of, limits, violations
 
 CATALOGUE = load(schemas_dir())
 LAST_OF_THE_OLD, FIRST_OF_THE_NEW = "2026-01-01", "2026-01-02"  # KUHP: UU 1/2023 Art 624
@@ -30,8 +30,20 @@ def schema(**keywords: Any) -> dict[str, Any]:
             "codes": {"type": "array", "items": {"$ref": "urn:c#/$defs/Offence"}},
             "words": {"type": "array", "items": {"type": "string"}},
             "period": {"$ref": "urn:c#/$defs/Period", "title": "Period"},
-            "people": {"type": "array", "items": {"type": "object", "properties": {"born": day}}},
+            "people": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "born": day,
+                        "child": {"type": "boolean"},
+                        "band": {"type": "string", "x-code-list": "age-band"},
+                    },
+                },
+            },
             "child": {"type": "boolean"},
+            "others": {"type": "array", "items": {"type": "object", "properties": {"child": {"type": "boolean"}}}},
+            "band": {"type": "string", "x-code-list": "age-band"},
         },
         **keywords,
     }
@@ -46,6 +58,13 @@ DAYS = {
 VALID_ON = checks(schema(**{"x-valid-on": {"codes": "codes", "from": "period/from", "to": "period/to"}}), DAYS)
 NOBODY = checks(schema(**{"x-minor-on": {"born": "people/*/born", "on": "period/from"}}), DAYS)
 FLAGGED = checks(schema(**{"x-minor-on": {"born": "people/*/born", "on": "period/from", "flag": "child"}}), DAYS)
+
+EACH = checks(
+    schema(**{
+        "x-minor-on": {"born": "people/*/born", "on": "period/from", "flag": "people/*/child", "band": "people/*/band"}
+    }),
+    DAYS,
+)  # fmt: skip
 
 
 def pointers(asked: Any, body: dict[str, Any]) -> list[str | None]:
@@ -136,6 +155,13 @@ def test_a_nik_tells_a_child_as_well(person: dict[str, str], at: str | None) -> 
     assert pointers(FLAGGED, body) == ([] if at is None else ["/body/child"])
 
 
+def test_a_nik_of_nobody_born_yet_is_no_adult_s() -> None:
+    """1900 had no 29 February, so this one is of 2000: on a day before, a date that cannot be."""
+    body = {"people": [{"nik": "3604082902000001"}], "period": {"from": "1990"}}
+    assert pointers(NOBODY, body) == ["/body/people/0/nik"]
+    assert pointers(FLAGGED, body | {"child": False}) == ["/body/child"]
+
+
 @pytest.mark.parametrize(
     ("born", "minor"),
     [
@@ -156,6 +182,40 @@ def test_who_may_be_a_minor_is_one(born: str, minor: bool) -> None:
     assert pointers(FLAGGED, body | {"child": False}) == (["/body/child"] if minor else [])
     assert pointers(FLAGGED, body | {"child": True}) == []
     assert pointers(NOBODY, {"people": body["people"]}) == []
+
+
+def test_nobody_hides_behind_another_child() -> None:
+    """Each person's own word counts: that one of them is said to be a child does not answer for the next."""
+    people = [{"born": "2011", "child": True}, {"born": "2012-03-04", "child": False}, {"born": "1985", "child": False}]
+    body = {"people": people, "period": {"from": "2026-11-02"}, "child": True}
+    assert pointers(EACH, body) == ["/body/people/1/child"]
+    assert pointers(EACH, {**body, "people": [{"nik": "3604080105120001"}]}) == ["/body/people/0/child"]
+    assert pointers(EACH, {**body, "people": [{**one, "child": True} for one in people]}) == []
+
+
+@pytest.mark.parametrize(
+    ("born", "band", "fits"),
+    [
+        ("2012-03-04", "AGE_25_34", False),  # a child among adults
+        ("2018", "AGE_12_17", False),  # eight at most
+        ("2014-11-02", "AGE_12_17", True),  # twelve that day
+        ("2014-11-03", "AGE_12_17", False),
+        ("2014", "AGE_12_17", True),  # perhaps twelve
+        ("1999", "AGE_60_UP", False),
+        ("1985", "AGE_12_17", True),  # younger than the papers say: whoever looked at the child knows better
+        ("2027", "AGE_00_11", True),
+    ],
+)
+def test_a_band_makes_nobody_older(born: str, band: str, fits: bool) -> None:
+    """An age band above what the date of birth allows is refused; one below it may be the truth about false papers."""
+    body = {"people": [{"born": born, "child": True, "band": band}], "period": {"from": "2026-11-02"}}
+    assert pointers(EACH, body) == ([] if fits else ["/body/people/0/band"])
+
+
+def test_a_fault_is_told_once() -> None:
+    """A date and a NIK that both tell a child make one reason of the flag."""
+    body = {"people": [{"born": "2012-05-01", "nik": "3604080105130001"}], "period": {"from": "2026-11-02"}}
+    assert pointers(FLAGGED, body) == ["/body/child"]
 
 
 @given(st.dates(date(1900, 1, 1), date(2100, 1, 1)), st.dates(date(1900, 1, 1), date(2100, 1, 1)))
@@ -179,6 +239,76 @@ def test_a_partial_date_holds_its_day(day: date) -> None:
     assert days_of(day.isoformat()) == (day, day)
 
 
+NUMBERS = checks(
+    self_contained(
+        IDENTIFIER,
+        {
+            IDENTIFIER: {
+                "$id": IDENTIFIER,
+                "properties": {"paper": {"$ref": "urn:d#/$defs/Paper"}, "holder": {"anyOf": [{"type": "string"}, {
+                    "properties": {"papers": {"type": "array", "items": {"$ref": "urn:d#/$defs/Paper"}}}
+                }]}},
+            },
+            "urn:d": {"$id": "urn:d", "$defs": {"Paper": {"$ref": "#/$defs/Bare"}, "Bare": {
+                "properties": {"number": {"type": "string"}, "mrz": {"type": "string", "x-mrz-of": "number"}}
+            }}},
+        },
+    ),
+    {},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "mrz", "fits"),
+    [
+        ("X0000042", "X0000042<5", True),
+        ("EA0000001", "EA00000019", True),  # nine characters: nothing to fill up
+        ("A", "A<<<<<<<<0", True),
+        ("X0000042", "X0000043<8", False),  # somebody else's, with a check digit that fits
+        ("X0000042", "X00000042<", False),
+        ("X000042", "X0000042<5", False),
+        ("X0000042", "X0000042<6", False),
+        ("x0000042", "X0000042<5", False),  # one spelling only
+        ("X000 0042", "X0000042<5", False),
+        ("", "<<<<<<<<<0", False),
+        (None, "X0000042<5", False),
+    ],
+)
+def test_the_machine_readable_zone_repeats_the_number(number: str | None, mrz: str, fits: bool) -> None:
+    """ICAO 9303-3: filled up with `<`, then the check digit; in every document of the body, whatever holds it."""
+    paper = {"mrz": mrz} if number is None else {"number": number, "mrz": mrz}
+    assert pointers(NUMBERS, {"paper": paper}) == ([] if fits else ["/body/paper/mrz"])
+    papers = {"holder": {"papers": [{"number": "X0000042"}, paper]}}
+    assert pointers(NUMBERS, papers) == ([] if fits else ["/body/holder/papers/1/mrz"])
+    assert pointers(NUMBERS, {"holder": "papers", "paper": {"number": "X1"}}) == []
+
+
+def test_every_number_of_the_machine_readable_zone_is_compared(catalogue: Catalogue) -> None:
+    """Wherever a type has `mrz_number`, the gateway asks about it: a definition nobody walks would compare nothing."""
+
+    def held(part: Any, definitions: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+        found: set[tuple[str, ...]] = (
+            {path} if isinstance(part, dict) and "mrz_number" in part.get("properties", {}) else set()
+        )
+        for name, entry in part.items() if isinstance(part, dict) else ():
+            if name == "$ref":
+                found |= held(definitions[entry.removeprefix("#/$defs/")], definitions, path)
+            elif name == "properties":
+                found = found.union(*(held(inner, definitions, (*path, key)) for key, inner in entry.items()))
+            elif name in ("items", "then", "else"):
+                found |= held(entry, definitions, (*path, "*") if name == "items" else path)
+            elif name in ("allOf", "anyOf", "oneOf"):
+                found = found.union(*(held(inner, definitions, path) for inner in entry))
+        return found
+
+    compared = 0
+    for kind in catalogue.types():
+        places = mrz_places(kind.schema)
+        assert {place.holder for place in places} == held(kind.schema, kind.schema["$defs"])
+        compared += len(places)
+    assert compared
+
+
 @pytest.mark.parametrize(
     "keywords",
     [
@@ -191,6 +321,17 @@ def test_a_partial_date_holds_its_day(day: date) -> None:
         {"x-minor-on": {"born": "people/born", "on": "period/from"}},
         {"x-minor-on": {"born": "people/*/born", "on": "child"}},
         {"x-minor-on": {"born": "people/*/born", "on": "period/from", "flag": "minor"}},
+        {"x-minor-on": {"born": "people/*/born", "on": "period/from", "flag": "others/*/child"}},
+        {"x-minor-on": {"born": "period/from", "on": "period/from", "flag": "people/*/child"}},
+        {
+            "x-minor-on": {
+                "born": "people/*/born",
+                "on": "period/from",
+                "flag": "people/*/child",
+                "band": "people/*/born",
+            }
+        },
+        {"properties": {"mrz": {"type": "string", "x-mrz-of": "number"}}},
     ],
 )
 def test_a_slip_in_the_keyword_is_refused(keywords: dict[str, Any]) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.envelope import parse
 from gateway.ledger.entry import commitment, decode
 from gateway.ledger.source import HttpSource
 from gateway.ledger.tiles import split_bundle
 from gateway.ledger.verify import audit
-from gateway.receipt import read_gateway_receipt
+from gateway.message.envelope import parse
+from gateway.statements.receipt import read_gateway_receipt
 from tests.functional.test_exchange import gateway_key, ledger_verifier
 from tests.province import AGREEMENT, Province
 

@@ -1,19 +1,10 @@
 """Gateways in three states: none, founded, in service."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.cli.shell import Shell, founded, new_shell, peopled
-
-
-@pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
-    """Commands silence the log for their process, which here is everybody's."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
+
 from gateway import resources
 from gateway.cli.main import run
 
@@ -92,7 +94,7 @@ class Shell:
 
     def activate(self, document: Path, signatures: Sequence[Path]) -> Result:
         given = [word for signature in signatures for word in ("--signature", signature)]
-        return self("agreement", "activate", document, *given)
+        return self("agreement", "activate", "--why", "T-1", document, *given)
 
     def kid(self, name: str) -> str:
         return str(json.loads((self.home / f"{name}.jwk").read_text())["kid"])
@@ -102,18 +104,24 @@ def new_shell(home: Path) -> Shell:
     return Shell(home, home / "gw" / "sinergi.toml")
 
 
-def founded(home: Path, name: str = "gw-test") -> Shell:
+def founded(home: Path, name: str = "gw-test", database_url: str | None = None) -> Shell:
     """A gateway without agencies."""
     shell = new_shell(home)
-    shell.ok("init", home / "gw", "--id", name, "--public-url", "http://gw.test")
+    database: list[object] = []
+    if database_url is not None:
+        url = make_url(database_url)
+        database = ["--database-url", url._replace(password=None).render_as_string()]
+        if url.password:
+            database += ["--database-password-file", shell.secret("database.pass", str(url.password))]
+    shell.ok("init", home / "gw", "--id", name, "--public-url", "http://gw.test", *database)
     return shell
 
 
 def peopled(shell: Shell) -> Shell:
     """Two agencies with a key each, and the agreement in force."""
     for agency in AGENCIES:
-        shell.ok("agencies", "add", agency, "--name", agency.title())
-        shell.ok("keys", "import", agency, shell.key(agency))
+        shell.ok("agencies", "add", "--why", "T-1", agency, "--name", agency.title())
+        shell.ok("keys", "import", "--why", "T-1", agency, shell.key(agency))
     activated = shell.activate(DOCUMENT, [shell.signed(DOCUMENT, agency) for agency in AGENCIES])
     assert activated.code == 0, activated.err
     return shell

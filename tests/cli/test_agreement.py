@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import resources
-from gateway.agreement import agreement_from_json, parse_agreement
+from gateway.agreement.document import agreement_from_json, parse_agreement
 from gateway.cli import output
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell
 from tests.cli.test_init import entries
@@ -26,8 +26,8 @@ def version(shell: Shell, number: int) -> Path:
 
 def two_agencies(shell: Shell) -> Shell:
     for agency in AGENCIES:
-        shell.ok("agencies", "add", agency, "--name", agency)
-        shell.ok("keys", "import", agency, shell.key(agency))
+        shell.ok("agencies", "add", "--why", "T-1", agency, "--name", agency)
+        shell.ok("keys", "import", "--why", "T-1", agency, shell.key(agency))
     return shell
 
 
@@ -90,7 +90,16 @@ def test_an_agreement_signed_by_both_comes_into_force(fresh: Shell, tmp_path: Pa
     two_agencies(fresh)
     signatures = [fresh.signed(DOCUMENT, agency) for agency in AGENCIES]
     dry = fresh.ok(
-        "agreement", "activate", DOCUMENT, "--signature", signatures[0], "--signature", signatures[1], "--dry-run"
+        "agreement",
+        "activate",
+        "--why",
+        "T-1",
+        DOCUMENT,
+        "--signature",
+        signatures[0],
+        "--signature",
+        signatures[1],
+        "--dry-run",
     )
     assert "can be activated" in dry.err
     assert active(fresh) == []
@@ -125,7 +134,7 @@ def test_a_missing_signature_refuses(house: Shell) -> None:
         result = house.activate(third, signatures)
         assert result.code == output.NO
         assert f"{AGENCIES[1]} has not signed this version" in result.err
-    assert house("agreement", "activate", third).code == output.MISUSE
+    assert house("agreement", "activate", "--why", "T-1", third).code == output.MISUSE
 
 
 def test_a_signature_of_another_version_refuses(house: Shell) -> None:
@@ -149,9 +158,9 @@ def test_a_signature_by_a_revoked_or_a_strangers_key_refuses(fresh: Shell) -> No
         "--passphrase-file", fresh.home / f"{AGENCIES[0]}.pass", "--out", borrowed,
     )  # fmt: skip
     assert fresh.activate(DOCUMENT, [signatures[0], borrowed]).code == output.NO
-    fresh.ok("agencies", "set", AGENCIES[1], "--status", "suspended")
+    fresh.ok("agencies", "set", "--why", "T-1", AGENCIES[1], "--status", "suspended")
     assert "suspended" in fresh.activate(DOCUMENT, signatures).err
-    fresh.ok("agencies", "set", AGENCIES[1], "--status", "active")
+    fresh.ok("agencies", "set", "--why", "T-1", AGENCIES[1], "--status", "active")
     fresh.ok("keys", "revoke", AGENCIES[1], fresh.kid(AGENCIES[1]), "--why", "INC-7")
     result = fresh.activate(DOCUMENT, signatures)
     assert (result.code, "revoked" in result.err) == (output.NO, True)
@@ -240,8 +249,8 @@ def test_explain_can_ask_about_another_day(shell: Shell) -> None:
 
 def test_explain_takes_a_signed_message_and_a_related_transfer(house: Shell, tmp_path: Path) -> None:
     """A message kept by `send` is explained as it is; a reply, with the transfer that it answers."""
-    from gateway.envelope import Claims, issue
     from gateway.keyring import load_signer
+    from gateway.message.envelope import Claims, issue
 
     signer = load_signer(f"file:{house.home / AGENCIES[1]}.pem", f"passphrase-of-{AGENCIES[1]}".encode())
     transfer = "01a20a7a-b0ef-778e-9b00-c875ba0989be"

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from gateway import resources
-from gateway.approval import parse_approval
+from gateway.statements.approval import parse_approval
 from tests.cli.shell import AGENCIES, Result, Shell
 from tests.cli.test_exchange import Served, served
 from tests.cli.test_officers import enrol
@@ -116,7 +116,7 @@ def test_three_shells_release_what_two_officers_approved(served: Served) -> None
     for name in ("sari", "budi"):
         role = {"sari": "VICTIM_PROTECTION_OFFICER", "budi": "SUPERVISOR"}[name]
         gateway = json.loads(_well_known(served))["gateway"]
-        served.ok("agencies", "officers", "add", enrol(
+        served.ok("agencies", "officers", "add", "--why", "T-1", enrol(
             served, name, agency=IMIGRASI, gateway=gateway, id=f"NIP-{name}", role=role,
         ))  # fmt: skip
     file = draft(served)

@@ -15,8 +15,8 @@ import pytest
 
 from gateway import resources
 from gateway.cli import output
-from gateway.envelope import sd_hash
 from gateway.jose import parse_jws
+from gateway.message.envelope import sd_hash
 from tests.cli.shell import AGENCIES, Shell, new_shell, peopled
 
 SINERGI = Path(sys.executable).with_name("sinergi")
@@ -40,7 +40,7 @@ class Served(Shell):
         )  # fmt: skip
 
     def token(self, name: str, role: str) -> Path:
-        issued = self.ok("auditors", "issue", name, "--name", name, "--role", role, "--days", "1")
+        issued = self.ok("auditors", "issue", "--why", "T-1", name, "--name", name, "--role", role, "--days", "1")
         return self.secret(f"{name}.token", issued.out)
 
     def warn(self, *more: object, purpose: str = "EARLY_WARNING") -> Any:
@@ -120,6 +120,7 @@ def test_a_kept_message_is_the_same_message(served: Served, tmp_path: Path) -> N
     """What --keep wrote can be sent until it is answered, and cannot be changed on the way."""
     kept = tmp_path / "kept.sd-jwt"
     first = served.warn("--keep", kept, "--json")
+    assert kept.stat().st_mode & 0o777 == 0o600
     assert first.code == output.DONE
     second = served.ok("send", kept, "--json", *served.side(IMIGRASI)).json
     assert (second["transfer"], second["receipt"], second["retried"]) == (
@@ -129,6 +130,28 @@ def test_a_kept_message_is_the_same_message(served: Served, tmp_path: Path) -> N
     )
     assert served("send", kept, "--to", POLDA, *served.side(IMIGRASI)).code == output.MISUSE
     assert served.warn("--keep", kept).code == output.MISUSE
+
+
+def test_many_messages_go_from_one_file(served: Served, tmp_path: Path) -> None:
+    """One line a message: each has its outcome and its proved receipt, a line that is none harms no other, exit 1."""
+    kept = [tmp_path / f"{number}.sd-jwt" for number in range(2)]
+    first = served.warn("--keep", kept[0], "--json")
+    assert served.warn("--keep", kept[1], purpose="PROFILING").code == output.NO
+    lines = tmp_path / "many.sd-jwts"
+    lines.write_text(f"{kept[0].read_text()}\n\nno message\n{kept[1].read_text()}\n")
+    told = served("send", lines, "--batch", "--json", *served.side(IMIGRASI))
+    assert told.code == output.NO
+    assert [(one["line"], one["decision"]) for one in told.json] == [
+        (1, "accepted"),
+        (3, "not recorded"),
+        (4, "refused"),
+    ]
+    assert (told.json[0]["receipt"], told.json[0]["retried"]) == (first.json["receipt"], True)
+    assert "rule.purpose" in told.json[2]["reasons"][0]
+    lines.write_text(kept[0].read_text())
+    assert served.ok("send", lines, "--batch", *served.side(IMIGRASI)).out == f"1: accepted {first.json['transfer']}\n"
+    assert served("send", lines, "--batch", "--to", POLDA, *served.side(IMIGRASI)).code == output.MISUSE
+    assert served("send", tmp_path / "absent", "--batch", *served.side(IMIGRASI)).code == output.MISUSE
 
 
 def test_an_unreachable_gateway_leaves_the_message_to_send_again(served: Served, tmp_path: Path) -> None:

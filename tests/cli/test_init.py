@@ -1,18 +1,25 @@
 """`sinergi init` and `migrate`: everything is made explicitly, once, or not at all."""
 
+import errno
 import json
+import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from gateway.cli import output
 from gateway.ledger.entry import decode
 from gateway.ledger.note import ML_DSA_44, NoteVerifier
 from gateway.ledger.source import DirectorySource
 from gateway.ledger.tiles import entries_path, split_bundle
+from gateway.wiring import connect
 from tests.cli.shell import Shell, new_shell
 
 SINERGI = Path(sys.executable).with_name("sinergi")
@@ -29,7 +36,7 @@ def test_init_makes_settings_keys_database_and_ledger(fresh: Shell, tmp_path: Pa
     """Everything is there, secrets are their owner's alone, and the ledger begins with who made it from what."""
     home = tmp_path / "gw"
     assert {path.name for path in (home / "keys").iterdir()} == {
-        "sign.pem", "checkpoint.pem", "storage.pem", "index.pem", "passphrase"
+        "sign.pem", "request.pem", "checkpoint.pem", "storage.pem", "index.pem", "passphrase"
     }  # fmt: skip
     for path in [*(home / "keys").iterdir(), home / "sinergi.db", home / "sinergi.toml"]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
@@ -40,8 +47,7 @@ def test_init_makes_settings_keys_database_and_ledger(fresh: Shell, tmp_path: Pa
     types = fresh.ok("schemas", "list", "--json").json
     assert kinds == [
         "gateway.initialised",
-        "key.added",
-        "key.added",
+        *["key.added"] * 3,
         *["schema.published"] * len(types),
         "operator.act",
     ]
@@ -82,6 +88,81 @@ def test_an_init_that_fails_leaves_nothing_behind(shell: Shell, tmp_path: Path) 
     result = shell("init", tmp_path / "gw", "--database-url", "postgresql://nobody@127.0.0.1:1/none")
     assert result.code == output.UNASKED
     assert list((tmp_path / "gw").iterdir()) == []
+
+
+def test_a_file_system_without_second_names_is_no_obstacle(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT on a stick, some network shares: the settings are moved into place, and nothing of the attempt is left."""
+    monkeypatch.setattr("gateway.founding.os.link", failing(errno.EPERM))
+    shell.ok("init", tmp_path / "gw")
+    assert not (tmp_path / "gw" / "keys" / "sinergi.toml.new").exists()
+    assert shell.ok("doctor", "--json").json["ok"]
+
+
+def failing(number: int) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_what_the_first_commit_was_signed_by_is_never_taken_back(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step fails: keys and database stay, the command says what is left to do, and that done it is a gateway."""
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.founding.os.link", failing(errno.EPERM))
+        patched.setattr(Path, "rename", failing(errno.EROFS))
+        result = shell("init", tmp_path / "gw")
+    draft = tmp_path / "gw" / "keys" / "sinergi.toml.new"
+    assert f"move {draft} there" in result.err
+    draft.rename(tmp_path / "gw" / "sinergi.toml")
+    assert shell.ok("doctor", "--json").json["ok"]
+
+
+def test_a_first_commit_of_unknown_outcome_takes_no_key_with_it(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks at COMMIT: were the ledger there and its keys gone, no ledger could go on."""
+
+    def broken(*given: Any) -> Any:
+        database = connect(*given)
+        event.listen(database.write, "commit", cut)
+        return database
+
+    def cut(_connection: Any) -> None:
+        raise OperationalError("COMMIT", {}, OSError())
+
+    opened = [broken, connect]  # the last one first: to make the tables
+
+    def one(*given: Any) -> Any:
+        return opened.pop()(*given)
+
+    monkeypatch.setattr("gateway.founding.connect", one)
+    result = shell("init", tmp_path / "gw")
+    assert (result.code, (tmp_path / "gw" / "keys" / "sign.pem").exists()) == (output.UNASKED, True)
+    assert "it is not known" in result.err
+
+
+def test_a_key_in_the_folder_of_whoever_types_is_kept_as_the_whole_path(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--key sign=file:mine.pem`: the server runs in another folder."""
+    passphrase = shell.secret("mine.pass", "correct horse battery staple\n")
+    shell.ok("keys", "generate", tmp_path / "mine.pem", "--passphrase-file", passphrase)
+    monkeypatch.chdir(tmp_path)
+    shell.ok("init", tmp_path / "gw", "--passphrase-file", passphrase, "--key", "sign=file:mine.pem")
+    monkeypatch.chdir("/")
+    assert shell.ok("doctor", "--json").json["ok"]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_file_in_the_way_is_misuse_and_not_a_fault_of_the_program(shell: Shell, tmp_path: Path, place: str) -> None:
+    """It says which place cannot be made, and why."""
+    (tmp_path / "file").touch()
+    result = shell("init", tmp_path / place)
+    assert (result.code, "cannot be made" in result.err) == (output.MISUSE, True)
 
 
 @pytest.mark.parametrize(
@@ -162,3 +243,15 @@ def test_init_makes_a_key_that_outlives_ed25519_when_asked(shell: Shell, tmp_pat
     assert (key.name, key.type) == (ledger["origin"], ML_DSA_44)
     checks = {check["check"]: check["status"] for check in shell.ok("doctor", "--json").json["checks"]}
     assert checks["witnesses"] == "ok"
+
+
+def test_init_refuses_a_long_lived_key_in_a_token(shell: Shell, tmp_path: Path) -> None:
+    """No token is asked, nothing is left behind, and the message says where such a key lies."""
+    for uri in (
+        "pkcs11:token=gateway;object=long?module-path=/nowhere/module.so&pin-source=file:/nowhere/pin",
+        "kms:x",
+    ):
+        refused = shell("init", tmp_path / "gw", "--ml-dsa", "--key", f"checkpoint_mldsa={uri}")
+        assert refused.code == output.MISUSE
+        assert "checkpoint_mldsa must be a file: or a credential:" in refused.err
+        assert not (tmp_path / "gw" / "sinergi.toml").exists()

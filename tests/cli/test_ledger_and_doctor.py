@@ -2,7 +2,10 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
+from datetime import timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -49,7 +52,10 @@ def test_a_longer_ledger_exports_over_full_tiles(fresh: Shell, tmp_path: Path) -
     fresh.ok("ledger", "export", tmp_path / "out")
     old = tmp_path / "old.checkpoint"
     shutil.copy(out / "checkpoint", old)
-    acts = [OperatorAct(time=datetime.now(UTC), who="t", what="drill", about=str(number)) for number in range(300)]
+    acts = [
+        OperatorAct(time=datetime.now(UTC), who="t", what="drill", why="T-1", about=str(number))
+        for number in range(300)
+    ]
     with open_store(load_settings(fresh.config)) as store:
         store.recorder.submit(RecordEvent("gateway", acts)).result(30)
     told = fresh.ok("ledger", "export", tmp_path / "out", "--ledger", "gateway", "--json").json
@@ -120,7 +126,7 @@ def test_doctor_finds_a_sound_gateway_fit(house: Shell) -> None:
     report = house.ok("doctor", "--json").json
     assert report["ok"]
     subjects = {"settings", "keys", "disk", "database", "guards"}
-    subjects |= {"schemas", "ledgers", "witnesses", "agreements", "agencies", "clock"}
+    subjects |= {"own keys", "schemas", "ledgers", "witnesses", "operators", "agreements", "agencies", "clock"}
     assert {check["check"] for check in report["checks"]} == subjects
     assert house.ok("ledger", "list").out == before
 
@@ -129,9 +135,9 @@ def test_doctor_notices_that_nothing_can_be_exchanged_yet(fresh: Shell) -> None:
     """No agency, no agreement: worth a word, and no failure."""
     assert statuses(fresh, "agreements") == ["warning"]
     assert statuses(fresh, "agencies") == ["warning"]
-    fresh.ok("agencies", "add", AGENCIES[0], "--name", "x")
+    fresh.ok("agencies", "add", "--why", "T-1", AGENCIES[0], "--name", "x")
     assert statuses(fresh, "agencies") == ["warning"]
-    fresh.ok("keys", "import", AGENCIES[0], fresh.key("soon"), "--not-after", "2099-01-01")
+    fresh.ok("keys", "import", "--why", "T-1", AGENCIES[0], fresh.key("soon"), "--not-after", "2099-01-01")
     assert statuses(fresh, "agencies") == ["ok"]
 
 
@@ -139,10 +145,47 @@ def test_doctor_warns_of_a_key_that_ends_soon(fresh: Shell) -> None:
     """A month is time enough to bring in the next one."""
     from datetime import UTC, datetime, timedelta
 
-    fresh.ok("agencies", "add", AGENCIES[0], "--name", "x")
+    fresh.ok("agencies", "add", "--why", "T-1", AGENCIES[0], "--name", "x")
     end = (datetime.now(UTC) + timedelta(days=10)).isoformat()
-    fresh.ok("keys", "import", AGENCIES[0], fresh.key("soon"), "--not-after", end)
+    fresh.ok("keys", "import", "--why", "T-1", AGENCIES[0], fresh.key("soon"), "--not-after", end)
     assert statuses(fresh, "agencies") == ["warning"]
+
+
+def test_doctor_looks_at_the_keys_that_are_used(fresh: Shell) -> None:
+    """Not only at what the settings name: a key that nobody announced, and a file in use that is gone, are failures."""
+    home = fresh.home / "gw"
+    given = ("--passphrase-file", home / "keys" / "passphrase")
+    fresh.ok("keys", "generate", home / "keys" / "x.pem", *given)
+    settings = fresh.config.read_text()
+    fresh.config.write_text(settings.replace("keys/sign.pem", "keys/x.pem"))
+    assert statuses(fresh, "own keys") == ["failed", "ok"]
+    (home / "keys" / "sign.pem").rename(home / "keys" / "elsewhere")
+    assert statuses(fresh, "own keys") == ["failed", "failed"]
+    (home / "keys" / "elsewhere").rename(home / "keys" / "sign.pem")
+    fresh.config.write_text(settings)
+    fresh.ok("keys", "rotate", "--role", "request", "--lead", "0", "--overlap", "0", "--why", "T-1")
+    assert statuses(fresh, "own keys") == ["warning", "ok"]
+
+
+def test_an_id_is_never_changed(fresh: Shell) -> None:
+    """Every receipt names the gateway: one that is called otherwise by its settings neither serves nor acts."""
+    fresh.config.write_text(fresh.config.read_text().replace('"gw-test"', '"gw-other"'))
+    assert statuses(fresh, "own keys") == ["failed"]
+    for words in (("serve", "--port", "0"), ("keys", "list")):
+        refused = fresh(*words)
+        assert (refused.code, "gateway.id is gw-other, and the database is gw-test's" in refused.err) == (
+            output.MISUSE,
+            True,
+        )
+
+
+def test_a_node_that_remembers_nothing_says_so(fresh: Shell) -> None:
+    """An emptied state directory would take a rolled-back database for the whole: doctor and commands warn, until one records."""
+    shutil.rmtree(fresh.home / "gw" / "checkpoints")
+    assert statuses(fresh, "ledgers") == ["warning", "ok"]
+    assert "holds no checkpoint" in fresh.ok("keys", "list").err
+    fresh.ok("agencies", "add", "--why", "T-1", AGENCIES[0], "--name", "x")
+    assert "holds no checkpoint" not in fresh.ok("keys", "list").err
 
 
 def test_doctor_finds_a_dropped_guard(fresh: Shell) -> None:
@@ -168,12 +211,12 @@ def test_doctor_and_every_act_refuse_a_rolled_back_database(fresh: Shell, tmp_pa
         connection.backup(backup)
     connection.close()
     backup.close()
-    fresh.ok("agencies", "add", AGENCIES[0], "--name", "x")
+    fresh.ok("agencies", "add", "--why", "T-1", AGENCIES[0], "--name", "x")
     for path in database.parent.glob("sinergi.db*"):
         path.unlink()
     shutil.copy(tmp_path / "backup.db", database)
     assert statuses(fresh, "ledgers") == ["failed"]
-    result = fresh("agencies", "add", AGENCIES[1], "--name", "y")
+    result = fresh("agencies", "add", "--why", "T-1", AGENCIES[1], "--name", "y")
     assert result.code == output.NO
     assert "ledger.forked" in result.err
 
@@ -190,11 +233,33 @@ def test_doctor_reports_what_it_can_without_a_database(fresh: Shell) -> None:
     assert not (fresh.home / "gw" / "sinergi.db").exists()
 
 
+def test_a_clock_behind_the_ledger_stops_the_start_until_somebody_answers_for_it(fresh: Shell) -> None:
+    """An entry from a clock that ran an hour ahead: `serve` says what to do, and starts again after `accept-clock`."""
+    from gateway.ledger.entry import OperatorAct
+    from gateway.store.clocks import require_clock
+    from gateway.store.jobs.events import RecordEvent
+    from gateway.wiring import now, open_store
+
+    with open_store(load_settings(fresh.config)) as store:
+        ahead = OperatorAct(time=now() + timedelta(hours=1), who="op", what="early", why="T-1")
+        store.recorder.submit(RecordEvent("gateway", [ahead])).result(10)
+    words = [sys.executable, "-m", "gateway", "--config", str(fresh.config), "--json", "serve"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=100)
+    assert ended.returncode != 0
+    assert "clock.wrong" in ended.stderr
+    assert "sinergi ledger accept-clock" in ended.stderr
+    assert statuses(fresh, "clock") == ["ok", "failed"]
+    assert fresh.ok("ledger", "accept-clock", "--why", "TIKET-12", "--json").json == {"ledgers": ["gateway"]}
+    assert fresh("ledger", "accept-clock", "--why", "TIKET-12").code == 1
+    with open_store(load_settings(fresh.config)) as store:
+        require_clock(store.database, now())
+
+
 def test_fsck_works_where_the_gateway_refuses_to_start(fresh: Shell) -> None:
     """Sound: yes, with every check. A row taken out past the guards: no, named, with what to do, for machines too."""
     told = fresh.ok("ledger", "fsck", "--json").json
     assert told["ok"] is True
-    assert [check["number"] for check in told["ledgers"][0]["checks"]][-3:] == [9, 10, 11]
+    assert [check["number"] for check in told["ledgers"][0]["checks"]][-5:] == [10, 11, 12, 13, 14]
     assert "there is no ledger nothing" in fresh("ledger", "fsck", "--ledger", "nothing").err
     with sqlite3.connect(fresh.config.parent / "sinergi.db") as connection:
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():

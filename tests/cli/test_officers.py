@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.enrolment import ENROLMENT_TYP, Person, sign_enrolment, verify_enrolment
 from gateway.errors import GatewayError
 from gateway.jose import sign_jws
 from gateway.keyring import load_signer
 from gateway.ledger.entry import decode
 from gateway.settings import load_settings
+from gateway.statements.enrolment import ENROLMENT_TYP, Person, sign_enrolment, verify_enrolment
 from gateway.store import queries
 from gateway.wiring import now, open_store
 from tests.cli.shell import Result, Shell
@@ -35,12 +35,12 @@ def enrol(shell: Shell, name: str, *, agency: str = "polda-banten", gateway: str
 
 
 def added(shell: Shell, statement: Path, *options: str) -> Result:
-    return shell("agencies", "officers", "add", statement, *options)
+    return shell("agencies", "officers", "add", "--why", "T-1", statement, *options)
 
 
 @pytest.fixture
 def polda(fresh: Shell) -> Shell:
-    fresh.ok("agencies", "add", "polda-banten", "--name", "Polda Banten")
+    fresh.ok("agencies", "add", "--why", "T-1", "polda-banten", "--name", "Polda Banten")
     return fresh
 
 
@@ -65,7 +65,7 @@ def test_name_and_number_are_told_only_when_they_are_asked_for(polda: Shell) -> 
     """The ledger and the database hold neither in clear; the list opens them on request alone."""
     statement = enrol(polda, "sari")
     assert statement.stat().st_mode & 0o777 == 0o600
-    polda.ok("agencies", "officers", "add", statement)
+    polda.ok("agencies", "officers", "add", "--why", "T-1", statement)
     listed = polda.ok("agencies", "officers", "list", "--json")
     assert NIP not in listed.out
     assert NAME not in listed.out
@@ -80,7 +80,7 @@ def test_name_and_number_are_told_only_when_they_are_asked_for(polda: Shell) -> 
 
 def test_the_ledger_names_the_key_and_the_role(polda: Shell) -> None:
     """`officer.added` and `officer.revoked` are there, with who did it, and with nothing else about the person."""
-    polda.ok("agencies", "officers", "add", enrol(polda, "sari"))
+    polda.ok("agencies", "officers", "add", "--why", "T-1", enrol(polda, "sari"))
     polda.ok("agencies", "officers", "revoke", "polda-banten", polda.kid("sari"), "--why", "MUTASI-7")
     with open_store(load_settings(polda.config)) as store, store.database.reading() as session:
         entries = [decode(leaf) for leaf in queries.leaves(session, "gateway", 0, 256)]
@@ -96,13 +96,13 @@ def test_the_ledger_names_the_key_and_the_role(polda: Shell) -> None:
 
 def test_a_key_is_one_party_s(polda: Shell) -> None:
     """An agency's key never approves, an officer's never speaks for an agency, a revoked one never comes back."""
-    polda.ok("keys", "import", "polda-banten", polda.key("polda"))
+    polda.ok("keys", "import", "--why", "T-1", "polda-banten", polda.key("polda"))
     refused = added(polda, enrol(polda, "polda"))
     assert (refused.code, "known already" in refused.err) == (1, True)
-    polda.ok("agencies", "officers", "add", enrol(polda, "sari"))
+    polda.ok("agencies", "officers", "add", "--why", "T-1", enrol(polda, "sari"))
     again = added(polda, enrol(polda, "sari", id="another"))
     assert (again.code, "known already" in again.err) == (1, True)
-    imported = polda("keys", "import", "polda-banten", polda.home / "sari.jwk")
+    imported = polda("keys", "import", "--why", "T-1", "polda-banten", polda.home / "sari.jwk")
     assert (imported.code, "officer" in imported.err) == (1, True)
     polda.ok("agencies", "officers", "revoke", "polda-banten", polda.kid("sari"), "--why", "INC-1")
     assert added(polda, enrol(polda, "sari")).code == 1
@@ -142,7 +142,7 @@ def test_nobody_is_enrolled_with_a_key_they_do_not_hold(polda: Shell) -> None:
 
 def test_a_dry_run_shows_the_statement_and_admits_nobody(polda: Shell) -> None:
     """The operator can hold it against the letter of appointment first."""
-    shown = polda.ok("agencies", "officers", "add", enrol(polda, "sari"), "--dry-run")
+    shown = polda.ok("agencies", "officers", "add", "--why", "T-1", enrol(polda, "sari"), "--dry-run")
     assert NAME in shown.err
     assert polda.ok("agencies", "officers", "list", "--json").json == []
 

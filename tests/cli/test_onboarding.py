@@ -24,8 +24,8 @@ def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """An operator who types the page onboards an agency; no step needs something that no earlier step made."""
     monkeypatch.chdir(tmp_path)
     shell: Shell = founded(tmp_path, "sinergi-banten")
-    shell.ok("agencies", "add", "imigrasi-banten", "--name", "Imigrasi")
-    shell.ok("keys", "import", "imigrasi-banten", shell.key("imigrasi"))
+    shell.ok("agencies", "add", "--why", "T-1", "imigrasi-banten", "--name", "Imigrasi")
+    shell.ok("keys", "import", "--why", "T-1", "imigrasi-banten", shell.key("imigrasi"))
     shutil.copy(DOCUMENT, tmp_path)
     shell.signed(tmp_path / DOCUMENT.name, "imigrasi-banten", "imigrasi").rename("imigrasi.jws")
     done = 0

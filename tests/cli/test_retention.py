@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,19 +13,22 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func, select
+from sqlmodel import col
 
 from gateway import resources
 from gateway.api.app import create_app
-from gateway.envelope import Claims, issue
 from gateway.evidence.bundle import unpack
 from gateway.keyring import load_signer, read_passphrase
 from gateway.ledger.entry import decode
+from gateway.message.envelope import Claims, issue
 from gateway.settings import load_settings
 from gateway.store import queries
 from gateway.store.jobs.deadlines import Escalate
 from gateway.store.jobs.deliveries import Expire
+from gateway.store.tables import TransferRow
 from gateway.transfer import Outcome
-from gateway.wiring import open_gateway, open_store
+from gateway.wiring import Store, open_gateway, open_store
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded
 from tests.cli.test_officers import enrol
 
@@ -38,11 +45,26 @@ LAST_SPRING = timedelta(days=-200)
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """A gateway in service whose agencies have had their keys for a year."""
-    shell = founded(tmp_path_factory.mktemp("office"))
+    return in_service(tmp_path_factory.mktemp("office"))
+
+
+def in_service(home: Path, database_url: str | None = None) -> Shell:
+    """A gateway whose agencies have had their keys for a year."""
+    shell = founded(home, database_url=database_url)
     for agency in AGENCIES:
-        shell.ok("agencies", "add", agency, "--name", agency.title())
-        shell.ok("keys", "import", agency, shell.key(agency), "--not-before", "2025-12-01", "--not-after", "2099-01-01")
+        shell.ok("agencies", "add", "--why", "T-1", agency, "--name", agency.title())
+        shell.ok(
+            "keys",
+            "import",
+            "--why",
+            "T-1",
+            agency,
+            shell.key(agency),
+            "--not-before",
+            "2025-12-01",
+            "--not-after",
+            "2099-01-01",
+        )
     signatures = [shell.signed(DOCUMENT, agency) for agency in AGENCIES]
     assert shell.activate(DOCUMENT, signatures).code == 0
     return shell
@@ -121,18 +143,30 @@ def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_pa
     ).json  # fmt: skip
     assert held["covers"] == 2
     erase = ("subjects", "erase", *ask, "--before-retention", "UU27-2022-43-1-d", "--json")
-    kept = office(*erase, stdin=SUBJECT)
-    assert (kept.code, kept.json["erased"], set(kept.json["kept"])) == (1, [], {sent.transfer, refused.transfer})
+    planned = office(*erase, "--dry-run", stdin=SUBJECT)
+    assert (planned.code, planned.json["erased"], set(planned.json["kept"])) == (
+        1,
+        [],
+        {sent.transfer, refused.transfer},
+    )
     assert office.ok("retention", "run", "--json").json["kept"] == {"hold": 1}
-    statements = []
+    statements, early_statements = [], []
     for name, number in (("sari", "198001152005011001"), ("budi", "198001152005011002")):
-        office.ok("agencies", "officers", "add", enrol(office, name, id=number, role="SUPERVISOR"))
+        office.ok("agencies", "officers", "add", "--why", "T-1", enrol(office, name, id=number, role="SUPERVISOR"))
         statements += ["--statement", office.home / f"{name}.release"]
         office.ok(
             "holds", "approve", held["hold"], "--as", POLDA, "--gateway-id", "gw-test", "--why", "SELESAI-7",
             "--key", f"file:{office.home / name}.pem", "--passphrase-file", office.home / f"{name}.pass",
             "--out", statements[-1],
         )  # fmt: skip
+        early_statements += ["--statement", office.home / f"{name}.early"]
+        office.ok(
+            "subjects", "approve", planned.json["subject"], "--as", POLDA, "--gateway-id", "gw-test", "--why", "DSR-12",
+            "--ground", "UU27-2022-43-1-d", "--key", f"file:{office.home / name}.pem",
+            "--passphrase-file", office.home / f"{name}.pass", "--out", early_statements[-1],
+        )  # fmt: skip
+    kept = office(*erase, *early_statements, stdin=SUBJECT)
+    assert (kept.code, kept.json["erased"], set(kept.json["kept"])) == (1, [], {sent.transfer, refused.transfer})
     assert office("holds", "release", held["hold"], "--why", "SELESAI-7", *statements[:2]).code == 1
     office.ok("holds", "release", held["hold"], "--why", "SELESAI-7", *statements)
     assert office.ok("holds", "list", "--json").json == []
@@ -142,7 +176,8 @@ def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_pa
     assert (early.code, early.json["kept"]) == (1, {sent.transfer: ["retention-duty"]})
     by_law = office("subjects", "erase", *ask, "--refuse", "UU27-2022-15-1-b", "--json", stdin=SUBJECT)
     assert set(by_law.json["kept"]) == {sent.transfer, refused.transfer}
-    gone = office.ok(*erase, stdin=SUBJECT).json
+    assert "nothing is erased before its day" in office(*erase, *early_statements[:2], stdin=SUBJECT).err
+    gone = office.ok(*erase, *early_statements, stdin=SUBJECT).json
     assert (set(gone["erased"]), gone["clean"]) == ({sent.transfer, refused.transfer}, True)
     assert office.ok("subjects", "find", "--subject-file", "-", "--json", stdin=SUBJECT).json == []
     proved = office.ok("retention", "verify", "--json").json
@@ -151,8 +186,10 @@ def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_pa
     own = entries(office)
     requests = [(one["what"], one["results"], one.get("erased")) for one in own if one["kind"] == "subject.request"]
     assert requests == [
-        ("trail", 2, None), ("correct", 1, None), ("erase", 2, 0), ("erase", 2, 0), ("erase", 2, 2),
+        ("trail", 2, None), ("correct", 1, None), ("erase", 2, None), ("erase", 2, 0), ("erase", 2, 0),
+        ("erase", 2, None), ("erase", 2, 2),
     ]  # fmt: skip
+    assert [len(one["approvals"]) for one in own if one["kind"] == "subject.request" and "approvals" in one] == [2] * 4
     assert {"hold.added", "hold.released"} <= {one["kind"] for one in own}
     searched = [one for one in own if one["kind"] == "audit.read"]
     assert [(one["role"], one["filters"]) for one in searched] == [("operator", {"subject": "travel-document"})] * 2
@@ -194,9 +231,56 @@ def test_what_the_agencies_agreed_to_erase_goes_and_nothing_else(office: Shell) 
     assert {"message.sd-jwt", "released.sd-jwt", "receipt.jws"}.isdisjoint(unpack(evidence.content).files)
 
 
+def test_a_run_that_is_killed_is_continued_by_the_next(tmp_path: Path, database_url: str) -> None:
+    """Killed with -9 between its commits: what is gone has its entry, what is left is whole, and the next run takes it."""
+    office = in_service(tmp_path, database_url)
+    outcomes = exchanged(office, *(query(purpose="SUPERVISION") for _ in range(40)), ago=timedelta(days=-190))
+    due = {one.transfer for one in outcomes}
+    assert office.ok("retention", "verify", "--json").json["past_retention"] == len(due)
+    words = [
+        sys.executable,
+        "-m",
+        "gateway",
+        "--config",
+        str(office.config),
+        "--operator",
+        "tester",
+        "retention",
+        "run",
+    ]
+    with open_store(load_settings(office.config)) as store:
+        started = subprocess.Popen(
+            words,
+            env=os.environ | {"SINERGI_RETENTION__BATCH": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while _erased(store) < 3:
+                assert started.poll() is None, "it ended before it could be killed"
+        finally:
+            started.send_signal(signal.SIGKILL)
+            started.wait()
+    after = office.ok("retention", "verify", "--json").json
+    assert 0 < after["past_retention"] < len(due)
+    assert after["erased"] == len(due) - after["past_retention"]
+    assert after["flaws"] == []
+    assert office.ok("ledger", "fsck", "--json").json["ok"] is True
+    assert office.ok("retention", "run", "--json").json["erased"] == after["past_retention"]
+    done = [one["transfer"] for one in entries(office, PKS) if one["kind"] == "transfer.erased"]
+    assert (due == set(done), len(done)) == (True, len(due))
+
+
+def _erased(store: Store) -> int:
+    with store.database.reading() as session:
+        return session.scalar(select(func.count()).where(col(TransferRow.erased_for) == "retention")) or 0
+
+
 def asked_for(shell: Shell, *paths: str) -> list[httpx.Response]:
     """What the data-protection officer is answered."""
-    token = shell.ok("auditors", "issue", "dpo-1", "--name", "DPO", "--role", "dpo", "--days", "1").out.strip()
+    token = shell.ok(
+        "auditors", "issue", "--why", "T-1", "dpo-1", "--name", "DPO", "--role", "dpo", "--days", "1"
+    ).out.strip()
 
     async def ask(app: Any) -> list[httpx.Response]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gw.test") as client:

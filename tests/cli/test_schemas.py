@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from gateway import catalogue, resources
+from gateway import resources
 from gateway.cli import output
 from gateway.errors import OperatorError
+from gateway.message_types import catalogue
 from gateway.settings import load_settings
 from gateway.wiring import open_gateway
 from tests.cli.shell import Shell
@@ -170,8 +171,11 @@ def published(shell: Shell, directory: Path) -> list[tuple[object, ...]]:
 
 def test_init_publishes_what_the_program_has(fresh: Shell, tmp_path: Path) -> None:
     """A new gateway has nothing left to publish, and its ledger names every type with its digest."""
-    assert fresh.ok("schemas", "publish", "--dry-run", "--json").json == {"published": False, "types": []}
-    assert "published already" in fresh.ok("schemas", "publish").err
+    assert fresh.ok("schemas", "publish", "--why", "T-1", "--dry-run", "--json").json == {
+        "published": False,
+        "types": [],
+    }
+    assert "published already" in fresh.ok("schemas", "publish", "--why", "T-1").err
     types = {entry.type: entry.digest for entry in catalogue.load(resources.schemas_dir()).types()}
     told = {str(type_): f"sha256:{digest}" for kind, type_, digest in published(fresh, tmp_path / "l") if digest}
     assert told == types
@@ -198,10 +202,10 @@ def test_a_compatible_change_is_published_and_the_gateway_starts(
 ) -> None:
     """One entry for the type, one for the act; the row is the newest publication; a second run finds nothing."""
     upgraded(optional_member)
-    dry = fresh.ok("schemas", "publish", "--dry-run", "--json").json
+    dry = fresh.ok("schemas", "publish", "--why", "T-1", "--dry-run", "--json").json
     assert [(told["type"], told["change"]) for told in dry["types"]] == [(f"{TYPE}/1", "compatible")]
     before = published(fresh, tmp_path / "before")
-    done = fresh.ok("schemas", "publish", "--json").json
+    done = fresh.ok("schemas", "publish", "--why", "T-1", "--json").json
     assert done["published"] is True
     digest = done["types"][0]["digest"].removeprefix("sha256:")
     assert published(fresh, tmp_path / "after") == [
@@ -209,7 +213,7 @@ def test_a_compatible_change_is_published_and_the_gateway_starts(
         ("schema.published", f"{TYPE}/1", digest),
         ("operator.act", "schemas.publish", None),
     ]
-    assert fresh.ok("schemas", "publish", "--json").json["types"] == []
+    assert fresh.ok("schemas", "publish", "--why", "T-1", "--json").json["types"] == []
     with open_gateway(load_settings(fresh.config)) as gateway:
         assert gateway.catalogue.get(f"{TYPE}/1") is not None
 
@@ -223,7 +227,7 @@ def test_a_new_type_is_published(fresh: Shell, folder: Path, upgraded: Callable[
     required_member(schema)
     path.write_text(json.dumps(schema))
     pin(folder)
-    done = fresh.ok("schemas", "publish", "--json").json
+    done = fresh.ok("schemas", "publish", "--why", "T-1", "--json").json
     assert [(told["type"], told["change"]) for told in done["types"]] == [(f"{TYPE}/2", "new")]
 
 
@@ -234,12 +238,12 @@ def test_an_incompatible_change_is_not_published(
     """Nor is what is not proven; the compatible change beside it waits as well, and the ledger is as it was."""
     upgraded(what)
     before = entries(fresh, "gateway", tmp_path / "before")
-    dry = fresh("schemas", "publish", "--dry-run", "--json")
+    dry = fresh("schemas", "publish", "--why", "T-1", "--dry-run", "--json")
     assert (dry.code, dry.json["types"][0]["change"]) == (output.NO, state)
     if state == "incompatible":
         old = catalogue.Catalogue(catalogue.read(Path(__file__).parents[2] / "schemas"))
         assert old.violations(f"{TYPE}/1", dry.json["types"][0]["witness"]) == ()
-    refused = fresh("schemas", "publish")
+    refused = fresh("schemas", "publish", "--why", "T-1")
     assert refused.code == output.NO
     assert "new major version" in refused.err
     assert entries(fresh, "gateway", tmp_path / "after") == before
@@ -251,7 +255,7 @@ def test_a_published_type_stays(fresh: Shell, folder: Path, upgraded: Callable[[
     """A type that agencies were told cannot vanish with an upgrade."""
     shutil.rmtree(folder / "overstay.notice")
     pin(folder)
-    refused = fresh("schemas", "publish", "--json")
+    refused = fresh("schemas", "publish", "--why", "T-1", "--json")
     assert refused.code == output.NO
     assert json.loads(refused.out)["types"][0]["change"] == "gone"
     assert "overstay.notice/1" in refused.err
@@ -261,15 +265,15 @@ def test_two_operators_at_once_publish_once(
     fresh: Shell, upgraded: Callable[[Change], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was compared with a digest that is no longer published is not published over it."""
-    from gateway import publishing
     from gateway.founding import RefusedError
+    from gateway.operations import publishing
     from gateway.wiring import open_store
 
     upgraded(optional_member)
     with open_store(load_settings(fresh.config)) as store:
         types = catalogue.load(resources.schemas_dir())
         planned = publishing.plan(store, types)
-        publishing.publish(store, types, who="first")
+        publishing.publish(store, types, why="T-1", who="first")
         monkeypatch.setattr(publishing, "plan", lambda *_arguments: planned)
         with pytest.raises(RefusedError, match="meanwhile"):
-            publishing.publish(store, types, who="second")
+            publishing.publish(store, types, why="T-1", who="second")

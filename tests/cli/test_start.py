@@ -84,7 +84,7 @@ def test_a_fault_of_the_program_is_no_traceback_either(shell: Shell, monkeypatch
     def broken(_path: object) -> None:
         raise RuntimeError("a value from a payload")
 
-    monkeypatch.setattr("gateway.catalogue.load", broken)
+    monkeypatch.setattr("gateway.message_types.catalogue.load", broken)
     result = shell("schemas", "list")
     assert (result.code, result.out) == (output.UNASKED, "")
     assert "--debug" in result.err

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.envelope import Claims, VerifiedMessage, issue, parse, release, sd_hash, verify
 from gateway.errors import CODES, Reason
 from gateway.jose import b64encode
 from gateway.keyring import KeyringSigner, signer_for
@@ -25,7 +24,9 @@ from gateway.ledger.entry import TransferAccepted, TransferRefused, commitment
 from gateway.ledger.merkle import Frontier, inclusion_proof, leaf_hash, node_hash
 from gateway.ledger.note import Ed25519NoteSigner
 from gateway.ledger.proof import format_proof
-from gateway.receipt import (
+from gateway.message import batch
+from gateway.message.envelope import Claims, VerifiedMessage, issue, parse, release, sd_hash, verify
+from gateway.statements.receipt import (
     GatewayReceipt,
     Release,
     parse_acknowledgement,
@@ -33,7 +34,7 @@ from gateway.receipt import (
     sign_release,
     verify_acknowledgement,
 )
-from gateway.request_token import parse_request_token, sign_request_token, verify_request_token
+from gateway.statements.request_token import parse_request_token, sign_request_token, verify_request_token
 
 NOW = datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
 URL = "https://gateway.example"
@@ -179,6 +180,9 @@ class Gateway:
             return 200, jwks(self.sender if SENDER in path else self.recipient)
         if path == "/v1/messages":
             return self.take(request.content.decode())
+        if path == "/v1/messages:batch":
+            taken = [self.take(line.decode()) for line in batch.split(request.content)]
+            return 200, {"results": [{"status": status} | content for status, content in taken]}
         agency = self.caller(request)
         if path == "/v1/inbox":
             assert agency == RECIPIENT

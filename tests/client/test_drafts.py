@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from gateway.approval import ApprovalRequest, digests_of, sign_approval
 from gateway.client import Draft, GatewayClient
-from gateway.draft import VERSION
-from gateway.envelope import parse, verify
 from gateway.errors import GatewayError, MalformedError
+from gateway.message.envelope import parse, verify
+from gateway.sdk.draft import VERSION
+from gateway.statements.approval import ApprovalRequest, digests_of, sign_approval
 from tests.client.simulator import AGREEMENT, NOW, RECIPIENT, SENDER, Gateway, ed25519, p256
 
 Clients = Callable[..., GatewayClient]

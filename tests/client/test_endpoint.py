@@ -11,7 +11,7 @@ import pytest
 
 from gateway.client import GatewayClient
 from gateway.endpoint import AgencyEndpoint, Answer, Fault, MemorySeen, Received
-from gateway.receipt import parse_acknowledgement, verify_acknowledgement
+from gateway.statements.receipt import parse_acknowledgement, verify_acknowledgement
 from tests.client.simulator import GATEWAY, NOW, PUSH_URL, RECIPIENT, SENDER, Gateway, ed25519, jwks
 
 
@@ -26,7 +26,7 @@ class Agency:
         given: dict[str, Any] = {
             "public_url": PUSH_URL,
             "gateway_id": GATEWAY,
-            "gateway_keys": jwks(gateway.signer, purpose="sign"),
+            "gateway_keys": jwks(gateway.signer),
             "sender_keys": {SENDER: jwks(gateway.sender)},
             "on_fault": self.faults.append,
             "clock": lambda: NOW,
@@ -129,7 +129,7 @@ def test_another_message_under_a_handled_transfer_is_not_signed_for(simulated: G
 
 
 def message_of(simulated: Gateway, text: str) -> Any:
-    from gateway.envelope import parse, verify
+    from gateway.message.envelope import parse, verify
 
     return verify(parse(text.encode()), simulated.sender.public)
 
@@ -177,9 +177,20 @@ def test_a_push_with_another_body_is_refused_and_uses_no_token_up(simulated: Gat
     assert agency.take(content, headers).status_code == 200
 
 
+def test_neither_of_the_gateway_s_keys_stands_in_for_the_other(simulated: Gateway) -> None:
+    """Whoever has the key of the releases cannot push, and a release that is signed by the key of pushes is none."""
+    for purpose, status in (("sign", 401), ("request", 200), ("checkpoint", 401)):
+        agency = Agency(simulated, gateway_keys=jwks(simulated.signer, purpose=purpose))
+        response = agency.push(simulated.deliverable())
+        assert response.status_code == status
+        assert response.json().get("code", "key.unknown") == "key.unknown"
+        # The token of the `request` key was taken, the release under the same key was not.
+        assert agency.handled == []
+
+
 def test_a_push_token_without_body_hash_is_refused(simulated: Gateway, agency: Agency) -> None:
     """A token that binds no bytes would let anyone on the way choose them."""
-    from gateway.request_token import sign_request_token
+    from gateway.statements.request_token import sign_request_token
 
     content, headers = simulated.push(simulated.deliverable())
     token = sign_request_token(simulated.signer, GATEWAY, RECIPIENT, "POST", PUSH_URL, NOW)

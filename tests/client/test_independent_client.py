@@ -13,10 +13,10 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey, OKPKey
 
-from gateway.envelope import parse, verify
 from gateway.jose import public_key_from_jwk
 from gateway.keyring import KeyringSigner, signer_for
-from gateway.receipt import parse_acknowledgement
+from gateway.message.envelope import parse, verify
+from gateway.statements.receipt import parse_acknowledgement
 from tests.client import independent_client, simulator
 from tests.client.independent_client import ProtocolError, acknowledge, compose_message, receive, send
 from tests.client.simulator import BODY, NO_CASE, RECIPIENT, SENDER, URL, Gateway, ed25519, note_signer

@@ -14,10 +14,10 @@ from sd_jwt.verifier import SDJWTVerifier
 
 from gateway.client import Acknowledged, AnswerError, GatewayClient, Page, open_commitment
 from gateway.endpoint import KeySet
-from gateway.envelope import parse as parse_message
-from gateway.envelope import release, sd_hash, verify
 from gateway.errors import KeyRefusedError, MalformedError
-from gateway.receipt import parse_acknowledgement
+from gateway.message.envelope import parse as parse_message
+from gateway.message.envelope import release, sd_hash, verify
+from gateway.statements.receipt import parse_acknowledgement
 from tests.client.simulator import BODY, NOW, RECIPIENT, SENDER, Gateway, claims, ed25519, jwks, p256
 
 Clients = Callable[..., GatewayClient]
@@ -334,6 +334,44 @@ def test_keys_that_are_of_no_use_are_left_out() -> None:
     for none in ({}, {"keys": {}}, {"keys": [7]}, []):
         with pytest.raises(MalformedError):
             KeySet.read(none)
+
+
+def test_an_unknown_key_is_looked_for_again_but_not_at_once(
+    gateway: Gateway, recipient: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys roll over while a client runs; whoever makes up a hundred of them causes one call."""
+    client, time = recipient(), Ticking()
+    monkeypatch.setattr("gateway.client.time", time)
+
+    async def story() -> None:
+        async with client:
+            for number in range(100):
+                with pytest.raises(KeyRefusedError):
+                    await client.find_key(SENDER, f"made-up-{number}", int(NOW.timestamp()))
+            assert fetched() == 2
+            gateway.sender, old = ed25519(), gateway.sender
+            await client.find_key(SENDER, old.kid, int(NOW.timestamp()))
+            time.seconds += 2.5
+            await client.find_key(SENDER, gateway.sender.kid, int(NOW.timestamp()))
+            assert fetched() == 3
+            # As long as the gateway says that a set may be kept, and no longer.
+            time.seconds += 61
+            await client.find_key(SENDER, gateway.sender.kid, int(NOW.timestamp()))
+            assert fetched() == 4
+
+    def fetched() -> int:
+        return sum(f"/agencies/{SENDER}/" in str(request.url) for request in gateway.requests)
+
+    asyncio.run(story())
+
+
+class Ticking:
+    """A monotonic clock that moves when it is told to."""
+
+    seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
 
 
 def test_a_stranger_cannot_choose_what_is_fetched(gateway: Gateway, recipient: Clients) -> None:

@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import TokenError
 from gateway.jose import sign_jws
 from gateway.keyring import KeyringSigner
-from gateway.request_token import TOKEN_TYP, parse_request_token, sign_request_token, verify_request_token
+from gateway.statements.request_token import TOKEN_TYP, parse_request_token, sign_request_token, verify_request_token
 from tests.client.simulator import GATEWAY, NOW, SENDER, ed25519, p256
 
 INBOX = "https://gateway.example/v1/inbox"

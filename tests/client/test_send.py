@@ -19,8 +19,8 @@ from gateway.client import (
     UnreachableError,
     open_commitment,
 )
-from gateway.envelope import Case
 from gateway.errors import KeyRefusedError, MalformedError, TooLargeError
+from gateway.message.envelope import Case
 from tests.client.simulator import (
     AGREEMENT,
     BODY,
@@ -147,7 +147,7 @@ def test_a_lost_answer_is_asked_for_again(gateway: Gateway, sender: Clients, mon
     async def pause(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr("gateway.calling.asyncio.sleep", pause)
+    monkeypatch.setattr("gateway.sdk.calling.asyncio.sleep", pause)
     client = sender()
     message = composed(client)
 
@@ -172,7 +172,7 @@ def test_retry_after_is_honoured_and_bounded(
     async def pause(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr("gateway.calling.asyncio.sleep", pause)
+    monkeypatch.setattr("gateway.sdk.calling.asyncio.sleep", pause)
     client = sender(patience=70.0)
 
     async def story() -> None:
@@ -398,7 +398,7 @@ def test_a_preview_is_asked_with_a_token_and_records_nothing(gateway: Gateway, s
 
 def test_an_answer_without_end_is_cut_off(gateway: Gateway, sender: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that answers more than any page can hold does not fill the agency's memory."""
-    monkeypatch.setattr("gateway.calling.ANSWER_LIMIT", 10_000)
+    monkeypatch.setattr("gateway.sdk.calling.ANSWER_LIMIT", 10_000)
     gateway.lies["/v1/messages"] = lambda answer: answer | {"padding": "x" * 20_000}
     with pytest.raises(AnswerError, match="larger"):
         sent(sender())

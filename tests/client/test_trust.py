@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.client import AnswerError, GatewayClient
-from tests.client.simulator import ORIGIN, SENDER, Gateway, ed25519, jwks, note_signer
+from gateway.ledger.note import Ed25519NoteSigner
+from gateway.ledger.succession import Succession
+from tests.client.simulator import NOW, ORIGIN, SENDER, Gateway, ed25519, jwks, note_signer
 from tests.client.test_send import Clients, composed, sent
 
 
@@ -65,7 +68,7 @@ def test_only_pinned_ledgers_are_believed(gateway: Gateway, sender: Clients) -> 
 
 
 def test_a_ledger_that_changes_its_key_is_refused(gateway: Gateway, sender: Clients) -> None:
-    """A new key is a new ledger under a new origin; the same origin with another key is a fork."""
+    """Another key without the word of the one before is a new ledger, under a new origin; under the same one it is a fork."""
     client = sender()
 
     async def story() -> None:
@@ -76,6 +79,48 @@ def test_a_ledger_that_changes_its_key_is_refused(gateway: Gateway, sender: Clie
             assert refused.value.code == "ledger.forked"
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_ledger_key_that_the_one_before_vouches_for_is_followed(
+    gateway: Gateway, sender: Clients, pinned: bool
+) -> None:
+    """While the client runs, and by a client that has the old key pinned; not where a stranger vouches."""
+    old, new = Noted(), Noted()
+    gateway.ledger.signer = old.note
+    client = sender(**({"ledger_vkeys": [old.note.vkey]} if pinned else {}))
+
+    async def story() -> None:
+        async with client:
+            assert (await client.send(composed(client))).decision == "accepted"
+            gateway.ledger.signer = new.note
+            publish(gateway, Succession.sign(Noted(), new, NOW))
+            with pytest.raises(AnswerError) as refused:
+                await client.send(composed(client))
+            assert refused.value.code == "ledger.forked"
+            publish(gateway, Succession.sign(old, new, NOW))
+            sent = await client.send(composed(client))
+            assert sent.decision == "accepted"
+            assert await client.entry(sent.receipt, sent.message.text)
+
+    asyncio.run(story())
+
+
+class Noted:
+    """A checkpoint key of the simulated ledger."""
+
+    def __init__(self) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        self.public_key = self._key.public_key().public_bytes_raw()
+        self.sign = self._key.sign
+        self.note = Ed25519NoteSigner(ORIGIN, self.sign, self.public_key)
+
+
+def publish(gateway: Gateway, said: Succession) -> None:
+    def with_statement(about: Any) -> Any:
+        return about | {"ledgers": [about["ledgers"][0] | {"succession": [said.members(ORIGIN)]}]}
+
+    gateway.lies["/.well-known/sinergi-gateway"] = with_statement
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.append import CheckpointKeys
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.session import Database
 from tests.delivery.world import Push, Recipient, Reply, World, acknowledging
 

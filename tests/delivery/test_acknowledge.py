@@ -1,15 +1,16 @@
 """Acknowledgements: a recipient may lie about everything; each lie is refused alone."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.delivery.acknowledge import AckResult
-from gateway.directory import REVOKED
-from gateway.errors import StoreUnavailableError
+from gateway.errors import StoreUnavailableError, UnconfirmedKeyError
+from gateway.jose import PublicKey
 from gateway.keyring import signer_for
+from gateway.keys.directory import REVOKED, Directory
 from gateway.ledger.entry import decode
 from gateway.store import queries
 from gateway.store.tables import DELIVERED, WAITING
@@ -190,3 +191,22 @@ async def test_a_late_receipt_is_evidence_all_the_same(world: World) -> None:
     assert await world.worker().sweep() == 1
     (result,) = await record(world, world.acknowledge(item))
     assert result.status == "recorded"
+
+
+async def test_a_key_whose_authority_is_silent_harms_no_other_receipt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is answered so for its own receipt alone, which may be handed in again; those beside it are recorded."""
+    good, bad = await held(world), await held(world)
+    silent = signer_for(Ed25519PrivateKey.generate())
+    texts = world.acknowledge(good), world.acknowledge(bad, by=silent)
+    known = Directory.key_for
+
+    def ask(directory: Directory, agency: str, kid: str, now: datetime) -> PublicKey:
+        if kid == silent.kid:
+            raise UnconfirmedKeyError("silence", retry_after=60)
+        return known(directory, agency, kid, now)
+
+    monkeypatch.setattr(Directory, "key_for", ask)
+    results = await record(world, *texts)
+    assert [(result.status, result.code) for result in results] == [("recorded", None), ("refused", "key.unconfirmed")]

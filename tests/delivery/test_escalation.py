@@ -17,10 +17,10 @@ from gateway.delivery.liaison import NO_ENDPOINT, NOTICE_ATTEMPTS, LiaisonNotice
 from gateway.delivery.outbound import Outbound
 from gateway.early_warning import WITHDRAWN, Deadline, FollowUp, Warned
 from gateway.ledger.entry import timestamp
-from gateway.notice import Notice, read_notice
-from gateway.request_token import parse_request_token, verify_request_token
+from gateway.statements.notice import Notice, read_notice
+from gateway.statements.request_token import parse_request_token, verify_request_token
 from gateway.store import early_warnings
-from gateway.store.append import CheckpointKeys
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.jobs.deadlines import Escalate, Follow
 from gateway.store.jobs.notices import MOOT
 from gateway.store.recorder import Recorder
@@ -235,6 +235,7 @@ def liaison_notices(world: World, out: Outbound) -> LiaisonNotices:
         world.configuration,
         world.database,
         world.recorder,
+        lambda: world.signer,
         lambda: world.signer,
         world.clock,
         timedelta(seconds=60),

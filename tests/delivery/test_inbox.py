@@ -9,9 +9,9 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from gateway.delivery.page import Shelf
-from gateway.envelope import parse, sd_hash, verify
 from gateway.errors import StoreUnavailableError
-from gateway.receipt import read_release
+from gateway.message.envelope import parse, sd_hash, verify
+from gateway.statements.receipt import read_release
 from gateway.store.tables import TransferRow
 from tests.delivery.world import BULK, NORMAL, RECIPIENT, SENDER, URGENT, World, until
 

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.delivery.outbound import ANSWER_LIMIT, Answer, DeliveryFailed, Outbound, permitted
-from gateway.directory import Endpoint, parse_endpoint
 from gateway.errors import EndpointForbiddenError
+from gateway.keys.directory import Endpoint, parse_endpoint
 from tests.delivery.world import Push, Recipient, Reply
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)

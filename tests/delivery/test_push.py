@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from gateway.request_token import parse_request_token, verify_request_token
+from gateway.statements.request_token import parse_request_token, verify_request_token
 from gateway.store.tables import DELIVERED, WAITING, AgencyRow, micros
 from tests.delivery.pushing import always, as_time_passes, pushing, state
 from tests.delivery.world import (
@@ -175,6 +175,9 @@ async def test_a_lying_receipt_in_the_answer_delivers_nothing(
         await until(lambda: world.outbox(max(first, second)).state == DELIVERED)
         await until(lambda: world.outbox(min(first, second)).last_error is not None)
     assert state(world, min(first, second)) == (WAITING, 1, "receipt.mismatch")
+    # What operators are alarmed by: receipts in answers count like those that are handed in.
+    for status in ("recorded", "refused"):
+        assert world.metrics.registry.get_sample_value("sinergi_acknowledgements_total", {"status": status}) == 1.0
     assert len(world.entries("transfer.acknowledged")) == 1
 
 

@@ -1,20 +1,25 @@
 """The worker's life: attempts that end, messages that expire, nodes that share, a stop that loses nothing."""
 
 import asyncio
+import json
 from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, update
 from sqlmodel import col, select
+from structlog.testing import capture_logs
 
 from gateway.delivery.redeliver import redeliver
-from gateway.directory import SUSPENDED
 from gateway.errors import NotFoundError, OperatorError
+from gateway.keyring import signer_for
+from gateway.keys.directory import ACTIVE, SUSPENDED
 from gateway.retention import Retention
 from gateway.store.session import open_database
-from gateway.store.tables import DEAD, DELIVERED, EXPIRED, WAITING, TransferRow, UsedToken, micros
+from gateway.store.tables import DEAD, DELIVERED, EXPIRED, WAITING, OperatorRow, TransferRow, UsedToken, micros
+from gateway.telemetry import Metrics
 from tests.delivery.pushing import acknowledge_all, always, as_time_passes, pushing, state
 from tests.delivery.world import RECIPIENT, SENDER, START, Push, Recipient, Reply, World, until
 
@@ -47,6 +52,27 @@ async def test_after_the_last_attempt_a_message_is_dead_until_an_operator_starts
     assert (entry["transfer"], entry["who"], entry["why"]) == (transfer, "op-1", "TICKET-7")
     assert index > 0
     assert recipient.pushes[-1].items[0]["attempt"] == 1
+
+
+@pytest.mark.parametrize(
+    ("operators", "told"),
+    [([], (0, True)), (["sari"], (1, False)), (["sari", "sari"], (1, False)), (["sari", "budi"], None)],
+    ids=["none", "one", "one with two keys", "two"],
+)
+async def test_a_gateway_with_too_few_operators_says_so_in_its_log(
+    world: World, recipient: Recipient, operators: list[str], told: tuple[int, bool] | None
+) -> None:
+    """At the start and once a day: with fewer than two nothing that takes two can be done."""
+    for number, operator in enumerate(operators):
+        jwk = json.dumps(dict(signer_for(Ed25519PrivateKey.generate()).public.jwk))
+        row = {"kid": f"{number}", "operator": operator, "jwk": jwk, "status": ACTIVE, "added_at": 1, "changed_at": 1}
+        with world.database.write.begin() as connection:
+            connection.execute(insert(OperatorRow), [row])
+    async with pushing(world, recipient) as worker:
+        with capture_logs() as logs:
+            await worker._watch_keys()
+    found = {(one["left"], one["named"]) for one in logs if one["event"] == "few_operators"}
+    assert found == (set() if told is None else {told})
 
 
 async def test_only_what_is_still_on_its_way_can_be_delivered_again(world: World) -> None:
@@ -259,3 +285,35 @@ async def test_a_serving_node_erases_what_is_past_its_day(world: World) -> None:
         await worker.stop()
     (entry,) = world.entries("transfer.erased")
     assert (entry["transfer"], entry["erased_for"], entry["who"]) == (transfer, "retention", "retention-timer")
+
+
+async def test_what_is_past_its_last_day_is_counted_whatever_stands_against_it(
+    world_on_both: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sinergi_retention_past_day` shows a timer that does not run, and what an erasure must leave, until it is gone."""
+    world, metrics = world_on_both, Metrics()
+    monkeypatch.setattr("gateway.delivery.worker.PAST_DAY_SECONDS", 0.02)
+    retention = Retention(
+        database=world.database, recorder=world.recorder, clock=world.clock, own_ledger="gateway", refused_days=90
+    )
+    worker = world.worker(push=False, metrics=metrics, retention=retention)
+    ended, waiting, young = (world.send(valid=timedelta(days=days)) for days in (1, 9, 1))
+
+    def kept_through(day: str, *transfers: str) -> None:
+        change = update(TransferRow).where(col(TransferRow.id).in_(transfers)).values(retain_until=day)
+        with world.database.write.begin() as connection:
+            connection.execute(change)
+
+    def counted() -> float | None:
+        return metrics.registry.get_sample_value("sinergi_retention_past_day")
+
+    kept_through(START.date().isoformat(), ended, waiting)
+    kept_through("2099-01-01", young)
+    assert await asyncio.to_thread(retention.past_day) == 0
+    world.clock.advance(days=2)
+    await worker.start()
+    await until(lambda: (counted(), world.outbox(ended).state) == (2, EXPIRED))
+    report = await asyncio.to_thread(retention.run, "tester")
+    assert (report.erased, report.kept) == (1, {"delivery": 1})
+    await until(lambda: counted() == 1)
+    await worker.stop()

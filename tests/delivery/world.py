@@ -20,18 +20,19 @@ from gateway.delivery.acknowledge import Acknowledgements
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.outbound import Resolve, resolve
 from gateway.delivery.worker import Worker
-from gateway.directory import ACTIVE
-from gateway.envelope import DEFAULT_LIMITS, Claims, issue, parse, release, sd_hash, verify
-from gateway.keychain import Ring
 from gateway.keyring import KeyringSigner, Secret, signer_for
+from gateway.keys.directory import ACTIVE
+from gateway.keys.keychain import Ring
 from gateway.ledger.entry import TransferAccepted, commitment, decode
-from gateway.receipt import Acknowledgement, Release, sign_acknowledgement, sign_release
+from gateway.message.envelope import DEFAULT_LIMITS, Claims, issue, parse, release, sd_hash, verify
 from gateway.record import kept_mask
 from gateway.retention import Retention
 from gateway.settings import DeliverySettings
+from gateway.statements.receipt import Acknowledgement, Release, sign_acknowledgement, sign_release
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys, Placed
+from gateway.store.append import Placed
 from gateway.store.checkpoint_files import CheckpointFiles
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.configuration import Configuration
 from gateway.store.identity import new_transfer_id
 from gateway.store.jobs.transfers import CONTENT_PART, RecordTransfer
@@ -39,6 +40,7 @@ from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
 from gateway.store.tables import ACCEPTED, WAITING, AgencyKeyRow, AgencyRow, ConfigVersion, OutboxRow, micros
+from gateway.telemetry import Metrics
 
 GATEWAY = "sinergi-test"
 SENDER = "bnn-banten"
@@ -71,6 +73,7 @@ class World:
         self.checkpoints = CheckpointFiles(folder / "checkpoints", checkpoint_keys)
         self.sealer = Sealer(Ring(Secret("storage", os.urandom(32))))
         self.signer = signer_for(Ed25519PrivateKey.generate())
+        self.metrics = Metrics()
         self.keys: dict[str, KeyringSigner] = {}
         for agency in (SENDER, RECIPIENT, "imigrasi"):
             self.add_agency(agency)
@@ -135,6 +138,7 @@ class World:
             sealer=self.sealer,
             clock=self.clock,
             limits=DEFAULT_LIMITS,
+            metrics=self.metrics,
         )
 
     def inbox(self, **settings: Any) -> Inbox:
@@ -146,7 +150,14 @@ class World:
             settings=DeliverySettings(**{"poll_seconds": 0.05} | settings),
         )
 
-    def worker(self, *, resolve: Resolve = resolve, retention: Retention | None = None, **settings: Any) -> Worker:
+    def worker(
+        self,
+        *,
+        resolve: Resolve = resolve,
+        retention: Retention | None = None,
+        metrics: Metrics | None = None,
+        **settings: Any,
+    ) -> Worker:
         return Worker(
             gateway_id=GATEWAY,
             configuration=self.configuration,
@@ -154,10 +165,12 @@ class World:
             recorder=self.recorder,
             sealer=self.sealer,
             signer=lambda: self.signer,
+            requests=lambda: self.signer,
             acknowledgements=self.acknowledgements,
             checkpoints=self.checkpoints,
             settings=DeliverySettings(**{"poll_seconds": 0.02, "timeout": 5.0} | settings),
             clock=self.clock,
+            metrics=metrics,
             retention=retention,
             resolve=resolve,
         )

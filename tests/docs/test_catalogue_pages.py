@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from gateway import catalogue, resources
-from gateway.agreement import parse_agreement
-from gateway.catalogue import Catalogue, MessageType
-from gateway.terms import Attributed, Rule, Sourced, Term
+from gateway import resources
+from gateway.agreement.document import parse_agreement
+from gateway.agreement.figures import Sourced, Term
+from gateway.agreement.terms import Attributed, Rule
+from gateway.message_types import catalogue
+from gateway.message_types.catalogue import Catalogue, MessageType
 from scripts.docs.fields import COLUMNS
 from tests.docs.pages import ROOT, blocks
 

@@ -1,6 +1,7 @@
 """The pages say what the program is: links, commands, settings, codes, files and make targets exist."""
 
 import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import gateway
 from gateway.errors import CODES
 from gateway.ledger.entry import KINDS
 from gateway.settings import Settings
@@ -83,6 +85,9 @@ def test_every_command_in_a_sentence_exists(page: Path) -> None:
         assert not [word for word in rest if word.startswith("--") and word not in known], span
 
 
+MODULES = {found.name.rpartition(".")[2]: found.name for found in pkgutil.walk_packages(gateway.__path__, "gateway.")}
+
+
 def is_known(word: str) -> bool:
     """Whether a dotted word is a code, setting, kind of entry, module, member of a module or file of ours."""
     if word in CODES or word in SETTINGS or word in KINDS:
@@ -90,7 +95,7 @@ def is_known(word: str) -> bool:
     prefix, _, rest = word.partition(".")
     if rest in {"py", "md", "yaml", "json", "toml", "pem", "jwk", "jws", "pass"}:
         return True
-    for module in (f"gateway.{prefix}", word):
+    for module in (MODULES.get(prefix, word), word):
         try:
             found = importlib.import_module(module)
         except ImportError:

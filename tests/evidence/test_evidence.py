@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.cli.main import run
 from gateway.errors import EvidenceInvalidError
 from gateway.evidence.bundle import MANIFEST, Bundle, unpack
-from gateway.evidence.checks import TITLES, Report, Trust, check
+from gateway.evidence.checks import TITLES, Report, check
+from gateway.evidence.court import Trust
 from gateway.jose import b64decode, public_key, public_key_from_jwk
 from gateway.ledger.cosignature import Trust as LedgerTrust
 from gateway.ledger.note import NoteVerifier
+from gateway.ledger.proof import parse_proof
 from gateway.store.jobs.erasures import Erase
 from gateway.wiring import open_store
 from tests.province import AGREEMENT as AGREEMENT_ID
@@ -72,7 +75,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
 
 
 def failed(report: Report) -> dict[int, str]:
-    return {one.number: one.detail for one in report.checks if one.ok is False}
+    return {one.number: one.detail.en for one in report.checks if one.ok is False}
 
 
 def test_a_delivered_transfer_is_proved_from_end_to_end(case: Case) -> None:
@@ -82,7 +85,7 @@ def test_a_delivered_transfer_is_proved_from_end_to_end(case: Case) -> None:
     assert (report.ok, report.decision) == (True, "accepted")
     assert {one.number for one in report.checks if one.ok is None} == NO_TIMESTAMP
     assert [one.number for one in report.checks] == sorted(TITLES)
-    details = {one.number: one.detail for one in report.checks}
+    details = {one.number: one.detail.en for one in report.checks}
     assert "/body/reporter" in details[9]
     assert "delivered" in details[10]
     assert "processed" in details[10]
@@ -145,6 +148,7 @@ def test_the_command_line_fetches_and_verifies(case: Case, tmp_path: Path) -> No
     bundle, jwk = tmp_path / "case.zip", tmp_path / "gateway.jwk"
     reach = ("--gateway", case.province.base, "--token-file", str(token))
     assert run(["evidence", "export", str(report.transfer), *reach, "--out", str(bundle)]) == 0
+    assert bundle.stat().st_mode & 0o777 == 0o600
     jwk.write_text(httpx.get(f"{case.province.base}/.well-known/jwks.json", timeout=10).text)
     vkeys = [option for trust in case.trust.ledgers.values() for option in ("--vkey", trust.keys[0].vkey)]
     verify = ["evidence", "verify", str(bundle), "--gateway-key", str(jwk), *vkeys]
@@ -188,8 +192,8 @@ def test_a_recipient_s_bundle_proves_the_same_and_holds_nothing_that_was_withhel
     report = check(bundle, case.trust)
     assert failed(report) == {}
     assert {one.number for one in report.checks if one.ok is None} == {6, *NO_TIMESTAMP}
-    assert "what was withheld is not here" in report.checks[2].detail
-    assert "/body/reporter" in report.checks[8].detail
+    assert "what was withheld is not here" in report.checks[2].detail.en
+    assert "/body/reporter" in report.checks[8].detail.en
     assert {"message.sd-jwt", "receipt.jws"}.isdisjoint(bundle.files)
 
     sent = set(whole.text("message.sd-jwt").split("~")[1:-1])
@@ -237,11 +241,31 @@ def test_of_an_erased_message_the_ledger_is_still_proved(case: Case) -> None:
         assert failed(report) == {}
         assert {one.number for one in report.checks if one.ok} == {1, 2, 4, 7, 8}
         assert (report.transfer, report.decision) == (transfer, "accepted")
-        assert "destroyed" in report.checks[2].detail
+        assert "destroyed" in report.checks[2].detail.en
         assert not any(name.endswith((".sd-jwt", "receipt.jws")) for name in bundle.files)
         # Without the entry of the erasure the content is simply missing.
         kept = {name: data for name, data in bundle.files.items() if not name.startswith("entries/erased")}
         assert {1, 3} <= failed(check(Bundle(kept), case.trust)).keys()
+
+
+def test_a_timestamp_counts_over_the_checkpoint_of_the_entry_and_no_other(case: Case) -> None:
+    """With whatever signatures it then had, but of the ledger's key; another ledger's, an altered or an unsigned one is none."""
+    bundle = unpack(case.accepted)
+    stamped = replace(case.trust, stamped=lambda _token, _data: now())
+    note = parse_proof(bundle.text("entries/decision.tlog-proof")).checkpoint
+    other = next(name for name in bundle.below("entries") if "/gateway-" in name and name.endswith(".tlog-proof"))
+    text, _, lines = note.partition(b"\n\n")
+    for data, passes in (
+        (note, True),
+        (note + b"\xe2\x80\x94 witness.example/w9 " + b64encode(bytes(76)) + b"\n", True),
+        (parse_proof(bundle.text(other)).checkpoint, False),
+        (parse_proof(bundle.text("entries/acknowledged-processed.tlog-proof")).checkpoint, False),
+        (text + b"x\n\n" + lines, False),
+        (text + b"\n\n\xe2\x80\x94 witness.example/w9 " + b64encode(bytes(76)) + b"\n", False),
+    ):
+        files = {**bundle.files, "timestamps/1.tsr": b"token", "timestamps/1.checkpoint": data}
+        assert check(Bundle(files), stamped).checks[10].ok is passes
+        assert check(Bundle(files), case.trust).checks[10].ok is None
 
 
 def zipped(write: Callable[[zipfile.ZipFile], None]) -> bytes:

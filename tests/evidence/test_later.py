@@ -1,26 +1,37 @@
 """Evidence of a message after its type, its agreement and the gateway's keys have changed: judged by what was in force then."""
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
+from sqlmodel import Session
 
-from gateway import catalogue, resources
+from gateway import resources
 from gateway.attestation.wiring import read_policies
 from gateway.evidence.bundle import Bundle, unpack
-from gateway.evidence.checks import AGREEMENT, SCHEMA, Report, Trust, check
+from gateway.evidence.checks import check
 from gateway.evidence.collect import Collector
-from gateway.jose import public_key_from_jwk
+from gateway.evidence.court import AGREEMENT, ENTRIES, RECEIPT, RELEASE, SCHEMA, Trust
+from gateway.jose import parse_jws, public_key_from_jwk
+from gateway.key_management.rotation import rotate
+from gateway.keys.keychain import CHECKPOINT
 from gateway.ledger.cosignature import Trust as LedgerTrust
-from gateway.ledger.note import NoteVerifier
+from gateway.ledger.entry import OperatorAct
+from gateway.ledger.note import NoteVerifier, parse_note
+from gateway.ledger.proof import parse_proof
+from gateway.message_types import catalogue
 from gateway.settings import load_settings
 from gateway.store import queries
+from gateway.store.jobs.events import RecordEvent
 from gateway.store.sealing import Sealer
 from gateway.wiring import now, open_store
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded, peopled
 from tests.cli.test_retention import exchanged, query
 from tests.cli.test_schemas import change, optional_member
+from tests.evidence.test_evidence import failed
 
 
 def evidence(shell: Shell, transfer: str) -> tuple[Bundle, Trust]:
@@ -28,19 +39,15 @@ def evidence(shell: Shell, transfer: str) -> tuple[Bundle, Trust]:
     with open_store(load_settings(shell.config)) as store, store.database.reading() as session:
         sealer, policies = Sealer(store.keys.storage), read_policies(store.settings)
 
-        def vkey(origin: str) -> str:
-            return store.keys.checkpoint.note_signer(origin).vkey
+        def vkeys(origin: str) -> list[str]:
+            return [key.vkey for key in store.keys.checkpoint.verifiers(origin)]
 
-        collector = Collector(session, sealer, policies, store.settings.gateway.id, store.keys.sign, vkey)
+        collector = Collector(session, sealer, policies, store.settings.gateway.id, store.keys.sign, vkeys)
         bundle = unpack(collector.bundle(transfer, now()))
         signing = [public_key_from_jwk(key.jwk) for key in queries.own_keys(session) if key.jwk is not None]
         origins = [head.origin for head in queries.ledgers(session)]
-        ledgers = {origin: LedgerTrust(origin, (NoteVerifier.parse(vkey(origin)),)) for origin in origins}
+        ledgers = {origin: LedgerTrust(origin, tuple(map(NoteVerifier.parse, vkeys(origin)))) for origin in origins}
     return bundle, Trust({key.kid: key for key in signing}, ledgers)
-
-
-def failed(report: Report) -> dict[int, str]:
-    return {one.number: one.detail for one in report.checks if one.ok is False}
 
 
 def test_an_old_message_is_judged_by_what_was_in_force_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +61,7 @@ def test_an_old_message_is_judged_by_what_was_in_force_then(tmp_path: Path, monk
     folder = Path(shutil.copytree(resources.schemas_dir(), tmp_path / "schemas"))
     monkeypatch.setattr(resources, "schemas_dir", lambda: folder)
     change(folder, optional_member, "stay-permit.query")
-    shell.ok("schemas", "publish")
+    shell.ok("schemas", "publish", "--why", "T-1")
     second = tmp_path / "second.yaml"
     text = DOCUMENT.read_text(encoding="utf-8")
     assert text.count("\nversion: 1\n") == 1
@@ -63,7 +70,7 @@ def test_an_old_message_is_judged_by_what_was_in_force_then(tmp_path: Path, monk
     assert activated.code == 0, activated.err
     shell.ok("keys", "rotate", "--role", "sign", "--why", "T-1", "--lead", "0")
     shell.ok("keys", "rotate", "--role", "storage", "--why", "T-2", "--lead", "0")
-    shell.ok("keys", "rewrap")
+    shell.ok("keys", "rewrap", "--why", "T-1")
     (new,) = exchanged(shell, query(jti="another-letter"), ago=timedelta(0))
     assert (old.decision, new.decision) == ("accepted", "accepted")
 
@@ -78,3 +85,84 @@ def test_an_old_message_is_judged_by_what_was_in_force_then(tmp_path: Path, monk
         for bundle, other in ((then, today), (today, then)):
             swapped = Bundle({**bundle.files, name: other.files[name]})
             assert number in failed(check(swapped, trust))
+
+
+def test_evidence_of_a_time_when_the_signing_key_was_lost_does_without_it(tmp_path: Path) -> None:
+    """Receipt and release are said again under the key in use: who has thrown the lost key away misses nothing."""
+    shell = peopled(founded(tmp_path))
+    (sent,) = exchanged(shell, query(), ago=timedelta(0))
+    before, _ = evidence(shell, sent.transfer)
+    lost = parse_jws(before.text(RECEIPT), "receipt+jwt", 4).kid
+    shell.ok("keys", "rotate", "--role", "sign", "--why", "T-1", "--lead", "0")
+    since = (now() - timedelta(hours=1)).isoformat()
+    shell.ok("keys", "compromised", "gw-test", lost, "--since", since, "--why", "INC-1")
+    after, trust = evidence(shell, sent.transfer)
+    without = replace(trust, gateway={kid: key for kid, key in trust.gateway.items() if kid != lost})
+    assert failed(check(after, without)) == {}
+    assert {1, 6, 9} <= set(failed(check(before, without)))
+    for name, typ in ((RECEIPT, "receipt+jwt"), (RELEASE, "release+jwt")):
+        assert parse_jws(after.text(name), typ, 4).kid in without.gateway
+    assert evidence(shell, sent.transfer)[0].files[RECEIPT] == after.files[RECEIPT]
+
+
+def test_a_bundle_reads_what_concerns_it_and_not_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two thousand entries later, and under another gateway's keys, the same bundle costs the same statements and rows."""
+    shell = peopled(founded(tmp_path))
+    (sent,) = exchanged(shell, query(), ago=timedelta(0))
+    asked: list[str] = []
+    read: list[int] = []
+    leaf = queries.leaf
+
+    def counted(session: Session, ledger: str, position: int) -> bytes:
+        read.append(position)
+        return leaf(session, ledger, position)
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    def cost() -> tuple[int, int, Bundle]:
+        asked.clear()
+        read.clear()
+        bundle, _ = evidence(shell, sent.transfer)
+        return len(read), len([one for one in asked if "ledger_entry" in one]), bundle
+
+    monkeypatch.setattr(queries, "leaf", counted)
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        before = cost()
+        with open_store(load_settings(shell.config)) as store:
+            acts = [OperatorAct(time=now(), who="tester", what="x", why="T-1") for _ in range(500)]
+            for _ in range(4):
+                store.recorder.submit(RecordEvent("gateway", acts)).result(30)
+        after = cost()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert after[:2] == before[:2]
+    entries = {name for name in before[2].files if name.endswith(".json") and name.startswith("entries/")}
+    assert {name for name in after[2].files if name.endswith(".json") and name.startswith("entries/")} == entries
+    assert before[0] <= 2 * len(entries)
+
+
+def test_a_verifier_that_knows_the_first_checkpoint_key_alone_follows_its_successors(tmp_path: Path) -> None:
+    """Messages from before the key changed, from after it, and from a month in which two later keys sign: each bundle encloses
+    the statements of the keys before, and without them nothing is believed.
+    """
+    shell = peopled(founded(tmp_path))
+    (old,) = exchanged(shell, query(), ago=timedelta(0))
+    _, first = evidence(shell, old.transfer)
+    with open_store(load_settings(shell.config)) as store:
+        rotate(store, CHECKPOINT, why="T-1", who="tester", lead=timedelta(0), overlap=timedelta(0))
+    (after,) = exchanged(shell, query(jti="under-the-second-key"), ago=timedelta(0))
+    shell.ok("keys", "rotate", "--role", "checkpoint", "--why", "T-2", "--lead", "0")
+    (during,) = exchanged(shell, query(jti="under-two-keys"), ago=timedelta(0))
+    signers = set()
+    for sent in (old, after, during):
+        bundle, today = evidence(shell, sent.transfer)
+        assert failed(check(bundle, replace(first, gateway=today.gateway))) == {}, sent
+        note = parse_note(parse_proof(bundle.text(f"{ENTRIES}/decision.tlog-proof")).checkpoint)
+        signers.add(frozenset(one.key_id for one in note.signatures))
+    assert sorted(map(len, signers)) == [1, 1, 2]
+    last = {one.key_id for trust in first.ledgers.values() for one in trust.keys}
+    assert last.isdisjoint(one.key_id for one in note.signatures)
+    unsaid = {name: held for name, held in bundle.files.items() if b'"kind":"checkpoint.key"' not in held}
+    assert 2 in failed(check(Bundle(unsaid), replace(first, gateway=today.gateway)))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,15 @@ from gateway.cli.verifier import verdict
 from gateway.evidence.account import account
 from gateway.evidence.bundle import Bundle, unpack
 from gateway.evidence.checks import check
+from gateway.evidence.findings import FINDINGS
 from gateway.evidence.report import LANGUAGES, page
 from gateway.evidence.report_pdf import data, pdf
 from gateway.evidence.report_wording import CHECKS, LIMITS, PURPOSES, WORDS
 from tests.evidence.test_evidence import Case, case, failed  # noqa: F401 - the fixture
 
 NAMES = {f"report.{language}.{form}" for language in LANGUAGES for form in ("html", "pdf")}
-HEADINGS = ("about", "what", "withheld", "checks", "limits", "trust")
+HEADINGS = ("about", "what", "withheld", "checks", "limits", "trust", "sent-at", "legal-basis")
+PLACES = re.compile(r"\{\w+\}")
 HOSTILE = '<script>alert(1)</script>\u202e#eval("1+1")#import'
 
 
@@ -32,6 +35,7 @@ def test_both_languages_say_every_section_and_every_check(case: Case) -> None:  
         assert "<script" not in told
         assert not [one for one in said if page_text(getattr(one, language)) not in told]
         assert "/body/reporter" in told
+        assert ("Tidak pernah dibuka", "Never released")[language == "en"] in told, "the reason in the page's language"
         assert files[f"report.{language}.pdf"].startswith(b"%PDF-")
 
 
@@ -53,6 +57,23 @@ def leaves(value: Any) -> Iterator[str]:
 
 def decoded(part: str) -> Any:
     return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
+def test_no_word_of_english_is_left_in_the_indonesian_findings(case: Case) -> None:  # noqa: F811
+    """Each finding, passed, open or failed, is told in the page's language; what it quotes is the same in both."""
+    files = unpack(case.accepted).files
+    bundles = [Bundle(dict(files)), unpack(case.refused)]
+    bundles += [Bundle({**files, name: b"x"}) for name in files]
+    bundles += [Bundle({one: data for one, data in files.items() if one != name}) for name in files]
+    english = re.compile(r"\b(the|is|was|of|not|no|by|and|entry|signed|with|another|does)\b", re.IGNORECASE)
+    for bundle in bundles:
+        for one in check(bundle, case.trust).checks:
+            assert one.detail.en != "", one
+            quoted = one.detail.id.replace("transfer.accepted", "").replace("transfer.refused", "")
+            assert not english.search(quoted), one
+    for code, words in FINDINGS.items():
+        assert set(PLACES.findall(words.en)) == set(PLACES.findall(words.id)), code
+        assert words.en != words.id or code == "acknowledged", code
 
 
 def test_no_value_of_the_message_is_in_a_report(case: Case) -> None:  # noqa: F811

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.disclosure import close_payload, digest_of
-from gateway.envelope import MESSAGE_TYP, Case, issue, serialise
 from gateway.jose import b64encode
 from gateway.keyring import signer_for
+from gateway.message.disclosure import close_payload, digest_of
+from gateway.message.envelope import MESSAGE_TYP, Case, issue, serialise
 from tests.province import IMIGRASI, POLDA, QUERY, WARNING, Province, example
 
 Make = Callable[[Province], str | bytes]

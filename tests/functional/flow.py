@@ -15,21 +15,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event, insert, update
 from sqlmodel import col
 
-from gateway.agreement import agreement_from_json
-from gateway.approval import ApprovalRequest, content_digest, sign_approval
-from gateway.catalogue import Catalogue
+from gateway.agreement.document import agreement_from_json, signing_payload
 from gateway.delivery.page import Page, Shelf
-from gateway.directory import ACTIVE
-from gateway.disclosure import close_payload, digest_of
-from gateway.envelope import DEFAULT_LIMITS, MESSAGE_TYP, Case, Claims, issue, parse, serialise
 from gateway.jose import Signer, sign_jws
-from gateway.keychain import Ring
 from gateway.keyring import KeyringSigner, Secret, signer_for
-from gateway.ledger.entry import decode
+from gateway.keys.directory import ACTIVE
+from gateway.keys.keychain import Ring
+from gateway.ledger.entry import AgreementActivated, decode
 from gateway.lookup import Lookup
+from gateway.message.disclosure import close_payload, digest_of
+from gateway.message.envelope import DEFAULT_LIMITS, MESSAGE_TYP, Case, Claims, issue, parse, serialise
+from gateway.message_types.catalogue import Catalogue
 from gateway.record import RecordWriter
+from gateway.statements.approval import ApprovalRequest, content_digest, sign_approval
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys, create_ledger
+from gateway.store.append import LedgerAppend, Memory, create_ledger
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.configuration import Configuration
 from gateway.store.recorder import Recorder, Transaction
 from gateway.store.sealing import Sealer, SubjectTokens
@@ -48,7 +49,10 @@ from gateway.transfer import Exchange, Outcome
 from tests.agreement.making import document, rule, source
 
 IMIGRASI, POLDA = "imigrasi-banten", "polda-banten"
-TYPES = ("notice", "hit", "cancel", "extend", "query", "answer", "count", "asked", "case", "report", "plain", "secret")
+TYPES = (
+    "notice", "hit", "cancel", "extend", "query", "answer", "count", "asked", "case", "paper", "report", "plain",
+    "secret",
+)  # fmt: skip
 OFFICER = "VICTIM_PROTECTION_OFFICER"
 T = TypeVar("T")
 
@@ -87,13 +91,19 @@ def _to_imigrasi(name: str, *relations: Mapping[str, Any], **changes: Any) -> di
 
 
 def rules() -> list[dict[str, Any]]:
-    fishing = {"subject": "/body/subject", "at_most": 2, "within": "P30D", "named_by": ["case/1"], **source()}
+    fishing = {
+        "subject": "/body/subject",
+        "at_most": 2,
+        "within": "P30D",
+        "named_by": ["case/1", "paper/1", "notice/1"],
+        **source(),
+    }
     always = {"/purpose": {"const": "PREVENTION"}}
     two = {"approvals": 2, "roles": [OFFICER], "notice": ["hit/1"], "matching": {"/body/name": "/body/about"}}
     return [
         _to_polda("notice", stands_until="/body/until", priority="bulk"),
         _to_imigrasi("hit", {"kind": "refers_to", "name": "of-a-notice", "types": ["notice/1"]}),
-        _to_polda("cancel", {"kind": "amends", "name": "own-notice", "types": ["notice/1"], "ends": True}),
+        _to_polda("cancel", {"kind": "amends", "name": "own-notice", "types": ["notice/1", "case/1"], "ends": True}),
         _to_polda(
             "extend",
             {"kind": "amends", "name": "own-notice", "types": ["notice/1"]},
@@ -105,7 +115,8 @@ def rules() -> list[dict[str, Any]]:
         _to_polda("answer", {"kind": "answers", "name": "open-query", "types": ["query/1"]}),
         _to_imigrasi("count", quota={"per_hour": 2, "per_day": 3, **source()}),
         _to_imigrasi("asked", repeats=fishing | {"otherwise": "flag"}),
-        _to_imigrasi("case"),
+        _to_polda("case"),
+        _to_imigrasi("paper"),
         _to_polda("report", {"kind": "links", "name": "double", "field": "/body/duplicate_of", "types": ["report/1"]}),
         _to_polda("plain"),
         _to_polda("secret", withhold=[{"field": "/body/name", "unless": [always], "confidential": two, **source()}]),
@@ -144,7 +155,9 @@ class Flow:
         case: Case | None = None,
         **changes: Any,
     ) -> bytes:
-        sender = IMIGRASI if name in ("notice", "cancel", "extend", "answer", "report", "plain", "secret") else POLDA
+        sender = (
+            IMIGRASI if name in ("notice", "cancel", "extend", "answer", "case", "report", "plain", "secret") else POLDA
+        )
         now = int(self.clock().timestamp())
         members: dict[str, Any] = {
             "iss": sender,
@@ -214,7 +227,7 @@ class Flow:
         return outcome
 
     def race(self, *messages: bytes, nodes: Sequence["Flow"] = ()) -> list[Outcome]:
-        """All are judged before any of them is recorded; then each at its node (here, if none is given)."""
+        """All are judged before any of them is recorded; then in this order, each at its node (here, if none is given)."""
         flows = list(nodes) or [self] * len(messages)
         return list(run(self._race(messages, flows)))
 
@@ -222,13 +235,12 @@ class Flow:
         recorders = {id(flow.recorder): flow.recorder for flow in flows}
         # One that holds the writer up is enough where all nodes write through one lock.
         with held(self.recorder):
-            tasks = [
-                asyncio.create_task(flow.exchange.transfer(message))
-                for message, flow in zip(messages, flows, strict=True)
-            ]
-            here = sum(flow.recorder is self.recorder for flow in flows)
-            while self.recorder.waiting < here:  # noqa: ASYNC110 - a thread's queue rings no bell
-                await asyncio.sleep(0.01)
+            tasks, here = [], 0
+            for message, flow in zip(messages, flows, strict=True):
+                tasks.append(asyncio.create_task(flow.exchange.transfer(message)))
+                here += flow.recorder is self.recorder
+                while self.recorder.waiting < here:  # noqa: ASYNC110 - a thread's queue rings no bell
+                    await asyncio.sleep(0.01)
             if len(recorders) > 1:
                 await asyncio.sleep(0.3)
         return await asyncio.gather(*tasks)
@@ -322,17 +334,31 @@ def found(database: Database, checkpoint_keys: CheckpointKeys) -> dict[str, Keyr
                     changed_at=micros(now),
                 )
             )
+        activated = AgreementActivated(
+            time=now,
+            agreement=agreement.id,
+            version=agreement.version,
+            digest=agreement.digest,
+            signers=tuple(agreement.parties),
+        )
+        append = LedgerAppend(connection, agreement.id, checkpoint_keys, Memory())
+        signatures = [
+            sign_jws(signing_payload(agreement, agency, now), "agreement+jwt", keys[agency])
+            for agency in agreement.parties
+        ]
         connection.execute(
             insert(AgreementRow).values(
                 id=agreement.id,
                 version=agreement.version,
                 digest=agreement.digest,
                 document=agreement.canonical(),
-                signatures="[]",
+                signatures=json.dumps(signatures),
                 activated_at=micros(now),
+                position=append.append(activated).index,
                 active=True,
             )
         )
+        append.flush()
     return keys
 
 
@@ -349,7 +375,7 @@ class Secrets:
 @contextmanager
 def node(database: Database, shared: Secrets, clock: Clock, keys: Mapping[str, KeyringSigner]) -> Iterator[Flow]:
     """A gateway as `wiring.py` makes it, with the types of this agreement."""
-    sealer, tokens, known = Sealer(Ring(shared.storage)), SubjectTokens(shared.index), catalogue()
+    sealer, tokens, known = Sealer(Ring(shared.storage)), SubjectTokens(Ring(shared.index)), catalogue()
     recorder = Recorder(database, shared.checkpoint)
     exchange = Exchange(
         limits=DEFAULT_LIMITS,

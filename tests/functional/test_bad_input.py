@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.jose import public_key_from_jwk
-from gateway.receipt import read_gateway_receipt
+from gateway.statements.receipt import read_gateway_receipt
 from tests.functional.bad_messages import BAD_MESSAGES, BadMessage
 from tests.province import Province
 

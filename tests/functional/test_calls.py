@@ -9,8 +9,8 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.envelope import Case
 from gateway.keyring import signer_for
+from gateway.message.envelope import Case
 from tests.functional.test_exchange import drain, entry_at
 from tests.province import AGREEMENT, POLDA, QUERY, Province, example, now
 
@@ -56,7 +56,7 @@ def test_the_host_header_decides_nothing(province: Province) -> None:
     """A token for a URL made from a forged Host header is refused: the configured public URL counts."""
     headers = province.polda.token("GET", "/v1/inbox") | {"host": "evil.example"}
     assert inbox_with(province, headers).status_code == 200
-    from gateway.request_token import sign_request_token
+    from gateway.statements.request_token import sign_request_token
 
     token = sign_request_token(
         province.polda.signer, POLDA, "sinergi-banten", "GET", "http://evil.example/v1/inbox", now()
@@ -131,7 +131,7 @@ def test_pages_end_and_lose_nothing(province: Province) -> None:
 
 
 def test_a_person_is_found_by_identifier_and_only_by_the_dpo(province: Province) -> None:
-    """The data-protection officer finds a travel document; an auditor may not; the number is in no URL, log or entry."""
+    """The data-protection officer finds a document, under a wrong state too; an auditor may not; no URL, log or entry has it."""
     number = f"X{secrets.randbelow(10**7):07}"
     body = example(QUERY, "valid-by-passport")
     body["subject"]["travel_documents"][0]["number"] = number
@@ -140,6 +140,15 @@ def test_a_person_is_found_by_identifier_and_only_by_the_dpo(province: Province)
     assert province.audit("/v1/transfers/search", json_body=subject).json()["code"] == "access.denied"
     items = province.audit("/v1/transfers/search", dpo=True, json_body=subject).json()["items"]
     assert sent in {item["transfer"] for item in items}
+    body["subject"]["travel_documents"][0]["issuing_state"] = "MYS"
+    hidden = province.polda.post(province.polda.query(body=body)).json()["transfer"]
+    for kind, value, shown in (
+        ("travel-document", f"IDN{number}", {sent}),
+        ("document-number", number, {sent, hidden}),
+    ):
+        asked = {"subject": {"kind": kind, "value": value}, "limit": 200}
+        items = province.audit("/v1/transfers/search", dpo=True, json_body=asked).json()["items"]
+        assert {item["transfer"] for item in items} == shown
     other = {"subject": {"kind": "travel-document", "value": "IDNZ9999999"}}
     assert province.audit("/v1/transfers/search", dpo=True, json_body=other).json()["items"] == []
     assert number not in province.log()

@@ -5,17 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
 import uvicorn
 from joserfc.jwk import ECKey, OKPKey
 
-from gateway import operations
 from gateway.client import GatewayClient, RefusedError
-from gateway.directory import parse_endpoint
 from gateway.endpoint import AgencyEndpoint
+from gateway.keys.directory import parse_endpoint
+from gateway.operations.agencies import change_agency
+from gateway.operations.agency_keys import import_key
 from gateway.wiring import open_store
 from tests.client import independent_client as independent
 from tests.functional.test_exchange import drain
@@ -30,7 +31,7 @@ def test_a_client_without_our_sdk_sends_and_receives(new_province: Callable[...,
     sender, recipient = OKPKey.generate_key("Ed25519"), ECKey.generate_key("P-256")
     with open_store(province.settings) as store:
         for agency, key in ((IMIGRASI, sender), (POLDA, recipient)):
-            operations.import_key(store, agency, key.as_dict(private=False), who="tester")
+            import_key(store, agency, key.as_dict(private=False), why="T-1", who="tester")
     province.start()
     claims = {
         "iss": IMIGRASI,
@@ -114,8 +115,8 @@ def test_the_sdk_sends_receives_and_proves(province: Province) -> None:
 
 
 @contextmanager
-def serving(app: Any, port: int) -> Iterator[None]:
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off")
+def serving(app: Any, port: int, lifespan: Literal["on", "off"] = "off") -> Iterator[None]:
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan=lifespan)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -141,7 +142,7 @@ def test_messages_are_pushed_to_an_endpoint(new_province: Callable[..., Province
     url = f"http://127.0.0.1:{port}/push"
     with open_store(province.settings) as store:
         endpoint = parse_endpoint(url, ["127.0.0.0/8"])
-        operations.change_agency(store, POLDA, endpoint=endpoint, who="tester")
+        change_agency(store, POLDA, endpoint=endpoint, why="T-1", who="tester")
     province.start()
     transfers = [province.imigrasi.post(province.imigrasi.message()).json()["transfer"] for _ in range(5)]
     handled: list[str] = []

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.approval import sign_approval
 from gateway.client import Composed, Draft, GatewayClient, Received, RefusedError, Sent
-from gateway.enrolment import Person, sign_enrolment
-from gateway.envelope import Officer
 from gateway.jose import b64decode
 from gateway.keyring import KeyringSigner, signer_for
-from gateway.officers import add_officer, revoke_officer
+from gateway.message.envelope import Officer
+from gateway.operations.officers import add_officer, revoke_officer
+from gateway.statements.approval import sign_approval
+from gateway.statements.enrolment import Person, sign_enrolment
 from gateway.wiring import open_store
 from tests.province import AGREEMENT, GATEWAY, IMIGRASI, POLDA, Province, example, now
 
@@ -107,7 +107,7 @@ def tell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tell]:
         for name, signer in officers.items():
             person = Person(id=f"NIP-{name}", name=name.title(), role=ROLES[name], unit="Seksi Inteldakim")
             statement = sign_enrolment(person, IMIGRASI, GATEWAY, key=signer.public, signer=signer, now=now())
-            add_officer(store, statement, who="tester")
+            add_officer(store, statement, why="T-1", who="tester")
     province.start()
 
     async def together(story: Callable[[Story], Awaitable[None]]) -> None:

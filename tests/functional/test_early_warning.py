@@ -13,14 +13,15 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import operations, resources
+from gateway import resources
 from gateway.cli.main import run
-from gateway.directory import parse_endpoint
+from gateway.keys.directory import parse_endpoint
 from gateway.ledger.entry import decode
 from gateway.ledger.source import HttpSource
 from gateway.ledger.verify import audit
-from gateway.notice import read_notice
-from gateway.request_token import parse_request_token
+from gateway.operations.agencies import change_agency
+from gateway.statements.notice import read_notice
+from gateway.statements.request_token import parse_request_token
 from gateway.store import queries
 from gateway.wiring import open_store
 from tests.functional.test_exchange import gateway_key, ledger_verifier
@@ -125,7 +126,7 @@ def test_a_warning_that_nobody_answers_is_escalated_and_both_liaisons_are_told(
         with open_store(province.settings) as store:
             for agency in (IMIGRASI, POLDA):
                 liaison = parse_endpoint(f"http://127.0.0.1:{port}/{agency}", ["127.0.0.1/32"])
-                operations.change_agency(store, agency, liaison=liaison, who="tester")
+                change_agency(store, agency, liaison=liaison, why="T-1", who="tester")
         province.start()
         late = send(province.imigrasi, province.imigrasi.message(body=body()))
         calm = send(province.imigrasi, province.imigrasi.message(body=body(severity=1)))
@@ -313,7 +314,7 @@ def test_a_warning_is_pushed_past_a_backlog_to_a_slow_recipient(new_province: Ca
         queued = backlog(province)
         with open_store(province.settings) as store:
             endpoint = parse_endpoint(f"http://127.0.0.1:{port}/inbox", ["127.0.0.1/32"])
-            operations.change_agency(store, POLDA, endpoint=endpoint, who="tester")
+            change_agency(store, POLDA, endpoint=endpoint, why="T-1", who="tester")
         eventually(lambda: arrived)
         message = province.imigrasi.message()
         warning = send(province.imigrasi, message)

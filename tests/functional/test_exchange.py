@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from gateway.disclosure import digest_of
-from gateway.envelope import Case, parse, sd_hash, verify
 from gateway.jose import PublicKey, b64decode, b64encode, public_key_from_jwk
 from gateway.ledger.entry import commitment, decode
 from gateway.ledger.note import NoteVerifier
 from gateway.ledger.proof import verify_proof
 from gateway.ledger.source import HttpSource
 from gateway.ledger.verify import audit
-from gateway.receipt import read_gateway_receipt, read_release
+from gateway.message.disclosure import digest_of
+from gateway.message.envelope import Case, parse, sd_hash, verify
+from gateway.statements.receipt import read_gateway_receipt, read_release
 from tests.province import AGREEMENT, GATEWAY, IMIGRASI, POLDA, QUERY, Province
 
 CASE = Case("LP", "LP/B/17/XI/2026/SPKT")

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from gateway import operations
 from gateway.ledger.source import HttpSource
 from gateway.ledger.verify import audit
+from gateway.operations.agency_keys import revoke_key
 from gateway.wiring import open_store
 from tests.functional.test_exchange import ledger_verifier
 from tests.province import AGREEMENT, Province
@@ -68,7 +68,7 @@ def test_a_revoked_key_is_refused_on_every_node_at_once(
     assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
     with open_store(province.settings) as store:
         kid = province.imigrasi.signer.kid
-        operations.revoke_key(store, province.imigrasi.id, kid, why="LOST", who="tester")
+        revoke_key(store, province.imigrasi.id, kid, why="LOST", who="tester")
         for base in province.bases:
             token = province.imigrasi.token("GET", "/v1/inbox")
             refused = httpx.get(f"{base}/v1/inbox", headers=token, timeout=30)

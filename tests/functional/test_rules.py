@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.envelope import Case
 from gateway.errors import Reason
 from gateway.keyring import KeyringSigner, Secret, signer_for
+from gateway.message.envelope import Case
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.queries import Search
 from gateway.store.session import Database, open_database
 from gateway.transfer import Outcome
@@ -169,17 +169,105 @@ def test_a_named_person_s_company_is_counted(flow: Flow) -> None:
     assert decisions == ["accepted", "accepted", "refused", "refused"]
 
 
+def test_what_is_written_beside_a_number_makes_no_other_person(flow: Flow) -> None:
+    """Another state, kind, last day or spelling, or a second document in company: the number was asked about twice already."""
+    number = {"type": "ORDINARY_PASSPORT", "issuing_state": "IDN", "number": "X0000001"}
+    flow.accepted("query", {"subject": {"travel_documents": [number]}})
+    flow.accepted(
+        "query", {"subject": {"travel_documents": [number | {"issuing_state": "MYS", "expiry_date": "2030-01-01"}]}}
+    )
+    company = {"issuing_state": "SGP", "number": "E9999999"}
+    invented = (f"360408150390000{digit}" for digit in range(10))
+    for other in (
+        [number],
+        [number | {"issuing_state": "XXA"}],
+        [number | {"type": "OTHER", "mrz_number": "X0000001<5"}],
+        [number | {"number": "x000 0001", "issuing_state": "THA"}],
+        [company, number | {"issuing_state": "VNM"}],
+    ):
+        refused = flow.post(
+            "query", {"subject": {"full_name": "Somebody Else", "nik": next(invented), "travel_documents": other}}
+        )
+        assert codes(refused) == ["rule.repeated-subject"]
+    flow.accepted("query", {"subject": {"travel_documents": [company]}})
+
+
+def test_questions_of_one_moment_are_counted_together(flow: Flow) -> None:
+    """Five at once about one number under five states: two pass, on whichever node they were judged."""
+    asked = [{"issuing_state": state, "number": "X0000001"} for state in ("IDN", "MYS", "SGP", "THA", "VNM")]
+    outcomes = flow.race(*(flow.message("query", {"subject": document}) for document in asked))
+    assert decisions(outcomes) == ["accepted"] * 2 + ["refused"] * 3
+    assert {code for outcome in outcomes for code in codes(outcome)} == {"rule.repeated-subject"}
+
+
+def test_a_paper_about_the_same_number_of_another_state_names_nobody(flow: Flow) -> None:
+    """Counted by the number alone, but named by state and number: two states may have given one number to two persons."""
+    asked = {"issuing_state": "IDN", "number": "X0000001"}
+    flow.accepted("case", {"suspects": [asked | {"issuing_state": "MYS"}]}, case=LP)
+    outcomes = [flow.post("query", {"subject": asked}, case=LP).decision for _ in range(3)]
+    assert outcomes == ["accepted", "accepted", "refused"]
+    flow.accepted("case", {"suspects": [asked]}, case=LP)
+    flow.accepted("query", {"subject": asked}, case=LP)
+
+
 def test_a_case_that_names_the_person_lifts_the_guard(flow: Flow) -> None:
     """The same case number with somebody else's name lifts nothing, nor does the person under another case."""
     for _ in range(2):
         flow.accepted("query", {"subject": PERSON}, case=LP)
     flow.accepted("case", {"suspects": [OTHER]}, case=LP)
     flow.accepted("case", {"suspects": [PERSON]}, case=replace(LP, number="LP/B/1"))
+    flow.accepted("case", {"suspects": [PERSON]}, case=replace(LP, type="LI"))
     assert codes(flow.post("query", {"subject": PERSON}, case=LP)) == ["rule.repeated-subject"]
     flow.accepted("case", {"suspects": [OTHER, PERSON]}, case=LP)
     for _ in range(3):
         flow.accepted("query", {"subject": PERSON}, case=LP)
     assert codes(flow.post("query", {"subject": PERSON})) == ["rule.repeated-subject"]
+
+
+@pytest.mark.parametrize("order", [("cancel", "query"), ("query", "cancel")])
+def test_a_recalled_paper_names_nobody(flow: Flow, order: tuple[str, str]) -> None:
+    """A paper that is written to lift the guard, and taken back, lifts it no longer, not even in the same batch."""
+    flow.accepted("query", {"subject": PERSON}, case=LP)
+    flow.accepted("query", {"subject": PERSON}, case=LP)
+    paper = flow.accepted("case", {"suspects": [PERSON]}, case=LP).transfer
+    flow.accepted("query", {"subject": PERSON}, case=LP)
+    messages = {
+        "cancel": flow.message("cancel", in_reply_to=paper),
+        "query": flow.message("query", {"subject": PERSON}, case=LP),
+    }
+    outcomes = dict(zip(order, flow.race(*(messages[name] for name in order)), strict=True))
+    cancel, query = outcomes["cancel"], outcomes["query"]
+    assert cancel.decision == "accepted"
+    assert (query.decision == "accepted") == (query.index < cancel.index)
+    assert codes(flow.post("query", {"subject": PERSON}, case=LP)) == ["rule.repeated-subject"]
+
+
+def test_a_paper_that_has_lapsed_names_nobody(flow: Flow) -> None:
+    """A notice names its person until it lapses, and not a moment longer."""
+    until = (flow.clock() + timedelta(days=90)).date().isoformat()
+    flow.accepted("notice", {"until": until, "subject": PERSON}, case=LP)
+    for _ in range(3):
+        flow.accepted("query", {"subject": PERSON}, case=LP)
+    flow.clock.advance(days=95)
+    for _ in range(2):
+        flow.accepted("query", {"subject": PERSON}, case=LP)
+    assert codes(flow.post("query", {"subject": PERSON}, case=LP)) == ["rule.repeated-subject"]
+
+
+def test_an_agency_s_own_paper_is_its_bare_word(flow: Flow) -> None:
+    """Whom only the asker's papers name is refused, or flagged where the rule says so; a paper of the other one ends both."""
+    flow.accepted("paper", {"suspects": [PERSON]}, case=LP)
+    for name in ("query", "query", "asked", "asked"):
+        assert flow.row(flow.accepted(name, {"subject": PERSON}, case=LP).transfer).flags == "[]"
+    refused = flow.post("query", {"subject": PERSON}, case=LP)
+    assert names(refused) == [
+        "at most 2 about one person in P30D, unless the case names the person in more than the sender's own papers"
+    ]
+    flagged = flow.accepted("asked", {"subject": PERSON}, case=LP)
+    assert "rule.repeated-subject" in flow.row(flagged.transfer).flags
+    flow.accepted("case", {"suspects": [PERSON]}, case=LP)
+    flow.accepted("query", {"subject": PERSON}, case=LP)
+    assert flow.row(flow.accepted("asked", {"subject": PERSON}, case=LP).transfer).flags == "[]"
 
 
 def test_a_flag_is_recorded_and_found(flow: Flow) -> None:

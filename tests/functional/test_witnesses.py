@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import pytest
 
 from gateway.cli.main import run
 from gateway.errors import LedgerInvalidError
+from gateway.evidence import court as evidence
+from gateway.evidence.bundle import unpack
+from gateway.evidence.checks import check
 from gateway.jose import b64decode
 from gateway.keyring import generate, load_cosigner, read_passphrase
 from gateway.ledger.cosignature import Quorum, Trust
 from gateway.ledger.note import NoteVerifier
 from gateway.ledger.proof import parse_proof, verify_proof
-from gateway.receipt import GatewayReceipt, read_gateway_receipt
+from gateway.ledger.timestamp import read_roots, stamped_under
+from gateway.statements.receipt import GatewayReceipt, read_gateway_receipt
 from gateway.wiring import load_keys
 from tests.attestation.authority import OPENSSL, Authority
 from tests.province import AGREEMENT, Province
@@ -56,7 +61,9 @@ class Court:
         self.authority = Authority(directory / "tsa").__enter__() if OPENSSL else None
         if self.authority is not None:
             roots, url = self.authority.roots, self.authority.url
-            tables.append(f'[timestamp]\nurl = "{url}"\nnetworks = ["127.0.0.1/32"]\nroots_file = "{roots}"\n')
+            tables.append(
+                f'[timestamp]\nurl = "{url}"\nnetworks = ["127.0.0.1/32"]\nroots_file = "{roots}"\nperiod_seconds = 1\n'
+            )
         quorum = Quorum(tuple(one.verifier for one in self.witnesses), 2)
         with (self.province.directory / "sinergi.toml").open("a") as file:
             file.write("\n" + settings + "\n".join(tables))
@@ -115,6 +122,32 @@ def check_timestamps(court: Court, keys: list[str], folder: Path) -> None:
     assert run([*words, "--roots", str(court.authority.roots)]) == 1
 
 
+def check_evidence(court: Court, transfer: str) -> None:
+    """Its bundle passes every check for who demands both witnesses and the authority, and the gateway's own report says so."""
+    assert court.authority is not None
+    key = court.receipts
+    trust = evidence.Trust({key.kid: key}, {one.origin: one for one in court.trust.values()}, None)
+    stamped = replace(trust, stamped=stamped_under(read_roots(court.authority.roots.read_bytes())))
+
+    def fetched() -> Any:
+        bundle = unpack(court.province.imigrasi.get(f"/v1/transfers/{transfer}/evidence").content)
+        seen = all(check(bundle, stamped).checks[number].ok for number in (1, 10))
+        return bundle if seen else None
+
+    bundle = until(fetched)
+    results = {one.number: one for one in check(bundle, stamped).checks}
+    assert {number for number, one in results.items() if not one.ok} == {10}, "nobody signed for it yet"
+    own = {one.name for one in court.trust[AGREEMENT].quorum.witnesses}
+    assert results[2].detail.en.endswith(f"cosigned by {', '.join(sorted(own))}")
+    page = bundle.text("report.id.html")
+    assert all(words in page for words in (results[2].detail.id, results[11].detail.id, "2 dari 2 saksi disyaratkan"))
+    # The same bundle for who asks for a third witness, or believes another authority.
+    more = Quorum((*court.trust[AGREEMENT].quorum.witnesses, cosigner("witness.example/w3").verifier), 3)
+    asked = {origin: replace(one, quorum=more) for origin, one in trust.ledgers.items()}
+    assert not check(bundle, replace(stamped, ledgers=asked)).checks[1].ok
+    assert check(bundle, trust).checks[10].ok is None
+
+
 def check_commands(court: Court, receipt: GatewayReceipt, proof: str, folder: Path) -> None:
     """`ledger prove`, `check-proof` and `verify` say yes with the right keys, and no without enough witnesses."""
     vkey, (one, two) = court.vkeys[AGREEMENT].vkey, court.witnesses
@@ -131,6 +164,7 @@ def check_commands(court: Court, receipt: GatewayReceipt, proof: str, folder: Pa
     assert run(["ledger", "verify", url, *keys]) == 0
     if court.authority is not None:
         check_timestamps(court, keys[:2], folder)
+        check_evidence(court, receipt.transfer)
     assert run(["ledger", "verify", url, *keys, "--witness", cosigner("witness.example/w3").verifier.vkey]) == 1
     assert run(["ledger", "verify", url, *keys, "--quorum", "3"]) == 2
 

@@ -1,12 +1,12 @@
 """Which of the gateway's own keys is used when: one at a time, none after its end, never an older one instead."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gateway.errors import KeyringError
-from gateway.keychain import SIGN, OwnKey, Ring, in_use, state
+from gateway.keys.keychain import SIGN, OwnKey, Ring, in_use, state
 
 T = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -96,3 +96,29 @@ def test_a_revoked_key_is_not_used() -> None:
     revoked = OwnKey("old", SIGN, {}, None, T - MINUTE, None, "revoked")
     assert in_use([revoked], SIGN, T) is None
     assert state(revoked, [revoked], T) == "revoked"
+
+
+def test_a_clock_that_was_set_back_is_believed_as_before() -> None:
+    """What is used is asked once until a key begins or ends, and again when the time is another after all."""
+    clock = Clock()
+    keys = ring(clock, {"file:/new": "new"})
+    keys.learn(KNOWN)
+    used, counting = [], []
+    for minutes in (0, 4, 5, 9, 10, 6, 0):
+        clock.now = T + minutes * MINUTE
+        used.append(keys.current().kid)
+        counting.append([key.kid for key in keys.counting()])
+    assert used == ["old", "old", "new", "new", "new", "new", "old"]
+    assert counting == [["old", "new"]] * 2 + [["new", "old"]] * 2 + [["new"], ["new", "old"], ["old", "new"]]
+
+
+def test_a_key_that_is_revoked_is_used_no_longer_than_until_that_is_learnt() -> None:
+    """What was worked out before says nothing of what has been learnt since."""
+    clock = Clock()
+    clock.now = T + 6 * MINUTE
+    keys = ring(clock, {"file:/new": "new"})
+    keys.learn(KNOWN)
+    assert keys.current().kid == "new"
+    keys.learn((OLD, replace(NEW, status="revoked")))
+    assert keys.current().kid == "old"
+    assert [key.kid for key in keys.counting()] == ["old"]

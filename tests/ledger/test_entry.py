@@ -70,7 +70,7 @@ ONE_OF_EACH: list[entry.Entry] = [
     entry.TransferOverdue(time=NOW, transfer=TRANSFER, recipient="polda-banten", due_at=NOW),
     entry.TransferRedelivered(time=NOW, transfer=TRANSFER, who="op-3", why="INC-2041"),
     entry.TransferErased(time=NOW, transfer=TRANSFER, erased_for="request", who="op-3", why="T-1", request=TRANSFER),
-    entry.HoldAdded(time=NOW, hold=TRANSFER, scope="transfer", who="op-3", why="PERKARA-7", transfer=TRANSFER),
+    entry.HoldAdded(time=NOW, hold=TRANSFER, scope="transfer", who="op-3", why="PERKARA-7", commitment=DIGEST),
     entry.HoldReleased(time=NOW, hold=TRANSFER, who="op-3", why="PERKARA-7", approvals=(KEY,)),
     entry.SubjectRequest(time=NOW, request=TRANSFER, what="erase", who="op-3", why="T-1", results=3, erased=2),
     entry.KeyAdded(time=NOW, agency="polda-banten", key=KEY, use="sig", not_before=NOW, not_after=NOW),
@@ -93,6 +93,25 @@ ONE_OF_EACH: list[entry.Entry] = [
         results=12,
     ),
     entry.OperatorAct(time=NOW, who="op-3", what="agencies.add", why="INC-2041", about="polda-banten"),
+    entry.OperatorAct(
+        time=NOW, who="sari+budi", what="keys.admit", why="T-1", about="polda-banten", approvals=(KEY,), digest=DIGEST
+    ),
+    entry.OperatorAdded(time=NOW, operator="sari", key=KEY),
+    entry.OperatorRevoked(time=NOW, operator="sari", key=KEY, why="INC-2041"),
+    entry.AlertIssued(
+        time=NOW, alert=TRANSFER, recipient="polda-banten", agency="imigrasi-banten", key=KEY, not_after=NOW
+    ),
+    entry.AlertAcknowledged(
+        time=NOW, alert=TRANSFER, event="delivered", recipient="polda-banten", key=KEY, receipt_digest=DIGEST
+    ),
+    entry.CheckpointKey(
+        time=NOW,
+        old_vkey=f"sinergi.example/ledger/pks+0123abcd+{'A' * 44}",
+        vkey=f"sinergi.example/ledger/pks+89abcdef+{'B' * 44}",
+        not_before=NOW,
+        old_signature="C" * 86 + "==",
+        new_signature="D" * 86 + "==",
+    ),
     entry.GatewayInitialised(time=NOW, gateway="gateway.banten.example", key=KEY),
 ]
 
@@ -198,11 +217,11 @@ def test_reasons_hold_nothing_else() -> None:
 
 NIK = "3604011501900001"
 CARELESS: list[Callable[[], entry.Entry]] = [
-    lambda: entry.OperatorAct(time=NOW, who=NIK, what="agencies.add"),
+    lambda: entry.OperatorAct(time=NOW, who=NIK, what="agencies.add", why="T-1"),
     lambda: entry.OperatorAct(time=NOW, who="op-3", what="transfers.search", why=f"nik-{NIK}"),
-    lambda: entry.OperatorAct(time=NOW, who="budi@example.go.id", what="agencies.add"),
+    lambda: entry.OperatorAct(time=NOW, who="budi@example.go.id", what="agencies.add", why="T-1"),
     lambda: entry.OperatorAct(time=NOW, who="op-3", what="agencies.add", why="Budi asked for it"),
-    lambda: entry.OperatorAct(time=NOW, who="op-3", what="holds.add", about=NIK),
+    lambda: entry.OperatorAct(time=NOW, who="op-3", what="holds.add", why="T-1", about=NIK),
     lambda: entry.AuditRead(
         time=NOW, auditor="auditor-7", role="x", what="transfers.search", filters={"subject": NIK}, results=0
     ),

@@ -35,12 +35,12 @@ def require_alike(data: bytes) -> None:
     try:
         decoded = str(entry.decode(data)["time"])
     except LedgerInvalidError:
-        assert leaf._recognised(data) is None, data
+        assert leaf.recognised(data) is None, data
         with pytest.raises(LedgerInvalidError):
             leaf.recorded_at(data)
         return
     assert leaf.recorded_at(data) == decoded
-    assert leaf._recognised(data) in {None, decoded}
+    assert leaf.recognised(data) in {None, decoded}
 
 
 @pytest.mark.parametrize("one", ONE_OF_EACH, ids=lambda one: str(one.kind))
@@ -57,7 +57,7 @@ def test_a_leaf_is_recognised_exactly_as_it_is_decoded(one: entry.Entry) -> None
 
 def test_nearly_every_kind_is_recognised_without_taking_it_apart() -> None:
     """Speed is the reason for it: only lists of names and sets of filters need the long way."""
-    slow = {one.kind for one in ONE_OF_EACH if leaf._recognised(one.leaf()) is None}
+    slow = {one.kind for one in ONE_OF_EACH if leaf.recognised(one.leaf()) is None}
     assert slow == {"agreement.activated", "audit.read"}
 
 
@@ -86,5 +86,5 @@ def test_another_spelling_is_not_recognised(one: entry.Entry) -> None:
         data[:-1] + b"," + first[:-1] + b"}", data[:-1], data + data, b"\xef\xbb\xbf" + data, b"[" + data + b"]",
         data.replace(b'"v":1', b'"v":1.0'), data.replace(b'"v":1', b'"v":01'), data.replace(b'"v":1', b'"v":true'),
     ):  # fmt: skip
-        assert leaf._recognised(other) is None
+        assert leaf.recognised(other) is None
         require_alike(other)

@@ -5,6 +5,7 @@ It shares no code with this project. It needs Python 3.12: `make referee` says h
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,14 +14,18 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.errors import LedgerInvalidError
 from gateway.ledger import tiles
 from gateway.ledger.checkpoint import Checkpoint
 from gateway.ledger.checkpoint import sign_checkpoint as sign
+from gateway.ledger.cosignature import Cosigner, Quorum, Trust, with_signatures
 from gateway.ledger.entry import TransferExpired
 from gateway.ledger.merkle import Frontier, consistency_proof, inclusion_proof, leaf_hash
+from gateway.ledger.note import COSIGNATURE_V1, NoteVerifier, parse_note
 from gateway.ledger.proof import format_proof
 from gateway.ledger.verify import audit
-from gateway.store.append import CheckpointKeys, LedgerAppend, Memory
+from gateway.store.append import LedgerAppend, Memory
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.export import export_ledger
 from gateway.store.session import Database
 from tests.ledger.published import ORIGIN, START, MemorySource, leaves, publish, signer
@@ -206,6 +211,19 @@ def test_the_referee_refuses_a_checkpoint_that_is_not_this_ledgers(
     assert not head(other(published)).ok
 
 
+def test_the_referee_reads_a_checkpoint_that_two_keys_signed() -> None:
+    """In the month in which a checkpoint key changes: whoever has the old one alone, or the new one alone, believes the note."""
+    old, new = signer(), signer(seed=2)
+    note = sign(Checkpoint(ORIGIN, SIZE, leaf_hash(b"x")), [new, old])
+    assert head(note, old.vkey).ok
+    assert head(note, new.vkey).ok
+    assert not head(note, signer(seed=3).vkey).ok
+    broken = bytearray(note)
+    broken[-4] ^= 1  # in the last line, which is the old key's
+    assert head(bytes(broken), new.vkey).ok
+    assert not head(bytes(broken), old.vkey).ok
+
+
 def test_a_signed_extension_line_is_read_alike() -> None:
     """A checkpoint with an extension line, which others may write, opens on both sides with the same meaning."""
     note = sign(Checkpoint(ORIGIN, 1, leaf_hash(b"x"), ("extension of somebody",)), [signer()])
@@ -238,3 +256,50 @@ def test_the_referee_reads_an_export_from_a_web_server(
     bundle.write_bytes(flipped(bundle.read_bytes(), 999))
     with pytest.raises(referee.TileVerificationError):
         referee.audit_tiles(referee.FileSystemTileReader(out), found.size, found.root)
+
+
+def test_both_cosign_to_the_byte_and_read_each_others_lines() -> None:
+    """The same key, second and checkpoint give one line on both sides; each verifies the other's and refuses a later second."""
+    note = publish(list(leaves(3)))["checkpoint"]
+    text = parse_note(note).text
+    checkpoint = referee.parse_checkpoint(text)
+    key = Ed25519PrivateKey.from_private_bytes(bytes([4]) * 32)
+    own = Cosigner(NoteVerifier("witness.example/w1", key.public_key().public_bytes_raw(), COSIGNATURE_V1), key.sign)
+    line = own.cosign(text, 1_800_000_000)
+    blob, theirs = referee.sign_cosignature(
+        key, "witness.example/w1", 1_800_000_000, ORIGIN, checkpoint.size, checkpoint.root
+    )
+    assert (blob, theirs.key_id) == (line.signature, line.key_id)
+    assert referee.format_vkey(referee.cosignature_vkey("witness.example/w1", key.public_key())) == own.verifier.vkey
+    stated = ("witness.example/w1", key.public_key(), ORIGIN, checkpoint.size, checkpoint.root)
+    assert referee.verify_cosignature(line.signature, *stated)
+    assert not referee.verify_cosignature(flipped(line.signature, 63), *stated)
+    own.verifier.verify(text.encode(), blob)
+
+
+def test_the_referee_counts_the_witnesses_as_we_do() -> None:
+    """A policy of two witnesses: enough and too few, one by an unknown key and one that does not verify, judged alike."""
+    note = publish(list(leaves(3)))["checkpoint"]
+    text = parse_note(note).text
+    keys = [Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32) for seed in (4, 5, 6)]
+    cosigners = [
+        Cosigner(
+            NoteVerifier(f"witness.example/w{number}", key.public_key().public_bytes_raw(), COSIGNATURE_V1), key.sign
+        )
+        for number, key in enumerate(keys)
+    ]
+    lines = [one.cosign(text, 1_800_000_000) for one in cosigners]
+    wrong = replace(lines[1], signature=flipped(lines[1].signature, 100))
+    witnesses = [one.verifier for one in cosigners[:2]]
+    policy = referee.WitnessPolicy(2, tuple(referee.parse_vkey(one.vkey) for one in witnesses))
+    trust = Trust(ORIGIN, (signer().verifier,), Quorum(tuple(witnesses), 2))
+    for given, enough in (
+        (lines[:2], True), (lines, True), (lines[:1], False), (lines[1:], False), ([lines[0], wrong], False), ([], False),
+    ):  # fmt: skip
+        data = with_signatures(note, given)
+        theirs = referee.verify_checkpoint(referee.parse_note(data), referee.parse_vkey(signer().vkey), policy=policy)
+        try:
+            ours = trust.open(data).size == 3
+        except LedgerInvalidError:
+            ours = False
+        assert theirs.ok is ours is enough, given

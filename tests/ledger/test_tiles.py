@@ -127,6 +127,43 @@ def test_proofs_cross_tile_boundaries_for_every_size() -> None:
     assert tiles.frontier(table.size, table.read).hashes == tree.hashes
 
 
+def test_upper_tiles_are_read_once_and_again_when_they_grew() -> None:
+    """Proofs of a growing tree with kept tiles: right for every size, old ones too, and one or two reads of level 0 each."""
+    draw, kept = random.Random(7), tiles.KeptTiles()
+    table, tree, roots = TileTable(), merkle.Frontier(), {}
+    while table.size < 66_200:
+        batch = [hash_number(table.size + offset) for offset in range(draw.choice([256, 1000, 4096, 8192]))]
+        table.append(batch)
+        tree.extend(batch)
+        roots[table.size] = tree.root()
+        for size in (table.size, draw.choice(list(roots))):
+            index = draw.randrange(size)
+            reader = tiles.TileReader(size, table.read, kept)
+            merkle.verify_inclusion(
+                index, size, hash_number(index), merkle.inclusion_proof(index, size, reader.node), roots[size]
+            )
+    table.reads = 0
+    for _ in range(50):
+        size = draw.choice(list(roots))
+        index = draw.randrange(size)
+        reader = tiles.TileReader(size, table.read, kept)
+        merkle.inclusion_proof(index, size, reader.node)
+    assert table.reads <= 2 * 50 + 2
+
+
+def test_what_is_kept_is_bounded_and_never_narrower_than_asked() -> None:
+    """The oldest tile makes room, level 0 is not kept, and a tile that was read too narrow is not given."""
+    kept = tiles.KeptTiles(limit=2)
+    for index in range(3):
+        kept.keep(1, index, tiles.Subtrees(bytes(32 * 5)))
+    kept.keep(0, 9, tiles.Subtrees(bytes(32)))
+    assert [kept.get(*place, 5) is not None for place in ((1, 0), (1, 1), (1, 2), (0, 9))] == [False, True, True, False]
+    assert kept.get(1, 2, 6) is None
+    kept.keep(1, 2, tiles.Subtrees(bytes(32 * 6)))
+    assert kept.get(1, 2, 6) is not None
+    assert kept.get(1, 1, 5) is not None, "a wider version takes the place of the narrower one"
+
+
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=6), st.data())
 @settings(max_examples=30, deadline=None)
 def test_tiles_do_not_depend_on_the_batches(batches: list[int], data: st.DataObject) -> None:

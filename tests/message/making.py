@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from gateway.disclosure import digest_of, escape
-from gateway.envelope import MESSAGE_TYP, Claims, VerifiedMessage, parse, serialise, verify
 from gateway.errors import GatewayError, MalformedError
 from gateway.jose import b64decode, b64encode
 from gateway.keyring import KeyringSigner, signer_for
+from gateway.message.disclosure import digest_of, escape
+from gateway.message.envelope import MESSAGE_TYP, Claims, VerifiedMessage, parse, serialise, verify
 
 # Keys of no one, the same in every run, so that a failure can be repeated.
 ED25519_PRIVATE = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"ed25519").digest())

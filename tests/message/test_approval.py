@@ -10,7 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.approval import (
+from gateway.errors import GatewayError, MalformedError, Reason, SignatureInvalidError
+from gateway.jose import b64encode, parse_jws, sign_jws
+from gateway.keyring import KeyringSigner, signer_for
+from gateway.keys.directory import REVOKED, Agency, AgencyKey, Directory, Officer, directory
+from gateway.message.disclosure import close_payload, digest_of
+from gateway.message.envelope import MESSAGE_TYP, VerifiedMessage, issue_closed
+from gateway.statements.approval import (
     APPROVAL_LENGTH,
     APPROVAL_TYP,
     Approval,
@@ -21,12 +27,6 @@ from gateway.approval import (
     sign_approval,
     verify_approvals,
 )
-from gateway.directory import REVOKED, Agency, AgencyKey, Directory, Officer, directory
-from gateway.disclosure import close_payload, digest_of
-from gateway.envelope import MESSAGE_TYP, VerifiedMessage, issue_closed
-from gateway.errors import GatewayError, MalformedError, Reason, SignatureInvalidError
-from gateway.jose import b64encode, parse_jws, sign_jws
-from gateway.keyring import KeyringSigner, signer_for
 from tests.message.making import EC, ED, ISSUED, OTHER, accept, claims, encode, header, often, refuse, salt, sign
 
 

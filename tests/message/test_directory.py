@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.directory import (
+from gateway.errors import KeyRefusedError, OperatorError
+from gateway.jose import PublicKey, public_key_from_jwk
+from gateway.keys.directory import (
     ACTIVE,
     RETIRED,
     REVOKED,
@@ -19,8 +21,6 @@ from gateway.directory import (
     parse_endpoint,
     require_agency_id,
 )
-from gateway.errors import KeyRefusedError, OperatorError
-from gateway.jose import PublicKey, public_key_from_jwk
 from tests.message.making import EC, ED, OTHER, often
 
 NOW = datetime(2026, 3, 10, 3, 0, tzinfo=UTC)

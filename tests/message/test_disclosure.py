@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.disclosure import (
+from gateway.errors import MalformedError, TooLargeError
+from gateway.message.disclosure import (
     SALT_LIMIT,
     Placed,
     close_payload,
@@ -19,7 +20,6 @@ from gateway.disclosure import (
     pointers_matching,
     unescape,
 )
-from gateway.errors import MalformedError, TooLargeError
 from tests.message.making import (
     DIGEST,
     accept,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.early_warning import WITHDRAWN, Counted, FollowUp, follow_up, summarise
-from gateway.envelope import Claims
+from gateway.message.envelope import Claims
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 REPORT = "early-warning.report/1"

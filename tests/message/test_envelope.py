@@ -14,8 +14,11 @@ from sd_jwt.common import SDObj
 from sd_jwt.issuer import SDJWTIssuer
 from sd_jwt.verifier import SDJWTVerifier
 
-from gateway.disclosure import digest_of
-from gateway.envelope import (
+from gateway.errors import CODES, MalformedError, SignatureInvalidError, TooLargeError
+from gateway.jose import b64encode
+from gateway.keyring import KeyringSigner
+from gateway.message.disclosure import digest_of
+from gateway.message.envelope import (
     DEFAULT_LIMITS,
     MESSAGE_TYP,
     Case,
@@ -31,9 +34,6 @@ from gateway.envelope import (
     staleness,
     verify,
 )
-from gateway.errors import CODES, MalformedError, SignatureInvalidError, TooLargeError
-from gateway.jose import b64encode
-from gateway.keyring import KeyringSigner
 from tests.message.making import (
     DIGEST,
     EC,

@@ -220,7 +220,8 @@ def test_no_altered_character_leaves_a_valid_token(signer: KeyringSigner) -> Non
         "Ed448",
         "Ed25519",
         "RS256",
-        "PS256",
+        "PS384",
+        "PS512",
         "eddsa",
         "EDDSA",
         "EdDsa",
@@ -237,7 +238,7 @@ def test_no_altered_character_leaves_a_valid_token(signer: KeyringSigner) -> Non
     ids=repr,
 )
 def test_no_other_algorithm_is_read(alg: Any) -> None:
-    """Exactly `EdDSA` and `ES256`, in this case, as strings."""
+    """Exactly `EdDSA`, `ES256` and `PS256`, in this case, as strings; which of them is the key's own."""
     with pytest.raises(MalformedError):
         parse_jws(sign({}, head(alg=alg)), TYP)
 

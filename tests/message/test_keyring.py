@@ -1,5 +1,7 @@
 """Private keys: who may read the file, what may be in it, and that nothing of it ever comes out."""
 
+import errno
+import json
 import os
 import pickle
 import re
@@ -21,8 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from gateway import keyring
-from gateway.errors import KeyringError
+from gateway.errors import KeyAwayError, KeyringError
 from gateway.jose import parse_jws, sign_jws, verify_jws
 from gateway.keyring import (
     ALGORITHMS,
@@ -34,6 +35,7 @@ from gateway.keyring import (
     load_signer,
     read_passphrase,
     read_private,
+    services,
     signer_for,
     write_private,
 )
@@ -231,9 +233,7 @@ def test_the_older_encrypted_form_is_refused(tmp_path: Path) -> None:
     refused(lambda: load_signer(file, PASSPHRASE), "not an encrypted PKCS#8")
 
 
-@pytest.mark.parametrize(
-    "wrong", [b"", b"x", PASSPHRASE + b"\n", PASSPHRASE[:-1], PASSPHRASE.upper(), b"\xff", b"x" * 5000]
-)
+@pytest.mark.parametrize("wrong", [b"x", PASSPHRASE + b"\n", PASSPHRASE[:-1], PASSPHRASE.upper(), b"\xff", b"x" * 5000])
 def test_a_wrong_passphrase_is_said_without_repeating_it(wrong: bytes, tmp_path: Path) -> None:
     """Nearly right, empty, not text and far too long."""
     file = store(tmp_path / "key.pem", ed25519.Ed25519PrivateKey.generate())
@@ -287,7 +287,6 @@ def test_a_key_needs_a_passphrase_that_can_be_used(tmp_path: Path) -> None:
         "file://localhost/key.pem",
         "file:/key.pem?x",
         "file:/key.pem#x",
-        "pkcs11:token=x",
         "env:KEY",
         "data:,x",
     ],
@@ -414,12 +413,18 @@ def test_only_the_last_line_end_is_not_part_of_a_passphrase(content: bytes, pass
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\r\n"])
-def test_an_empty_passphrase_is_none(content: bytes, tmp_path: Path) -> None:
-    """From the file, from the environment and from nowhere; the file still comes first."""
+def test_an_empty_passphrase_file_is_a_mistake(content: bytes, tmp_path: Path) -> None:
+    """It is not passed over for the environment's."""
     write_private(tmp_path / "p", content)
-    refused(lambda: read_passphrase(tmp_path / "p", {PASSPHRASE_VARIABLE: "x"}), PASSPHRASE_VARIABLE)
-    refused(lambda: read_passphrase(None, {PASSPHRASE_VARIABLE: ""}), PASSPHRASE_VARIABLE)
-    refused(lambda: read_passphrase(None, {}), PASSPHRASE_VARIABLE)
+    refused(lambda: read_passphrase(tmp_path / "p", {PASSPHRASE_VARIABLE: "x"}), "is empty")
+
+
+def test_without_a_passphrase_no_file_opens(tmp_path: Path) -> None:
+    """Keys in tokens need none, so its absence is told where a file is opened."""
+    file = store(tmp_path / "key.pem", ed25519.Ed25519PrivateKey.generate())
+    for environment in ({}, {PASSPHRASE_VARIABLE: ""}):
+        assert read_passphrase(None, environment) == b""
+    refused(lambda: load_signer(file, b""), f"no passphrase: .*{PASSPHRASE_VARIABLE}")
 
 
 def test_a_passphrase_that_is_not_utf_8_is_itself() -> None:
@@ -436,6 +441,22 @@ def test_a_systemd_credential_is_a_key_file_by_name(tmp_path: Path, monkeypatch:
     assert load_signer("credential:sign.pem", PASSPHRASE).kid == public.kid
     for name in ("../sign.pem", "/etc/passwd", "a/b", "sign.pem?x=1", "%2e%2e/sign.pem", ""):
         refused(lambda name=name: load_signer(f"credential:{name}", PASSPHRASE), "a key URI|a file: or a credential:")
+
+
+def test_a_key_that_could_not_be_written_whole_is_not_left_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: an error of its own, and room for the next attempt at the same place."""
+    path = tmp_path / "sign.pem"
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        refused(lambda: generate(path, "EdDSA", PASSPHRASE), "cannot be written: No space left")
+    assert not path.exists()
+    generate(path, "EdDSA", PASSPHRASE)
 
 
 class Vault:
@@ -459,7 +480,9 @@ class Vault:
 def installed(monkeypatch: pytest.MonkeyPatch, vault: Callable[[str], Any]) -> None:
     point = SimpleNamespace(load=lambda: vault)
     monkeypatch.setattr(
-        keyring, "entry_points", lambda *, group, name: [point] if (group, name) == ("sinergi.keyring", "vault") else []
+        services,
+        "entry_points",
+        lambda *, group, name: [point] if (group, name) == ("sinergi.keyring", "vault") else [],
     )
 
 
@@ -470,7 +493,7 @@ def test_a_key_service_signs_and_its_key_stays_there(monkeypatch: pytest.MonkeyP
     signer = load_signer("vault:banten/sign", b"")
     text = sign_jws({"a": 1}, "receipt+jwt", signer)
     assert verify_jws(parse_jws(text, "receipt+jwt", 4), signer.public).payload == {"a": 1}
-    refused(lambda: load_signer("pkcs11:token=x", PASSPHRASE), "nothing is installed for 'pkcs11'")
+    refused(lambda: load_signer("kms:sign", PASSPHRASE), "nothing is installed for 'kms'")
     refused(lambda: load_secret("vault:banten/storage", PASSPHRASE, "storage"), "a file: or a credential:")
 
 
@@ -487,14 +510,74 @@ def test_a_key_service_that_lies_or_fails_is_refused_at_the_start(monkeypatch: p
     refused(lambda: load_signer("vault:banten/sign", b""), r"does not sign \(RuntimeError\)")
 
 
+def test_a_key_service_that_fails_later_is_away_until_it_signs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it raises is our own error, which the caller may try again; a network that fails at the start is no refusal."""
+    vault = Vault(ed25519.Ed25519PrivateKey.generate())
+    installed(monkeypatch, vault)
+    signer = load_signer("vault:banten/sign", b"")
+
+    def broken(_message: object) -> bytes:
+        raise TimeoutError(PASSPHRASE.decode())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(vault, "signs_with", SimpleNamespace(sign=broken))
+        with pytest.raises(KeyAwayError, match=r"does not sign \(TimeoutError\)") as caught:
+            signer.sign(b"x")
+        assert (caught.value.code, caught.value.retry_after) == ("keyring.away", 5)
+        assert not signer.answers()
+        with pytest.raises(KeyAwayError):
+            load_signer("vault:banten/sign", b"")
+    assert signer.answers()
+
+
+KMS = """
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+class Key:
+    def __init__(self, uri):
+        assert uri == "kms:banten/sign"
+        self.key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+        self.sign = self.key.sign
+
+    def public_key(self):
+        return self.key.public_key()
+"""
+
+
+def test_an_installed_package_brings_a_key_service(tmp_path: Path) -> None:
+    """As pip would lay it out, found by the program itself, and by its scheme alone."""
+    (tmp_path / "banten_kms.py").write_text(KMS)
+    info = tmp_path / "banten_kms-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: banten-kms\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sinergi.keyring]\nkms = banten_kms:Key\n")
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "gateway", "keys", "public", uri],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        )
+        for uri in ("kms:banten/sign", "kmz:banten/sign")
+    ]
+    public = signer_for(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))).public
+    assert json.loads(told[0].stdout)["kid"] == public.kid
+    assert (told[1].returncode, "nothing is installed for 'kmz'" in told[1].stderr) == (2, True)
+
+
 def test_the_program_leaves_no_core_dump() -> None:
-    """Whatever the shell allows: keys are in its memory."""
+    """Whatever the shell allows, and where the kernel pipes dumps to a program too: keys are in its memory."""
     code = (
-        "import resource, sys\n"
+        "import ctypes, resource, sys\n"
         "from gateway.cli.main import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    print(resource.getrlimit(resource.RLIMIT_CORE))"
+        "dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
+        "print(dumpable())\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(resource.getrlimit(resource.RLIMIT_CORE), dumpable())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.splitlines()[-1] == "(0, 0)"
+    assert done.stdout.splitlines()[0] == "1"
+    assert done.stdout.splitlines()[-1] == "(0, 0) 0"

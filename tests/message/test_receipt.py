@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.envelope import MESSAGE_TYP
 from gateway.errors import CODES, MalformedError, Reason, ReceiptError, SignatureInvalidError, TooLargeError
 from gateway.keyring import KeyringSigner
-from gateway.receipt import (
+from gateway.message.envelope import MESSAGE_TYP
+from gateway.statements.receipt import (
     RECEIPT_LIMIT,
     RECEIPT_TYP,
     RELEASE_TYP,

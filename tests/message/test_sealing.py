@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import resources
-from gateway.envelope import Case, Officer
+from gateway.decision.subjects import SUBJECT_KINDS, identifiers, travel_document_value
 from gateway.errors import KeyringError
-from gateway.keychain import Ring
 from gateway.keyring import Secret
+from gateway.keys.keychain import Ring
+from gateway.message.envelope import Case, Officer
 from gateway.store.sealing import Sealer, SubjectTokens
-from gateway.subjects import SUBJECT_KINDS, identifiers, travel_document_value
 from tests.message.making import claims, often, seldom, values
 
 SEALER = Sealer(Ring(Secret("storage-1", hashlib.sha256(b"storage").digest())))
-TOKENS = SubjectTokens(Secret("index-1", hashlib.sha256(b"index").digest()))
+TOKENS = SubjectTokens(Ring(Secret("index-1", hashlib.sha256(b"index").digest())))
 ONE, TWO = "01960000-0000-7000-8000-000000000001", "01960000-0000-7000-8000-000000000002"
 CONTENT = b"what nobody may read"
 
@@ -119,7 +119,7 @@ def test_nothing_secret_shows() -> None:
     seal, _ = SEALER.new(ONE)
     for value in (seal, SEALER, TOKENS):
         text = f"{value!r}{value}"
-        for secret in (seal.key, SEALER.storage.current().value, TOKENS.index.value):
+        for secret in (seal.key, SEALER.storage.current().value, TOKENS.index.current().value):
             assert repr(secret)[2:-1] not in text
             assert secret.hex() not in text
 
@@ -151,7 +151,7 @@ def test_different_identifiers_have_different_tokens() -> None:
         TOKENS.token("nik", "NIK1"),
         TOKENS.token("nik", "1/"),
         TOKENS.token("nik", "1-"),
-        SubjectTokens(Secret("index-1", bytes(32))).token("nik", "1"),
+        SubjectTokens(Ring(Secret("index-1", bytes(32)))).token("nik", "1"),
     }
     assert len(tokens) == 9
 
@@ -159,7 +159,7 @@ def test_different_identifiers_have_different_tokens() -> None:
 def test_a_token_is_keyed_and_stays_what_it_was() -> None:
     """HMAC-SHA256 over kind and normalised value: no plain hash that could be guessed, and the index outlives releases."""
     token = TOKENS.token("nik", " 3603 0829 0488 0001")
-    assert token == hmac.new(TOKENS.index.value, b"nik\n3603082904880001", hashlib.sha256).hexdigest()
+    assert token == hmac.new(TOKENS.index.current().value, b"nik\n3603082904880001", hashlib.sha256).hexdigest()
     assert hashlib.sha256(b"nik\n3603082904880001").hexdigest() != token
 
 
@@ -187,10 +187,13 @@ def test_every_identifier_of_claims_and_body_is_found() -> None:
     found = identifiers(claims(case=Case("LP", "LP/1"), officer=Officer("OFF1", "ANALYST")), body)
     assert found == {
         ("case", "LP/1"),
+        ("typed-case", "LP:LP/1"),
         ("officer", "OFF1"),
         ("nik", "3603082904880001"),
         ("travel-document", travel_document_value("IDN", "A1")),
         ("travel-document", "CHNE2"),
+        ("document-number", "A1"),
+        ("document-number", "E2"),
         ("phone", "+62811"),
         ("phone", "+62812"),
         ("nip", "198804122012032001"),
@@ -202,7 +205,7 @@ def test_every_identifier_of_claims_and_body_is_found() -> None:
         ("person-token", "ANK-D5RK-W2VN-H7LS"),
         ("person-token", "KRB-Z2TC-J9PB-N5GX"),
     }
-    assert {kind for kind, _ in found} - {"case", "officer"} == SUBJECT_KINDS
+    assert {kind for kind, _ in found} - {"case", "typed-case", "officer", "document-number"} == SUBJECT_KINDS
     assert identifiers(claims(), {}) == frozenset()
 
 

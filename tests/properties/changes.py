@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gateway.conditions import MISSING
-from gateway.disclosure import pointers_matching
-from gateway.envelope import Case, Officer
-from gateway.facts import RelatedTransfer
+from gateway.agreement.conditions import MISSING
+from gateway.decision.facts import RelatedTransfer
+from gateway.message.disclosure import pointers_matching
+from gateway.message.envelope import Case, Officer
 from tests.agreement.making import EARLIER
 from tests.properties.exchanges import (
     AGENCIES,
@@ -135,7 +135,7 @@ def _other_facts(draw: st.DrawFn, exchange: Exchange) -> Exchange:
                 "last_hour": st.sampled_from([0, 19, 10_000]),
                 "last_day": st.sampled_from([0, 99, 10_000]),
                 "repeated": st.integers(0, 4),
-                "named_by_case": st.booleans(),
+                "repeated_on_own_papers": st.integers(0, 4),
             },
         )
     )

@@ -16,17 +16,18 @@ from typing import Any
 import rfc8785
 from hypothesis import HealthCheck, Phase, settings
 
-from gateway import catalogue, resources
-from gateway.agreement import Agreement, agreement_from_json
-from gateway.approval import Approval
-from gateway.catalogue import Catalogue
-from gateway.conditions import MISSING, Pointer
-from gateway.decide import Decision, Facts, RelatedTransfer, decide
-from gateway.disclosure import unescape
-from gateway.envelope import TRANSFER_ID, Case, Officer, VerifiedMessage
+from gateway import resources
+from gateway.agreement.conditions import MISSING, Pointer
+from gateway.agreement.document import Agreement, agreement_from_json
+from gateway.agreement.terms import Amends, Answers, Earlier, Links, RefersTo, Rule, Same
+from gateway.decision.decide import Decision, Facts, RelatedTransfer, decide
 from gateway.jose import strict_json
-from gateway.specimens import specimens, variations
-from gateway.terms import Amends, Answers, Earlier, Links, RefersTo, Rule, Same
+from gateway.message.disclosure import unescape
+from gateway.message.envelope import TRANSFER_ID, Case, Officer, VerifiedMessage
+from gateway.message_types import catalogue
+from gateway.message_types.catalogue import Catalogue
+from gateway.message_types.specimens import specimens, variations
+from gateway.statements.approval import Approval
 from tests.agreement.making import EARLIER, Draft, message, real
 
 AGREEMENT = real()
@@ -72,7 +73,7 @@ class Exchange:
         approvals = tuple(Approval(officer, role, digests) for officer, role in self.approvals)
         kind = MESSAGES.get(self.draft.type)
         assert kind is not None
-        return verified, replace(self.known, approvals=approvals, may_be_absent=kind.may_be_absent)
+        return verified, replace(self.known, approvals=approvals, may_be_absent=kind.may_be_absent, places=kind.places)
 
     def decided(self, agreement: Agreement | None = AGREEMENT) -> Decision:
         verified, facts = self.sent()

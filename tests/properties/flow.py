@@ -13,14 +13,14 @@ from typing import Any, cast
 import pytest
 
 from gateway import transfer
-from gateway.agreement import Agreement
+from gateway.agreement.document import Agreement
 from gateway.api.problems import problem_body
-from gateway.directory import Agency, AgencyKey, directory
-from gateway.envelope import DEFAULT_LIMITS
 from gateway.jose import Signer
-from gateway.keychain import Ring
 from gateway.keyring import Secret
+from gateway.keys.directory import Agency, AgencyKey, directory
+from gateway.keys.keychain import Ring
 from gateway.lookup import Found
+from gateway.message.envelope import DEFAULT_LIMITS
 from gateway.record import Judged, RecordWriter
 from gateway.store.append import Placed
 from gateway.store.configuration import Snapshot
@@ -29,7 +29,7 @@ from gateway.store.sealing import Sealer, SubjectTokens
 from tests.agreement.making import KEY
 from tests.properties.exchanges import AGENCIES, AGREEMENT, MESSAGES, Exchange
 
-SEALER, TOKENS = Sealer(Ring(Secret("storage", bytes(32)))), SubjectTokens(Secret("index", bytes(range(32))))
+SEALER, TOKENS = Sealer(Ring(Secret("storage", bytes(32)))), SubjectTokens(Ring(Secret("index", bytes(range(32)))))
 _WRITER = RecordWriter("sinergi-test", MESSAGES, SEALER, TOKENS, lambda: cast("Signer", KEY))
 _ALWAYS, _NEVER = datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)
 _DIRECTORY = directory(
@@ -77,10 +77,14 @@ def sent(exchange: Exchange, patch: pytest.MonkeyPatch, under: Agreement = AGREE
         return _WRITER.job(judged)
 
     snapshot = Snapshot(1, _DIRECTORY, {under.id: under})
+
+    async def knowing(_agency: str, _kid: str) -> Snapshot:
+        return snapshot
+
     parts: dict[str, Any] = {
         "limits": DEFAULT_LIMITS,
         "catalogue": MESSAGES,
-        "configuration": SimpleNamespace(current=lambda: snapshot),
+        "configuration": SimpleNamespace(current=lambda: snapshot, knowing=knowing),
         "database": SimpleNamespace(reading=_no_session),
         "recorder": SimpleNamespace(record=record),
         "writer": SimpleNamespace(job=job, tokens=TOKENS),

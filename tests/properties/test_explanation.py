@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import transfer
-from gateway.decide import Decision, decide
-from gateway.envelope import TRANSFER_ID, release
+from gateway.decision.decide import Decision, decide
 from gateway.errors import Reason
+from gateway.message.envelope import TRANSFER_ID, release
 from gateway.record import released_text
 from tests.properties.changes import near
 from tests.properties.exchanges import AGREEMENT, TYPES, Exchange, agreement, leaves, permitted, rules_of, some

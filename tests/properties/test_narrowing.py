@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agreement import Agreement
-from gateway.decide import Decision
+from gateway.agreement.document import Agreement
+from gateway.decision.decide import Decision
 from gateway.errors import AgreementInvalidError
 from tests.properties.changes import near
 from tests.properties.exchanges import (

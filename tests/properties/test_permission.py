@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.conditions import MISSING
-from gateway.decide import EVALUATION_FAILED, decide
-from gateway.facts import Facts, RelatedTransfer, needs
+from gateway.agreement.conditions import MISSING
+from gateway.decision.decide import EVALUATION_FAILED, decide
+from gateway.decision.facts import Facts, RelatedTransfer, needs
 from tests.agreement.making import EARLIER
 from tests.properties.changes import near
 from tests.properties.exchanges import (

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.agreement import Agreement
-from gateway.decide import Decision, decide
-from gateway.disclosure import pointers_matching
-from gateway.envelope import VerifiedMessage, parse, release, verify
-from gateway.specimens import flat
+from gateway.agreement.document import Agreement
+from gateway.decision.decide import Decision, decide
+from gateway.message.disclosure import pointers_matching
+from gateway.message.envelope import VerifiedMessage, parse, release, verify
+from gateway.message_types.specimens import flat
 from tests.agreement.making import KEY
 from tests.properties.changes import near
 from tests.properties.exchanges import (
@@ -42,7 +42,12 @@ DATES = frozenset({"date", "date-time", "partial-date", "region-code", "police-r
 # Texts that many people share, and tokens made up to stand for somebody: they say of nobody who it is.
 SHARED = frozenset({
     "birth_place", "unit", "rank", "position", "office", "carrier", "venue", "venue_name", "course_title", "course_code",
-    "facility_id", "victim_token", "victim_refs", "child_suspect_refs", "reference",
+    "facility_id", "victim_token", "reference",
+})  # fmt: skip
+NAMES = frozenset({"full_name", "family_name", "given_names", "name", "alias", "aliases"})
+STORIES = frozenset({
+    "narrative", "summary", "reason", "explanation", "grounds", "objective", "health_summary", "remarks", "description",
+    "next_action",
 })  # fmt: skip
 
 
@@ -71,7 +76,7 @@ def _branches(node: Any, root: Any) -> Iterator[dict[str, Any]]:
 
 def tells(type_: str, pointer: str, value: Any) -> bool:
     """Whether a value is somebody's or something's own: free words or a number, and no code, date or region."""
-    name = re.sub(r"/[0-9]+", "", pointer).rpartition("/")[2]
+    name = _called(pointer)
     if not isinstance(value, str) or len(value) < 4 or name in SHARED:
         return False
     nodes = declared(type_, pointer)
@@ -123,7 +128,14 @@ def leaks(type_: str, message: VerifiedMessage, decision: Decision, text: str) -
     """Every way in which the released text tells something that the decision withholds, in words for the failure."""
     view, words, sent = {"body": message.body}, words_in(decoded(text)), text.split("~")
     gone = [(pointer + below, value) for pointer in decision.withheld for below, value in leaves(at(view, pointer))]
-    found = [f"{pointer} is told" for pointer, value in gone if tells(type_, pointer, value) and said(value, words)]
+    stories = "\n".join(
+        value for pointer, value in leaves(view) if _called(pointer) in STORIES and not held(pointer, decision.withheld)
+    ).casefold()
+    found = [
+        f"{pointer} is told"
+        for pointer, value in gone
+        if tells(type_, pointer, value) and said(value, stories if _is_shared(pointer, value) else words)
+    ]
     found += [
         f"{place.pointer} is there"
         for place in message.placed
@@ -132,6 +144,15 @@ def leaks(type_: str, message: VerifiedMessage, decision: Decision, text: str) -
     for pointer, value in gone:
         found += [f"{pointer} is told by {number}" for number in _made_from(pointer, value, view, words)]
     return found
+
+
+def _called(pointer: str) -> str:
+    return re.sub(r"/[0-9]+", "", pointer).rpartition("/")[2]
+
+
+def _is_shared(pointer: str, value: str) -> bool:
+    """One word of a person's name: relatives have it, offices and ships as well, and only a story says by it who is meant."""
+    return _called(pointer) in NAMES and len(value.split()) == 1
 
 
 def _made_from(pointer: str, value: Any, view: dict[str, Any], words: str) -> Iterator[str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.keychain import Ring
 from gateway.keyring import KeyringSigner, Secret
+from gateway.keys.keychain import Ring
 from gateway.retention import Retention
 from gateway.settings import Settings
-from gateway.store.append import CheckpointKeys
 from gateway.store.checkpoint_files import CheckpointFiles
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.session import Database
 from gateway.wiring import Keys, Store
 from tests.functional.flow import Clock, Flow, Secrets, found, node
@@ -33,7 +33,7 @@ def flow(database: Database, shared: Secrets) -> Iterator[Flow]:
 @pytest.fixture
 def store(flow: Flow, shared: Secrets, tmp_path: Path) -> Store:
     """The same node, as an operator's command has it open."""
-    keys = Keys(Ring(shared.sign), shared.checkpoint, Ring(shared.storage), shared.index)
+    keys = Keys(Ring(shared.sign), Ring(shared.sign), shared.checkpoint, Ring(shared.storage), Ring(shared.index))
     return Store(Settings(), keys, flow.database, flow.recorder, CheckpointFiles(tmp_path / "kept", shared.checkpoint))
 
 

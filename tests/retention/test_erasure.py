@@ -13,15 +13,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, select, text, update
 from sqlmodel import col
 
+from gateway.data_protection.holds import add_hold, release_hold
 from gateway.erasure import Stored, standing_against
 from gateway.errors import AccessDeniedError, ErasedError, KeyRefusedError
 from gateway.founding import RefusedError
-from gateway.hold_release import HoldRelease, sign_hold_release
-from gateway.holds import add_hold, release_hold
 from gateway.keyring import signer_for
-from gateway.receipt import read_gateway_receipt
 from gateway.record import open_content
 from gateway.retention import LEASE, Retention, check, scrub
+from gateway.statements.hold_release import HoldRelease
+from gateway.statements.receipt import read_gateway_receipt
+from gateway.statements.two_officers import sign_statement
 from gateway.store import queries
 from gateway.store.jobs.deliveries import Expire
 from gateway.store.jobs.erasures import Erase, Erased
@@ -83,7 +84,7 @@ def expire(flow: Flow, *transfers: str) -> None:
 
 def years_later(flow: Flow, *transfers: str) -> None:
     """What the agreement lets stand for two years is past its day, and its delivery has ended."""
-    flow.clock.advance(days=732)
+    flow.clock.advance(days=733)
     expire(flow, *transfers)
 
 
@@ -104,7 +105,7 @@ def test_past_its_day_a_message_goes_and_its_proof_stays(flow: Flow, retention: 
         late = update(TransferRow).where(col(TransferRow.id) == young.transfer).values(retain_until="2099-01-01")
         connection.execute(late)
     assert retention.run("tester").erased == 0
-    flow.clock.advance(days=732)
+    flow.clock.advance(days=733)
     waiting = retention.preview()
     assert (waiting.erased, waiting.kept) == (1, {"delivery": 4})
     expire(flow, sent.transfer, *(one.transfer for one in others))
@@ -207,17 +208,17 @@ def test_a_hold_keeps_and_two_persons_end_it(flow: Flow, store: Store, retention
     with pytest.raises(RefusedError, match="erased"):
         add_hold(store, "transfer", other.transfer, why="PERKARA-7", citation="Penetapan", who="tester")
     ending = HoldRelease(store.settings.gateway.id, by_person.id, "SELESAI-7")
-    words = [sign_hold_release(ending, POLDA, key, datetime.now(UTC)) for key in (sari, budi, sari_again)]
+    words = [sign_statement(ending, POLDA, key, datetime.now(UTC)) for key in (sari, budi, sari_again)]
     elsewhere = HoldRelease(ending.aud, by_transfer.id, ending.why)
     for statements in (
         [],
         words[:1],
         [words[0], words[0]],
         [words[0], words[2]],
-        [words[0], sign_hold_release(elsewhere, POLDA, budi, datetime.now(UTC))],
-        [words[0], sign_hold_release(ending, POLDA, budi, datetime.now(UTC) - timedelta(days=8))],
-        [words[0], sign_hold_release(ending, IMIGRASI, budi, datetime.now(UTC))],
-        [words[0], sign_hold_release(ending, POLDA, signer_for(Ed25519PrivateKey.generate()), datetime.now(UTC))],
+        [words[0], sign_statement(elsewhere, POLDA, budi, datetime.now(UTC))],
+        [words[0], sign_statement(ending, POLDA, budi, datetime.now(UTC) - timedelta(days=8))],
+        [words[0], sign_statement(ending, IMIGRASI, budi, datetime.now(UTC))],
+        [words[0], sign_statement(ending, POLDA, signer_for(Ed25519PrivateKey.generate()), datetime.now(UTC))],
     ):
         with pytest.raises(AccessDeniedError):
             release_hold(store, by_person.id, statements, why="SELESAI-7", who="tester")
@@ -237,7 +238,7 @@ def test_an_officer_of_another_office_ends_no_hold(flow: Flow, store: Store) -> 
     sent = flow.accepted("plain")
     hold = add_hold(store, "transfer", sent.transfer, why="PERKARA-7", citation="Penetapan", who="tester")
     ending = HoldRelease(store.settings.gateway.id, hold.id, "SELESAI-7")
-    words = [sign_hold_release(ending, POLDA, key, datetime.now(UTC)) for key in officers(flow, "PPA_OFFICER")]
+    words = [sign_statement(ending, POLDA, key, datetime.now(UTC)) for key in officers(flow, "PPA_OFFICER")]
     with pytest.raises(AccessDeniedError):
         release_hold(store, hold.id, words, why="SELESAI-7", who="tester")
 
@@ -287,7 +288,8 @@ def test_an_erasure_waits_for_a_hold_that_another_node_is_placing(flow: Flow) ->
     )  # fmt: skip
     hold = {
         "id": "other-node", "scope": "transfer", "target": sent.transfer, "why": "PERKARA-7", "citation": "Penetapan",
-        "added_by": "tester", "added_at": 0, "approvals": "[]",
+        "added_by": "tester", "added_at": 0, "approvals": "[]", "commitment_key": bytes(32),
+        "storage_key": "", "wrapped_key": b"", "sealed_target": b"",
     }  # fmt: skip
     with flow.database.write.begin() as connection:
         head = select(col(LedgerHead.size)).where(col(LedgerHead.ledger) == "gateway").with_for_update()
@@ -390,6 +392,22 @@ def test_no_byte_of_an_erased_message_is_left_in_postgresql(
         after = _relations(database)
         assert [needle for needle in needles if needle in after] == []
         assert check(database, shared.checkpoint) == (len(gone), ())
+
+
+def test_a_rewrite_while_somebody_reads_an_older_state_is_not_called_clean(
+    open_empty: Any, postgres_url: str, shared: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL takes along what an open snapshot still sees: said so, and clean once that reader is gone."""
+    monkeypatch.setattr("gateway.retention._REWRITES", 1)
+    database = open_empty(postgres_url)
+    with node(database, shared, Clock(), found(database, shared.checkpoint)) as flow:
+        sent = flow.accepted("plain")
+        with database.read.connect() as reader:
+            reader.execution_options(isolation_level="REPEATABLE READ")
+            reader.execute(text("SELECT count(*) FROM transfer"))
+            _erase(flow, [sent.transfer])
+            assert not scrub(database, rewrite=True)
+        assert scrub(database, rewrite=True)
 
 
 def _relations(database: Database) -> bytes:

@@ -10,10 +10,10 @@ import rfc8785
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.agreement import Agreement, agreement_from_json
-from gateway.catalogue import examples, load
-from gateway.decide import decide
+from gateway.agreement.document import Agreement, agreement_from_json
+from gateway.decision.decide import decide
 from gateway.errors import AgreementInvalidError
+from gateway.message_types.catalogue import examples, load
 from gateway.resources import schemas_dir
 from gateway.review.difference import PERMITTED, REFUSED, RELEASED, WITHHELD, Change, Difference, diff
 from gateway.review.draft import Draft, facts_of, message_of
@@ -42,6 +42,7 @@ BODIES = {
 OPEN = withheld("/body/narrative", unless=[{"/body/severity": {"type": "integer", "minimum": 3}}])
 REST = withheld(*SENSITIVE[1:])
 ANSWERS = {"kind": "answers", "name": "answers", "types": ["query/1"]}
+CODES = {"type": "array", "items": {"enum": ["A", "B", "C"]}, "minItems": 1}
 PERIOD = {"kind": "period_at_most", "name": "p", "first": "/body/from", "last": "/body/to", "limit": "P1M", **source()}
 
 
@@ -110,6 +111,10 @@ WIDENINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"relations": [ANSWERS]},
         {"relations": [{**ANSWERS, "types": ["query/1", "secrecy/1"]}]},
     ),
+    "its own message, standing or not": (
+        {"relations": [{"kind": "amends", "name": "a", "types": ["notice/1"]}]},
+        {"relations": [{"kind": "amends", "name": "a", "types": ["notice/1"], "standing": False}]},
+    ),
     "anything replied to": (
         {"relations": [
             ANSWERS, {"kind": "earlier", "name": "e", "field": "/body/reference", "must": {"const": "R-2"}}
@@ -140,6 +145,18 @@ WIDENINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "questions repeated more often": (
         {"repeats": {"subject": "/body/person", "at_most": 1, "within": "P30D", **source()}},
         {"repeats": {"subject": "/body/person", "at_most": 3, "within": "P30D", **source()}},
+    ),
+    "a value twice": (
+        {"where": [{"name": "c", "field": "/body/codes", "must": {**CODES, "uniqueItems": True}}]},
+        {"where": [{"name": "c", "field": "/body/codes", "must": CODES}]},
+    ),
+    "a value twice, asked of nobody": (
+        {"where": [{"name": "c", "field": "/body/codes", "must": {**CODES, "uniqueItems": True}, "optional": True}]},
+        {},
+    ),
+    "an agency's own word": (
+        {"repeats": {"subject": "/body/person", "at_most": 1, "within": "P30D", **source()}},
+        {"repeats": {"subject": "/body/person", "at_most": 1, "within": "P30D", "own_papers": "flag", **source()}},
     ),
     "no end of its standing": ({"stands_until": "/body/to"}, {}),
     "no day to keep it from": ({"retention": {"keep": "P1Y", "counted_from": "/body/to", **source()}}, {}),
@@ -228,6 +245,13 @@ def test_a_longer_term_permits_in_the_days_that_it_adds() -> None:
     assert change.witness.before.reasons[0].code == "agreement.inactive"
 
 
+def test_a_term_without_an_end_is_compared_too() -> None:
+    """The last day that there is has no day after it; what it newly permits is told all the same."""
+    endless = {"valid_until": {"date": "9999-12-31", **source()}}
+    change = changed(agreement(notice()), agreement(notice(), **endless)).widening[0]
+    assert (str(change.since), str(change.until)) == ("2027-01-01", "9999-12-31")
+
+
 def test_a_wider_territory_permits_more() -> None:
     """The rule says the same; what it takes from the rest of the document does not."""
     ruled = notice(jurisdiction=[{"field": "/body/region", "of": POLDA}])
@@ -256,12 +280,37 @@ def test_a_changed_figure_is_told_and_permits_nothing(name: str, value: Any) -> 
     assert not found.widening
 
 
+def test_what_may_travel_further_widens() -> None:
+    """A lower caveat, and onward transfer, put what is received before more eyes."""
+    strict, clear = agreement(notice(handling="AMBER+STRICT")), agreement(notice(handling="CLEAR"))
+    (lowered,) = changed(strict, clear).widening
+    assert lowered.kind == "handling"
+    assert lowered.witness is not None
+    told = (lowered.witness.before.handling, lowered.witness.after.handling)
+    assert (lowered.witness.after.permitted, told) == (True, ("AMBER+STRICT", "CLEAR"))
+    assert not changed(clear, strict).widening
+    onward = agreement(notice(), onward_transfer=True)
+    assert [change.subject for change in changed(agreement(notice()), onward).widening] == ["onward_transfer"]
+    assert not changed(onward, agreement(notice())).widening
+
+
 def test_other_words_are_told_as_other_words() -> None:
     """A new title or citation changes no decision, and is not passed over."""
     found = changed(agreement(notice()), agreement(notice(title={"en": "New", "id": "Baru"})))
     assert [change.kind for change in found.changes] == ["wording"]
     found = changed(agreement(notice()), agreement(notice(), onward_transfer=True))
     assert [(change.kind, change.subject) for change in found.changes] == [("agreement", "onward_transfer")]
+
+
+def test_other_terms_that_ask_for_the_same_are_told() -> None:
+    """A condition that the schema has already may go, and whoever signs the new version sees that it went."""
+    schema_s_own = {"name": "c", "field": "/body/severity", "must": {"type": "integer", "minimum": 1}}
+    found = changed(agreement(notice(where=[schema_s_own])), agreement(notice()))
+    assert [(change.kind, change.subject) for change in found.changes] == [("terms", "where")]
+    assert not found.widening
+    calendar = {"rest": ["SUNDAY"], **source()}
+    found = changed(agreement(notice()), agreement(notice(), working_days=calendar))
+    assert [(change.kind, change.subject) for change in found.changes] == [("agreement", "working_days")]
 
 
 def test_what_cannot_be_decided_is_said_to_be_undecided() -> None:

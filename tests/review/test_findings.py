@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from gateway.agreement import Agreement
-from gateway.catalogue import load
+from gateway.agreement.document import Agreement
+from gateway.message_types.catalogue import Catalogue, load
 from gateway.resources import schemas_dir
 from gateway.review.findings import Finding, check
 from gateway.review.words import SENTENCES
 from tests.agreement.making import IMIGRASI, POLDA, agreement, real, source
-from tests.review.world import SENSITIVE, catalogue, notice, query, schema, secrecy, text, withheld
+from tests.review.world import SENSITIVE, WORDS, catalogue, notice, query, schema, secrecy, text, withheld
 
 NO_TERRITORIES = {"jurisdictions": None}
 CONDITION: dict[str, Any] = {"name": "one", "field": "/body/severity", "must": {"type": "integer", "minimum": 3}}
@@ -24,8 +24,8 @@ def small(*rules: Any, **changes: Any) -> Agreement:
     return agreement(*rules, *rest, **{**NO_TERRITORIES, **changes})
 
 
-def found(one: Agreement) -> list[tuple[str, str, str | None]]:
-    return [(entry.severity, entry.code, entry.rule) for entry in check(one, catalogue())]
+def found(one: Agreement, types: Catalogue | None = None) -> list[tuple[str, str, str | None]]:
+    return [(entry.severity, entry.code, entry.rule) for entry in check(one, types or catalogue())]
 
 
 def test_a_sound_agreement_has_no_findings() -> None:
@@ -106,6 +106,17 @@ CASES: dict[str, tuple[str, Any]] = {
                 relations=[
                     {"kind": "answers", "name": "a", "types": ["query/1"]},
                     {"kind": "earlier", "name": "e", "field": "/body/reference", "must": {"type": "integer"}},
+                ]
+            )
+        ),
+    ),
+    "compares-withheld": (
+        "warning",
+        lambda: small(
+            notice(
+                relations=[
+                    {"kind": "answers", "name": "a", "types": ["query/1"]},
+                    {"kind": "same", "name": "s", "here": "/body/reference", "there": "/body/subject"},
                 ]
             )
         ),
@@ -206,6 +217,41 @@ def test_a_condition_may_say_that_there_is_no_child() -> None:
     rest = withheld(*SENSITIVE[:2], "/body/victim")
     assert not found(small(notice(where=where, withhold=rest + child)))
     assert found(small(notice(where=[{**where[0], "otherwise": "flag"}], withhold=rest + child)))
+
+
+def naming(*ways: str, marked: str = "people", flag: bool = False) -> Catalogue:
+    """notice/1 with people, each of whom has a name and one of these members."""
+    dated = {**WORDS, "type": "string", "format": "partial-date", "maxLength": 10}
+    members = {"name": text(), "born": dated, "nik": text(format="nik"), "is_minor": {**WORDS, "const": False}}
+    person = {**WORDS, "type": "object", "properties": members, "additionalProperties": False}
+    if ways:
+        person["anyOf"] = [{"required": [way]} for way in ways]
+    named: dict[str, Any] = {"people": {**WORDS, "type": "array", "items": person, "maxItems": 3}, "other": text()}
+    named[marked] |= {"x-sensitive": True, "x-protects": ["child"]}
+    minority = {"born": "people/*/born", "on": "day", **({"flag": "is_minor"} if flag else {})}
+    flags = {"is_minor": {**WORDS, "type": "boolean"}} if flag else {}
+    return catalogue(notice=schema("notice", {**named, **flags, "day": dated}, ("day",), **{"x-minor-on": minority}))
+
+
+@pytest.mark.parametrize(
+    ("named", "protected"),
+    [
+        (naming("born", "nik", "is_minor"), True),
+        (naming("born"), True),
+        (naming("born", "nik", "name"), False),
+        (naming(), False),
+        # Beside the people, or under a flag that nothing asks for, the members of a person prove nothing.
+        (naming("born", "nik", "is_minor", marked="other"), False),
+        (naming("born", "nik", "is_minor", flag=True), False),
+    ],
+    ids=["either of three", "a date", "a name will do", "nothing", "another field", "a flag"],
+)
+def test_a_type_that_names_adults_alone_may_be_shown(named: Catalogue, protected: bool) -> None:
+    """Only where its schema asks of each person there what shows that it is no child, or says so."""
+    shown = small(notice(withhold=[]))
+    assert (("error", "protected-released", "notice") in found(shown, named)) is not protected
+    always = withheld("/body/people", "/body/other")
+    assert ("error", "protected-released", "notice") not in found(small(notice(withhold=always)), named)
 
 
 def test_what_cannot_be_decided_is_no_finding() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.catalogue import Catalogue
+from gateway.message_types.catalogue import Catalogue
 from tests.agreement.making import IMIGRASI, POLDA, rule
 
 WORDS = {"title": "T", "x-title-id": "J", "description": "D", "x-description-id": "K"}
@@ -50,6 +50,7 @@ NOTICE = schema(
         "child": text(**{"x-sensitive": True, "x-protects": ["child"]}),
         "victim": text(**{"x-sensitive": True, "x-protects": ["victim"]}),
         "open": text(),
+        "codes": {**WORDS, "type": "array", "items": text(enum=["A", "B", "C"]), "maxItems": 3},
     },
     ("severity",),
 )

@@ -19,7 +19,8 @@ from gateway.ledger.note import parse_note, sign_note
 from gateway.ledger.source import DirectorySource
 from gateway.ledger.verify import audit
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys, LedgerAppend, Memory
+from gateway.store.append import LedgerAppend, Memory
+from gateway.store.checkpoint_keys import CheckpointKeys, raw
 from gateway.store.export import Exported, export_ledger
 from gateway.store.session import Database
 from tests.ledger.published import signer as note_signer
@@ -35,7 +36,7 @@ def grow(database: Database, keys: CheckpointKeys, size: int) -> None:
     with database.write.begin() as connection:
         append = LedgerAppend(connection, "pks", keys, Memory())
         for number in range(append.size, size):
-            append.append(OperatorAct(time=NOW, who="op", what=f"act-{number}"))
+            append.append(OperatorAct(time=NOW, who="op", what=f"act-{number}", why="T-1"))
         append.flush()
 
 
@@ -141,10 +142,13 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from gateway.store.append import CheckpointKeys
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from gateway.keys.keychain import Ring
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.export import export_ledger
 from gateway.store.session import open_database
-keys = CheckpointKeys(SimpleNamespace(sign=None), bytes.fromhex(sys.argv[3]))
+public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(sys.argv[3]))
+keys = CheckpointKeys(Ring(SimpleNamespace(kid="any", sign=None, public=SimpleNamespace(key=public))))
 export_ledger(open_database(sys.argv[1]), keys, "pks", Path(sys.argv[2]))
 """
 
@@ -154,7 +158,7 @@ def test_killed_with_kill_9_it_is_an_older_export_and_the_next_goes_on(
 ) -> None:
     """A real process, killed three times in the middle of its files, then left alone; nothing is half there."""
     grow(sqlite, checkpoint_keys, 12_000)
-    command = [sys.executable, "-c", SCRIPT, str(sqlite.url), str(exported), checkpoint_keys.public_key.hex()]
+    command = [sys.executable, "-c", SCRIPT, str(sqlite.url), str(exported), raw(checkpoint_keys.signer.public).hex()]
     for wanted in (5, 30, 60):
         process = subprocess.Popen(command)
         while len(files(exported)) < wanted and process.poll() is None:
@@ -210,7 +214,7 @@ def test_a_shorter_or_other_ledger_never_overwrites_an_export(
     with other.write.begin() as connection:
         append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
         for number in range(300):
-            append.append(OperatorAct(time=NOW, who="op", what=f"other-{number}"))
+            append.append(OperatorAct(time=NOW, who="op", what=f"other-{number}", why="T-1"))
         append.flush()
     with pytest.raises(LedgerForkedError, match="not those that were exported"):
         export(other, checkpoint_keys, exported)

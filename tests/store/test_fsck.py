@@ -1,21 +1,28 @@
 """Attacks from the operator's side: whoever owns the database, its triggers and its backups, is found out by the check."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 
-from gateway.errors import LedgerForkedError
+from gateway.errors import ClockError, LedgerForkedError, StoreUnavailableError
 from gateway.ledger.checkpoint import open_checkpoint
 from gateway.ledger.entry import OperatorAct
+from gateway.settings import AuditSettings
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys, LedgerAppend, Memory
+from gateway.store.append import LedgerAppend, Memory
+from gateway.store.checkpoint_keys import CheckpointKeys
+from gateway.store.clocks import require_clock
 from gateway.store.fsck import Examination, examine
+from gateway.store.jobs.events import RecordEvent
+from gateway.store.patrol import Patrol, require_whole
+from gateway.store.recorder import Recorder
 from gateway.store.session import Database
 from gateway.store.tables import LedgerHead
+from gateway.telemetry import Metrics
 from tests.store.test_export import NOW, grow
 
 SIZE = 700
@@ -41,7 +48,15 @@ def look(database: Database, keys: CheckpointKeys, kept: LedgerHead | None = Non
     known = None
     if kept is not None:
         known = open_checkpoint(kept.checkpoint, kept.origin, [keys.note_signer(kept.origin).verifier]).checkpoint
-    return examine(database, keys, "pks", known)
+    return examine(database, keys, "pks", known, now=NOW)
+
+
+def remembering(database: Database, keys: CheckpointKeys, kept: LedgerHead) -> Memory:
+    memory = Memory()
+    memory.remember(
+        "pks", open_checkpoint(kept.checkpoint, kept.origin, [keys.note_signer(kept.origin).verifier]).checkpoint, b""
+    )
+    return memory
 
 
 def failed(found: Examination) -> list[int]:
@@ -110,10 +125,12 @@ def edge_flipped(connection: Connection) -> None:
     connection.execute(text("UPDATE ledger_head SET frontier = :d WHERE ledger = 'pks'"), {"d": flipped(old)})
 
 
-def _flip_tile(connection: Connection, position: int) -> None:
+def _flip_tile(connection: Connection, position: int, *, first: bool = False) -> None:
     where = f"WHERE ledger = 'pks' AND level = 0 AND position = {position}"
     old = bytes(connection.execute(text(f"SELECT data FROM ledger_tile {where}")).scalar_one())
-    connection.execute(text(f"UPDATE ledger_tile SET data = :d {where}"), {"d": flipped(old)})
+    connection.execute(
+        text(f"UPDATE ledger_tile SET data = :d {where}"), {"d": flipped(old[::-1])[::-1] if first else flipped(old)}
+    )
 
 
 def full_tile_flipped(connection: Connection) -> None:
@@ -141,7 +158,7 @@ def head_set_back(connection: Connection) -> None:
 ATTACKS: list[tuple[Callable[[Connection], None], list[int], bool]] = [
     # what is done, which checks fail, whether the next append is refused as well
     (changed, [4, 5, 7], False),
-    (deleted, [2, 3, 4, 5, 7], False),
+    (deleted, [2, 3, 4, 5, 7, 12, 14], False),
     (reordered, [4, 5, 7], False),
     (inserted, [4, 5, 7, 10], False),
     (appended, [10], False),
@@ -169,6 +186,8 @@ def test_rows_changed_past_the_guards_are_found_with_what_to_do(
     found = look(grown, checkpoint_keys, kept)
     assert failed(found) == checks
     assert [int(one.partition(":")[0]) for one in found.advice] == checks
+    with pytest.raises(LedgerForkedError, match=r"pks was altered .*sinergi ledger fsck"):
+        require_whole(grown, checkpoint_keys, remembering(grown, checkpoint_keys, kept), SIZE, NOW)
     if refused:
         with pytest.raises(LedgerForkedError):
             grow(grown, checkpoint_keys, SIZE + 1)
@@ -183,6 +202,8 @@ def test_a_database_that_went_back_to_a_backup_is_found(
     grow(backup, checkpoint_keys, 300)
     assert failed(look(backup, checkpoint_keys)) == []
     assert failed(look(backup, checkpoint_keys, head(grown))) == [7]
+    with pytest.raises(LedgerForkedError, match="rolled back"):
+        require_whole(backup, checkpoint_keys, remembering(grown, checkpoint_keys, head(grown)), SIZE, NOW)
 
 
 def test_a_second_database_signed_with_the_same_key_is_found_only_from_outside(
@@ -193,10 +214,99 @@ def test_a_second_database_signed_with_the_same_key_is_found_only_from_outside(
     with fork.write.begin() as connection:
         append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
         for number in range(SIZE + 5):
-            append.append(OperatorAct(time=NOW, who="thief", what=f"act-{number}"))
+            append.append(OperatorAct(time=NOW, who="thief", what=f"act-{number}", why="T-1"))
         append.flush()
     assert failed(look(fork, checkpoint_keys)) == []
     assert failed(look(fork, checkpoint_keys, head(grown))) == [7]
+    with pytest.raises(LedgerForkedError, match="not those of the earlier checkpoint"):
+        require_whole(fork, checkpoint_keys, remembering(grown, checkpoint_keys, head(grown)), SIZE, NOW)
+
+
+def test_what_a_start_does_not_read_is_found_while_the_gateway_serves(
+    grown: Database, database_url: str, checkpoint_keys: CheckpointKeys
+) -> None:
+    """A start reads the newest entries; the rounds after it read all, stop the recorder over what they find, and say so."""
+    recorder, metrics = Recorder(grown, checkpoint_keys), Metrics()
+    patrol = Patrol(
+        database=grown,
+        keys=checkpoint_keys,
+        recorder=recorder,
+        settings=AuditSettings(share=1),
+        clock=lambda: NOW,
+        metrics=metrics,
+    )
+    patrol.round()
+    assert recorder.fatal is None
+    assert metrics.registry.get_sample_value("sinergi_ledger_sound", {"ledger": "pks"}) == 1
+    assert (
+        metrics.registry.get_sample_value("sinergi_ledger_audited_timestamp_seconds", {"ledger": "pks"})
+        == NOW.timestamp()
+    )
+    tamper(database_url, reordered)
+    require_whole(grown, checkpoint_keys, Memory(), 256, NOW)
+    tamper(database_url, changed)
+    with pytest.raises(LedgerForkedError, match=r"tile/0/001 differs in hash 44, over entry 300"):
+        require_whole(grown, checkpoint_keys, Memory(), 256, NOW)
+    patrol.round()
+    assert metrics.registry.get_sample_value("sinergi_ledger_sound", {"ledger": "pks"}) == 0
+    assert recorder.fatal is not None
+    assert recorder.fatal.code == "ledger.forked"
+    assert not recorder.alive
+    with pytest.raises(StoreUnavailableError, match="needs an operator"):
+        recorder.submit(RecordEvent("pks", [OperatorAct(time=NOW, who="op", what="more", why="T-1")]))
+
+
+def test_a_start_on_tiles_that_are_false_before_its_first_entry_is_refused(
+    grown: Database, database_url: str, checkpoint_keys: CheckpointKeys
+) -> None:
+    """The tiles on which it begins must give the root of the checkpoint that it begins with."""
+    require_whole(grown, checkpoint_keys, Memory(), 256, NOW)
+    tamper(database_url, lambda connection: _flip_tile(connection, 1, first=True))
+    with pytest.raises(LedgerForkedError, match="before entry 300 are not those of its checkpoint"):
+        require_whole(grown, checkpoint_keys, Memory(), 256, NOW)
+
+
+def test_a_ledger_that_grows_while_it_is_checked_is_sound(grown: Database, checkpoint_keys: CheckpointKeys) -> None:
+    """What comes after the check began is not taken for rows that somebody else wrote."""
+
+    def more(done: int, _total: int) -> None:
+        if done == SIZE:
+            grow(grown, checkpoint_keys, SIZE + 300)
+
+    found = examine(grown, checkpoint_keys, "pks", None, more, now=NOW)
+    assert (found.ok, head(grown).size) == (True, SIZE + 300), found.report.checks
+
+
+def test_a_wrong_clock_stops_what_is_judged_by_it(grown: Database, checkpoint_keys: CheckpointKeys) -> None:
+    """Behind the newest entry nothing is taken, and it goes on by itself when the clock is right again."""
+    recorder, times = Recorder(grown, checkpoint_keys), [datetime.now(UTC)]
+    patrol = Patrol(
+        database=grown,
+        keys=checkpoint_keys,
+        recorder=recorder,
+        settings=AuditSettings(),
+        clock=lambda: times[0],
+        metrics=Metrics(),
+    )
+    recorder.start()
+    job = RecordEvent("pks", [OperatorAct(time=times[0], who="op", what="today", why="T-1")])
+    recorder.submit(job).result(10)
+    patrol.tick()
+    assert recorder.alive
+    times[0] -= timedelta(minutes=2)
+    with pytest.raises(ClockError, match=r"newest entry of pks .* sinergi ledger accept-clock"):
+        require_clock(grown, times[0])
+    patrol.tick()
+    assert not recorder.alive
+    with pytest.raises(StoreUnavailableError, match="clock is wrong"):
+        recorder.submit(job)
+    times[0] += timedelta(minutes=2)
+    patrol.tick()
+    recorder.submit(job).result(10)
+    recorder.stop()
+    if not grown.is_sqlite:
+        with pytest.raises(ClockError, match="at the database"):
+            require_clock(grown, times[0] + timedelta(minutes=2))
 
 
 def test_a_clock_that_was_set_back_is_a_warning(grown: Database, checkpoint_keys: CheckpointKeys) -> None:
@@ -204,7 +314,7 @@ def test_a_clock_that_was_set_back_is_a_warning(grown: Database, checkpoint_keys
     earlier: datetime = NOW - timedelta(hours=1)
     with grown.write.begin() as connection:
         append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
-        append.append(OperatorAct(time=earlier, who="op", what="late"))
+        append.append(OperatorAct(time=earlier, who="op", what="late", why="T-1"))
         append.flush()
     found = look(grown, checkpoint_keys)
     assert found.ok
@@ -222,7 +332,7 @@ def test_an_edge_that_this_process_wrote_is_verified_again_when_it_changed(
     def add() -> None:
         with grown.write.begin() as connection:
             append = LedgerAppend(connection, "pks", checkpoint_keys, memory)
-            append.append(OperatorAct(time=NOW, who="op", what="act-more"))
+            append.append(OperatorAct(time=NOW, who="op", what="act-more", why="T-1"))
             append.flush()
         append.committed()
 

@@ -15,9 +15,11 @@ from gateway.ledger.checkpoint import open_checkpoint
 from gateway.ledger.entry import OperatorAct
 from gateway.ledger.merkle import Frontier, leaf_hash
 from gateway.ledger.proof import verify_proof
+from gateway.operations.acts import ConflictError
 from gateway.store import queries
-from gateway.store.append import CheckpointKeys, Memory
+from gateway.store.append import Memory
 from gateway.store.checkpoint_files import CheckpointFiles
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.jobs.events import RecordEvent, TokenUsedError, UseToken
 from gateway.store.recorder import Recorder, Transaction
 from gateway.store.session import Database, open_database
@@ -26,7 +28,7 @@ NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 
 def act(number: int = 0) -> OperatorAct:
-    return OperatorAct(time=NOW, who="op", what=f"act-{number}")
+    return OperatorAct(time=NOW, who="op", what=f"act-{number}", why="T-1")
 
 
 def entry_job(number: int = 0, ledger: str = "pks") -> RecordEvent:
@@ -75,6 +77,20 @@ def test_the_proof_given_again_is_the_proof_given_first(recorder: Recorder, data
             committed = future.result()
             (placed,) = committed.result
             assert queries.proof(session, placed.ledger, placed.index) == committed.proof(placed)
+
+
+def test_a_proof_given_again_is_one_question_to_the_database(recorder: Recorder, database: Database) -> None:
+    """Checkpoint and tile come together: on a busy server each question is one more wait for a processor."""
+    wait([recorder.submit(entry_job(number)) for number in range(20)])
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        asked.append(statement)
+
+    event.listen(database.read, "before_cursor_execute", note)
+    with database.reading() as session:
+        queries.proof(session, "pks", 7)
+    assert len([one for one in asked if one != "BEGIN"]) == 1
 
 
 def test_many_callers_get_contiguous_indices(
@@ -129,6 +145,22 @@ def test_a_refused_job_leaves_nothing_and_harms_no_neighbour(
             future.result()
     assert [future.result().result[0].index for future in futures[::2]] == list(range(50))
     assert require_sound(database, checkpoint_keys) == 50
+
+
+def test_an_act_that_is_refused_after_a_change_leaves_none(recorder: Recorder, database: Database) -> None:
+    """Whatever it did before the conflict was found is not in the commit that its neighbours share."""
+
+    def half(transaction: Transaction) -> None:
+        transaction.connection.execute(text("UPDATE config_version SET version = 4711"))
+        raise ConflictError("found out late")
+
+    jobs = [RecordEvent("pks", [act(1)]), RecordEvent("pks", [act(2)], half), RecordEvent("pks", [act(3)])]
+    first, refused, third = [recorder.submit(job) for job in jobs]
+    with pytest.raises(ConflictError):
+        refused.result(10)
+    assert [one.result(10).result[0].index for one in (first, third)] == [0, 1]
+    with database.read.connect() as connection:
+        assert connection.execute(text("SELECT version FROM config_version")).scalar_one() != 4711
 
 
 def test_a_token_counts_once_on_all_nodes(

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import OperatorError, StoreUnavailableError
 from gateway.retention import scrub
-from gateway.store.append import CheckpointKeys, create_ledger
+from gateway.store.append import create_ledger
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.migrations import migrate, require_current
 from gateway.store.recorder import Recorder
 from gateway.store.session import Database, open_database

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import NotFoundError
 from gateway.ledger.verify import audit
-from gateway.store.append import CheckpointKeys
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.session import Database
 from gateway.store.source import DatabaseSource
 from tests.store.test_export import grow

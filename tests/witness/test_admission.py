@@ -13,7 +13,7 @@ from gateway.errors import LedgerInvalidError, OperatorError
 from gateway.ledger.add_checkpoint import BODY_LIMIT, monitoring_path, parse_add_checkpoint
 from gateway.ledger.checkpoint import parse
 from gateway.ledger.cosignature import Quorum, Trust, read_cosignatures, witnessed_at
-from gateway.ledger.note import parse_note
+from gateway.ledger.note import NoteVerifier, parse_note
 from gateway.witness.admission import NotCosignedError, read_submission
 from gateway.witness.memory import Memory, create
 from gateway.witness.service import Witness
@@ -214,3 +214,16 @@ def test_a_quorum_counts_witnesses_and_not_lines() -> None:
         Quorum((log.signer.verifier,), 1)
     with pytest.raises(LedgerInvalidError, match="dated in the future"):
         read_cosignatures(one.cosign(text, NOW).line().encode(), text, one.verifier, latest=NOW - 1)
+
+
+def test_a_log_of_another_implementation_is_cosigned(tmp_path: Path) -> None:
+    """The request that FiloSottile/torchwood tests its own witness with, of a log that signs with ML-DSA-44 and no time."""
+    others = Path(__file__).parents[1] / "ledger" / "others"
+    key = NoteVerifier.parse((others / "mldsa-log.vkeys").read_text().strip())
+    note = (others / "mldsa-log.note").read_bytes()
+    asked = Asked(tmp_path / "witness.db", Log())
+    asked.logs = {key.name: (key,)}
+    answer = asked(b"old 0\n\n" + note)
+    assert answer.status_code == 200
+    read_cosignatures(answer.content, parse_note(note).text, asked.cosigner.verifier, latest=NOW)
+    asked.memory.close()

@@ -1,0 +1,128 @@
+"""A lost key of the gateway: what it signed is what its id says, and what is not delivered is signed anew so that it arrives."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.delivery.redeliver import redeliver
+from gateway.jose import parse_jws
+from gateway.key_management.compromise import compromise
+from gateway.key_management.own_compromise import compromise_own, touched
+from gateway.key_management.rotation import rotate
+from gateway.keys.keychain import SIGN
+from gateway.record import open_content
+from gateway.sdk.reception import KeySet
+from gateway.settings import load_settings
+from gateway.store import queries
+from gateway.store.sealing import Sealer
+from gateway.wiring import Store, open_store
+from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded
+from tests.cli.test_retention import PKS, entries, exchanged, query
+
+IMIGRASI, POLDA = AGENCIES
+GATEWAY = "gw-test"
+HALF_AN_HOUR = timedelta(minutes=30)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Shell:
+    """A gateway in service whose agencies have had their keys for a while."""
+    shell = founded(tmp_path)
+    for agency in AGENCIES:
+        shell.ok("agencies", "add", agency, "--name", agency.title(), "--why", "T-1")
+        shell.ok(
+            "keys",
+            "import",
+            agency,
+            shell.key(agency),
+            "--not-before",
+            "2025-12-01",
+            "--not-after",
+            "2099-01-01",
+            "--why",
+            "T-1",
+        )
+    shell.activate(DOCUMENT, [shell.signed(DOCUMENT, agency) for agency in AGENCIES])
+    return shell
+
+
+def sent(shell: Shell, name: str, ago: timedelta = HALF_AN_HOUR) -> str:
+    (outcome,) = exchanged(shell, query(jti=name), ago=-ago)
+    assert outcome.decision == "accepted"
+    return outcome.transfer
+
+
+def next_key(store: Store) -> str:
+    return rotate(store, SIGN, lead=timedelta(), why="T-1", who="tester").new or ""
+
+
+def release(store: Store, transfer: str) -> Any:
+    with store.database.reading() as session:
+        row = queries.transfer(session, transfer)
+    return parse_jws(open_content(Sealer(store.keys.storage), row)["release"], "release+jwt", 4)
+
+
+def published(store: Store) -> KeySet:
+    """As /.well-known/jwks.json says it."""
+    with store.database.reading() as session:
+        own = queries.own_keys(session)
+    keys = [
+        {
+            **(key.jwk or {}),
+            "purpose": key.role,
+            "status": key.status,
+            "nbf": int(key.not_before.timestamp()),
+        }
+        | ({} if key.untrusted_since is None else {"revoked_since": int(key.untrusted_since.timestamp())})
+        for key in own
+        if key.jwk is not None
+    ]
+    return KeySet.read({"keys": keys})
+
+
+def test_a_transfer_is_in_doubt_by_the_key_that_signed_it(office: Shell) -> None:
+    """Neither what came before the key existed, nor what the next key signed while the old one still counted."""
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    first = sent(office, "letter-one")
+    with open_store(load_settings(office.config)) as store:
+        one, two = store.keys.sign.kid, next_key(store)
+        assert [found.transfer for found in touched(store, one, long_ago).transfers] == [first]
+        assert touched(store, two, long_ago).transfers == ()
+    second = sent(office, "letter-two")
+    with open_store(load_settings(office.config)) as store:
+        three = next_key(store)
+        assert [found.transfer for found in touched(store, one, long_ago).transfers] == [first]
+        found = compromise_own(store, two, long_ago, why="INC-1", who="tester")
+        assert [one.transfer for one in found.transfers] == [second]
+        assert release(store, second).kid == three
+        with store.database.reading() as session:
+            alerts = session.connection().exec_driver_sql("SELECT jws FROM alert").scalars().all()
+        assert [parse_jws(jws, "alert+jwt", 2).payload["transfers"] for jws in alerts] == [[second]]
+        # Signed anew by the third key, it is that one's as well: should that be lost, too, it is not forgotten.
+        assert [one.transfer for one in touched(store, three, long_ago).transfers] == [second]
+
+
+def test_what_was_not_delivered_arrives_under_the_key_in_use(office: Shell) -> None:
+    """A message that waits since before the new key began, one that was stopped and is started again, and the alert of it."""
+    since = datetime.now(UTC) - timedelta(minutes=20)
+    waits = sent(office, "letter-one", timedelta(minutes=15))
+    with open_store(load_settings(office.config)) as store:
+        compromise(store, POLDA, office.kid(POLDA), since, why="INC-1", who="tester")  # stops it, and alerts
+        old, new = store.keys.sign.kid, next_key(store)
+        done = compromise_own(store, old, since, why="INC-2", who="tester")
+        assert (done.signed_anew, done.alerts_anew) == (1, 1)
+        again = compromise_own(store, old, since, why="INC-2", who="tester")
+        assert (again.signed_anew, again.alerts_anew) == (0, 0)
+        redeliver(store.recorder, store.database, waits, "tester")
+        keys = published(store)
+        with store.database.reading() as session:
+            alerts = session.connection().exec_driver_sql("SELECT id, jws, kid FROM alert ORDER BY id").all()
+        renewed = parse_jws(next(row.jws for row in alerts if row.kid == office.kid(POLDA)), "alert+jwt", 2)
+        for jws in (release(store, waits), renewed):
+            assert jws.kid == new
+            assert keys.require(jws.kid, jws.payload["iat"]).kid == new
+    issued = [entry["alert"] for entry in entries(office, PKS) if entry["kind"] == "alert.issued"]
+    assert sorted(issued) == sorted([renewed.payload["jti"], *(row.id for row in alerts)])
+    office.ok("ledger", "fsck")

@@ -1,0 +1,234 @@
+"""What a rotation leaves where it is interrupted, meets another one, or is told of a key in another folder."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+from sqlmodel import select
+
+from gateway import keyring
+from gateway.errors import OperatorError, StoreUnavailableError
+from gateway.founding import RefusedError, initialise
+from gateway.key_management import rotation, withdrawal
+from gateway.key_management.own_compromise import compromise_own
+from gateway.key_management.standing import history
+from gateway.keys.keychain import OwnKey
+from gateway.operations import acts
+from gateway.settings import Settings
+from gateway.store import queries
+from gateway.store.recorder import Recorder, Transaction
+from gateway.store.tables import SubjectIndex
+from gateway.wiring import Store, now, open_store
+
+AT_ONCE = timedelta()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return initialise(tmp_path / "gw", who="tester", gateway_id="gw-test")
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    with open_store(settings) as opened:
+        yield opened
+
+
+def own(store: Store, role: str) -> list[OwnKey]:
+    with store.database.reading() as session:
+        return [key for key in queries.own_keys(session) if key.role == role]
+
+
+def files(store: Store, role: str) -> list[Path]:
+    """The new files: the first one has no date in its name."""
+    return sorted((store.settings.gateway.state_dir / "keys").glob(f"{role}-*.pem"))
+
+
+def broken(what: BaseException, before: bool) -> Callable[..., Any]:
+    """A `submit` that lets the caller down before, or after, the job is recorded."""
+    whole = Recorder.submit
+
+    def submit(self: Recorder, job: Any) -> Any:
+        if not before:
+            whole(self, job).result(30)
+        raise what
+
+    return submit
+
+
+@pytest.mark.parametrize(
+    ("role", "what"),
+    [("sign", TimeoutError()), ("storage", KeyboardInterrupt()), ("checkpoint", StoreUnavailableError("unknown"))],
+    ids=["late", "interrupt", "unknown"],
+)
+def test_an_announced_key_keeps_its_file_whatever_happens_then(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, role: str, what: BaseException
+) -> None:
+    """Ctrl-C, a late answer, a COMMIT of unknown outcome: the key that was announced is there, and the gateway opens with it."""
+    with monkeypatch.context() as patched, open_store(settings) as store:
+        patched.setattr(Recorder, "submit", broken(what, before=False))
+        with pytest.raises(StoreUnavailableError, match="not known whether the key was announced"):
+            rotation.rotate(store, role, lead=AT_ONCE, why="T-1", who="tester")
+    with open_store(settings) as store:
+        (file,) = files(store, role)
+        assert own(store, role)[-1].uri == f"file:{file}"
+        with pytest.raises(OperatorError):
+            # Typed again it says so: another one would be a second rotation, and not this one.
+            rotation.rotate(store, role, uri=f"file:{file}", why="T-1", who="tester")
+
+
+def test_an_interrupted_rotation_that_waits_behind_another_commit_does_not_happen(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever went away before the recorder took the job is left out of the commit that its stop still makes."""
+    hold = threading.Event()
+    whole = Recorder._record
+
+    def slow(self: Recorder, batch: Any, **more: Any) -> None:
+        hold.wait(30)
+        whole(self, batch, **more)
+
+    monkeypatch.setattr(Recorder, "_record", slow)
+    monkeypatch.setattr(acts, "_WAIT_SECONDS", 0.2)
+    with open_store(settings) as store:
+        with pytest.raises(StoreUnavailableError):
+            acts.act(store, [])  # the recorder is busy with this one
+        with pytest.raises(StoreUnavailableError, match="not known"):
+            rotation.rotate(store, "sign", why="T-1", who="tester")
+        hold.set()
+    with open_store(settings) as store:
+        assert len(own(store, "sign")) == 1
+
+
+def test_a_rotation_that_is_refused_leaves_no_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was committed: the new private key is nobody's, and goes."""
+    monkeypatch.setattr(Recorder, "submit", broken(acts.ConflictError("no"), before=True))
+    with pytest.raises(RefusedError):
+        rotation.rotate(store, "sign", why="T-1", who="tester")
+    assert files(store, "sign") == []
+
+
+@pytest.mark.parametrize("role", ["sign", "storage"])
+def test_of_two_rotations_at_once_one_is_done(store: Store, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    """Both were planned on the same key; the second is refused under the lock, and its new key goes."""
+    planned = rotation.plan(store, role, lead=AT_ONCE)
+    first = rotation.rotate(store, role, lead=AT_ONCE, why="T-1", who="one")
+    monkeypatch.setattr(rotation, "plan", lambda *_, **__: planned)
+    with pytest.raises(RefusedError, match="meanwhile"):
+        rotation.rotate(store, role, lead=AT_ONCE, why="T-2", who="other")
+    assert [key.kid for key in own(store, role)][1:] == [first.new]
+    assert [f"file:{file}" for file in files(store, role)] == [first.uri]
+
+
+def test_a_key_in_the_folder_of_whoever_types_is_found_from_everywhere(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`--key file:next.pem` is kept as the whole path: the server runs in another folder."""
+    passphrase = keyring.read_passphrase(store.settings.keys.passphrase_file)
+    keyring.generate(tmp_path / "next key.pem", keyring.SECRET, passphrase)
+    monkeypatch.chdir(tmp_path)
+    done = rotation.rotate(store, "storage", uri="file:next%20key.pem", lead=AT_ONCE, why="T-1", who="tester")
+    assert (done.uri, own(store, "storage")[-1].uri) == (f"file:{tmp_path}/next%20key.pem",) * 2
+    monkeypatch.chdir("/")
+    with open_store(store.settings) as elsewhere:
+        assert elsewhere.keys.storage.named(done.new or "").id == done.new
+
+
+def standing(store: Store, role: str) -> list[tuple[str, bool]]:
+    """Of each key of the role its status, and whether it has an end."""
+    return [(key.status, key.not_after is not None) for key in own(store, role)]
+
+
+@pytest.mark.parametrize("role", ["sign", "index"])
+def test_an_announced_key_that_is_lost_is_withdrawn_and_the_one_in_use_goes_on(settings: Settings, role: str) -> None:
+    """The store opens without it and says so; withdrawn, it never begins, and the next rotation is as if it had not been."""
+    with open_store(settings) as store:
+        done = rotation.rotate(store, role, lead=timedelta(days=7), why="T-1", who="tester")
+    (file,) = files(store, role)
+    file.unlink()
+    with open_store(settings) as store:
+        assert [str(done.new) in fault for fault in store.keys.faults] == [True]
+        found = withdrawal.withdraw(store, role, why="INC-1", who="tester")
+        assert (found.key.kid, found.goes_on.kid) == (done.new, done.old)
+        with pytest.raises(RefusedError, match="key is announced that has not begun"):
+            withdrawal.withdraw(store, role, why="INC-1", who="tester")
+        assert standing(store, role) == [("active", False), ("retired", True)]
+        rotation.rotate(store, role, lead=AT_ONCE, why="T-2", who="tester")
+        assert history(store)[1] == []
+    with open_store(settings) as store:
+        assert store.keys.faults == ()
+
+
+@pytest.mark.parametrize("role", ["storage", "index"])
+def test_an_announced_secret_gives_way_to_one_that_is_needed_earlier(settings: Settings, role: str) -> None:
+    """With `instead` the announced one never begins, nothing is left under it, and the next one is used and rotated as ever."""
+    with open_store(settings) as store:
+        planned = rotation.rotate(store, role, lead=timedelta(days=7), why="T-1", who="tester")
+        digests = [
+            {"kind": "nik", "token": kid, "transfer": "t-1", "index_key": kid} for kid in (planned.old, planned.new)
+        ]
+
+        def write(transaction: Transaction) -> None:
+            transaction.connection.execute(insert(SubjectIndex), digests)
+
+        acts.act(store, [], write)
+        with pytest.raises(RefusedError, match="--instead"):
+            rotation.rotate(store, role, lead=AT_ONCE, why="T-2", who="tester")
+        done = rotation.rotate(store, role, lead=AT_ONCE, instead=True, why="T-2", who="tester")
+        assert (done.old, done.instead_of) == (planned.old, planned.new)
+        assert standing(store, role) == [("active", False), ("active", False), ("retired", True)]
+        with store.database.reading() as session:
+            left = set(session.exec(select(SubjectIndex.index_key)))
+        assert left == ({planned.old} if role == "index" else {planned.old, planned.new})
+        assert history(store)[1] == []
+    with open_store(settings) as store:
+        ring = store.keys.storage if role == "storage" else store.keys.index
+        assert ring.current().id == done.new
+        assert planned.new not in {key.id for key in ring.counting()}
+
+
+@pytest.mark.parametrize("role", ["sign", "storage"])
+def test_an_announced_key_that_begins_meanwhile_does_not_give_way(
+    store: Store, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """Between the plan and the commit its moment came: something may be signed or wrapped by it, so it stays, and its file."""
+    announced = rotation.rotate(store, role, lead=timedelta(hours=1), why="T-1", who="tester")
+    monkeypatch.setattr(withdrawal, "now", lambda: announced.begins)
+    with pytest.raises(RefusedError, match="has begun"):
+        rotation.rotate(store, role, lead=AT_ONCE, instead=True, why="T-2", who="tester")
+    assert [key.status for key in own(store, role)] == ["active", "active"]
+
+
+def test_an_announced_key_in_other_hands_is_revoked_before_it_begins(settings: Settings) -> None:
+    """It need not be replaced: what is in use goes on, without an end; and the key in use of a checkpoint is no such key."""
+    with open_store(settings) as store:
+        done = rotation.rotate(store, "sign", lead=timedelta(days=7), why="T-1", who="tester")
+        compromise_own(store, done.new or "", now() - timedelta(hours=1), why="INC-1", who="tester")
+        assert standing(store, "sign") == [("active", False), ("revoked", False)]
+        assert store.keys.sign.kid == done.old
+        assert history(store)[1] == []
+        coming = rotation.rotate(store, "checkpoint", lead=timedelta(days=7), why="T-2", who="tester")
+        with pytest.raises(RefusedError):
+            compromise_own(store, coming.new or "", now() - timedelta(hours=1), why="INC-2", who="tester")
+        with pytest.raises(OperatorError):
+            withdrawal.plan(store, "checkpoint")
+
+
+def test_a_key_that_has_begun_is_not_withdrawn(store: Store) -> None:
+    """It has signed by then: the way on is the next rotation."""
+    rotation.rotate(store, "sign", lead=AT_ONCE, why="T-1", who="tester")
+    with pytest.raises(RefusedError):
+        withdrawal.withdraw(store, "sign", why="INC-1", who="tester")
+
+
+def test_where_other_nodes_may_serve_they_are_given_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file cannot be on every node five seconds later; whoever runs one node alone says so with --lead."""
+    assert rotation.default_lead(store, "storage") == timedelta(seconds=5)
+    monkeypatch.setattr(type(store.database), "is_sqlite", False)
+    assert {rotation.default_lead(store, role) for role in rotation.ROLES} == {timedelta(minutes=15)}
+    planned = rotation.plan(store, "storage", lead=timedelta(seconds=5))
+    assert planned.begins < now() + timedelta(seconds=6)

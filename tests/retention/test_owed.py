@@ -1,0 +1,144 @@
+"""Attacks on what is owed: deliveries and alerts that somebody took out of the outbox, or that call themselves done."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, delete, update
+from sqlmodel import col, select
+
+from gateway.delivery.redeliver import redeliver
+from gateway.errors import LedgerForkedError
+from gateway.statements.alert import sign_alert
+from gateway.store.append import Memory
+from gateway.store.jobs.alerts import AcknowledgeAlert, AlertAbout, LostKey
+from gateway.store.jobs.deliveries import Reschedule, Retry
+from gateway.store.patrol import require_whole
+from gateway.store.tables import AlertRow, OutboxRow
+from tests.functional.flow import IMIGRASI, POLDA, Flow, Secrets
+from tests.retention.test_rows import faults
+
+
+def waiting(**values: Any) -> Callable[[Connection, str], Any]:
+    return lambda connection, transfer: connection.execute(
+        update(OutboxRow).where(col(OutboxRow.transfer) == transfer).values(**values)
+    )
+
+
+OWED: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
+    "taken away": (
+        lambda connection, transfer: connection.execute(delete(OutboxRow).where(col(OutboxRow.transfer) == transfer)),
+        "is gone",
+    ),
+    "called delivered": (waiting(state="delivered"), "its recipient signed nothing"),
+    "called dead": (waiting(state="dead"), "calls itself dead, and no entry says so"),
+    "called withdrawn": (waiting(state="withdrawn"), "calls itself withdrawn, and no entry says so"),
+    "called expired": (waiting(state="expired"), "calls itself expired before its time"),
+    "to somebody else": (waiting(recipient="pemprov-banten"), "is to somebody else"),
+    "for a shorter time": (waiting(expires_at=1), "ends at another time"),
+}
+
+
+@pytest.mark.parametrize("attack", OWED)
+def test_a_delivery_that_is_owed_and_was_taken_away_is_found(flow: Flow, shared: Secrets, attack: str) -> None:
+    """The message is accepted and its row is true, and nothing would bring it: the check says which, and what to do."""
+    change, told = OWED[attack]
+    flow.accepted("plain")
+    sent = flow.accepted("plain")
+    assert faults(flow, shared) == {}
+    with flow.database.write.begin() as connection:
+        change(connection, sent.transfer)
+    found = faults(flow, shared)
+    assert list(found) == [14]
+    assert sent.transfer in found[14]
+    assert told in found[14]
+    with pytest.raises(LedgerForkedError, match="test was altered"):
+        require_whole(flow.database, shared.checkpoint, Memory(), 1, flow.clock())
+
+
+@pytest.mark.parametrize("attack", ["taken away", "called delivered"])
+def test_what_expired_meanwhile_is_found_as_well(flow: Flow, shared: Secrets, attack: str) -> None:
+    """Nothing can be delivered any more, and both agencies can be told."""
+    sent, _other = flow.accepted("plain"), flow.accepted("plain")
+    with flow.database.write.begin() as connection:
+        OWED[attack][0](connection, sent.transfer)
+    flow.clock.advance(days=3)
+    found = faults(flow, shared)
+    assert list(found) == [14]
+    assert sent.transfer in found[14]
+
+
+@pytest.mark.parametrize("attack", ["taken away", "called delivered"])
+def test_what_was_taken_away_is_delivered_after_all(flow: Flow, shared: Secrets, attack: str) -> None:
+    """`transfers redeliver` gives it a place in the outbox again, with an entry, and the check passes."""
+    sent = flow.accepted("plain")
+    with flow.database.write.begin() as connection:
+        OWED[attack][0](connection, sent.transfer)
+    redeliver(flow.recorder, flow.database, sent.transfer, "op-1", now=flow.clock())
+    assert faults(flow, shared) == {}
+    assert flow.entries("test")[-1]["kind"] == "transfer.redelivered"
+    with flow.database.reading() as session:
+        row = session.get(OutboxRow, sent.transfer)
+        assert row is not None
+        assert (row.state, row.recipient, row.attempts) == ("waiting", POLDA, 0)
+
+
+def test_what_was_stopped_by_an_entry_is_not_owed(flow: Flow, shared: Secrets) -> None:
+    """A delivery that was given up, and one that was given up and started again."""
+    sent, again = flow.accepted("plain"), flow.accepted("plain")
+    for transfer in (sent.transfer, again.transfer):
+        retry = Retry(transfer, 0, None, "refused")
+        flow.recorder.submit(Reschedule([retry], {transfer: "test"}, flow.clock())).result(10)
+    assert faults(flow, shared) == {}
+    redeliver(flow.recorder, flow.database, again.transfer, "op-1", now=flow.clock())
+    assert faults(flow, shared) == {}
+    with flow.database.write.begin() as connection:
+        waiting(state="dead")(connection, again.transfer)
+    assert "calls itself dead" in faults(flow, shared)[14]
+
+
+def alerted(flow: Flow, shared: Secrets) -> str:
+    """The id of the alert that the police find in their inbox about a key of the immigration office."""
+    sent = flow.accepted("plain")
+    lost = LostKey("gw-test", IMIGRASI, shared.sign.kid, flow.clock(), lambda alert: sign_alert(alert, shared.sign))
+    flow.recorder.submit(AlertAbout("test", [sent.transfer], lost, flow.clock())).result(10)
+    with flow.database.reading() as session:
+        return session.exec(select(AlertRow.id)).one()
+
+
+def signed_for(flow: Flow, alert: str) -> None:
+    version = flow.exchange.configuration.current().version
+    receipt = AcknowledgeAlert("test", alert, "delivered", POLDA, flow.keys[POLDA].kid, "a.b.c", flow.clock(), version)
+    assert flow.recorder.submit(receipt).result(10).result is not None
+
+
+ALERTS: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
+    "taken away": (OWED["taken away"][0], "is gone from the outbox, not waiting"),
+    "called delivered": (waiting(state="delivered"), "is delivered, not waiting"),
+    "called dead": (waiting(state="dead"), "is dead, not waiting"),
+    "called expired": (waiting(state="expired"), "is expired, not waiting"),
+    "to somebody else": (waiting(recipient=IMIGRASI), "is to somebody else"),
+}
+
+
+@pytest.mark.parametrize("attack", ALERTS)
+def test_an_alert_that_somebody_took_away_is_found(flow: Flow, shared: Secrets, attack: str) -> None:
+    """Whoever stole a key wants nobody to hear of it: the alert waits, for its recipient, until that signs for it."""
+    change, told = ALERTS[attack]
+    alert = alerted(flow, shared)
+    assert faults(flow, shared) == {}
+    with flow.database.write.begin() as connection:
+        change(connection, alert)
+    assert faults(flow, shared) == {14: f"the alert {alert} {told}"}
+    with pytest.raises(LedgerForkedError, match="test was altered"):
+        require_whole(flow.database, shared.checkpoint, Memory(), 1, flow.clock())
+
+
+def test_an_alert_that_was_signed_for_is_owed_no_more(flow: Flow, shared: Secrets) -> None:
+    """Handed out again it would be told to whoever has the inbox now: that is found as well."""
+    alert = alerted(flow, shared)
+    signed_for(flow, alert)
+    assert faults(flow, shared) == {}
+    with flow.database.write.begin() as connection:
+        waiting(state="waiting")(connection, alert)
+    assert faults(flow, shared) == {14: f"the alert {alert} is waiting, not delivered"}
