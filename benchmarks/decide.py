@@ -2,8 +2,10 @@
 
     python benchmarks/decide.py [--rounds 30] [--json FILE]
 
-The message is an early warning of about 2 KB with three disclosable fields, two of them withheld. The aim is a decision
-under 100 µs. Other programs on the machine slow both down alike: the ratio to a signature check is what travels.
+The message is an early warning of about 2 KB with three disclosable fields, two of them withheld; what its schema lets stand
+where is known, as in the gateway. Beside it every valid example of the catalogue under its rule, all that is sensitive
+disclosable: the one in the middle and the dearest. The aim is a decision under 100 µs. Other programs on the machine slow
+all of it down alike: the ratio to a signature check is what travels.
 """
 
 import argparse
@@ -12,7 +14,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.table import Table
 
-from gateway import catalogue
-from gateway.agreement import Agreement, agreement_from_json, parse_agreement
-from gateway.decide import Facts, decide
-from gateway.envelope import Claims, VerifiedMessage, issue, parse, release, verify
+from gateway.agreement.document import Agreement, agreement_from_json, parse_agreement
+from gateway.decision.decide import Facts, decide
 from gateway.jose import public_key
+from gateway.message.envelope import Case, Claims, VerifiedMessage, issue, parse, release, verify
+from gateway.message_types import catalogue
+from gateway.message_types.catalogue import Catalogue
 from gateway.resources import agreements_dir, schemas_dir
 
 RULES = 200
@@ -88,6 +91,33 @@ def warning(key: Key) -> VerifiedMessage:
     return verify(parse(issue(claims, body, DISCLOSABLE, key).encode()), key.public)
 
 
+def every_example(key: Key, agreement: Agreement, types: Catalogue) -> Iterator[tuple[str, VerifiedMessage, Facts]]:
+    """Each valid example as its rule has it sent; its case, where one is asked for, is an invented one."""
+    rules = {rule.type: rule for rule in reversed(agreement.rules)}
+    issued = int(NOW.timestamp())
+    for type_, bodies in catalogue.examples(schemas_dir()).items():
+        kind, rule = types.get(type_), rules[type_]
+        assert kind is not None
+        sender, recipient = next(iter(rule.routes()))
+        for number, body in enumerate(bodies):
+            claims = Claims(
+                iss=sender,
+                aud=recipient,
+                iat=issued,
+                exp=issued + 3600,
+                jti=f"benchmark-{number:04}",
+                type=type_,
+                agreement=agreement.id,
+                purpose=rule.purposes[0],
+                classification="T",
+                case=Case(rule.requires.case[0], "LP/B/17/XI/2026/SPKT")
+                if rule.requires and rule.requires.case
+                else None,
+            )
+            message = verify(parse(issue(claims, body, sorted(kind.sensitive), key).encode()), key.public)
+            yield f"{type_} {number + 1}", message, Facts(may_be_absent=kind.may_be_absent, places=kind.places)
+
+
 def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     for _ in range(CALLS):
@@ -105,7 +135,10 @@ def main() -> None:
     message = warning(key)
     few, many = shipped(), filled(shipped(), RULES)
     types = catalogue.load(schemas_dir())
-    decision = decide(many, message, Facts(), NOW)
+    kind = types.get(WARNING)
+    assert kind is not None
+    facts = Facts(may_be_absent=kind.may_be_absent, places=kind.places)
+    decision = decide(many, message, facts, NOW)
     assert decision.permitted, decision.reasons
     assert len(decision.withheld) == 2, decision.withheld
     signed = message.jwt.rpartition(".")[0].encode()
@@ -113,8 +146,8 @@ def main() -> None:
     public = key.private.public_key()
     arms: dict[str, Callable[[], object]] = {
         "Ed25519 signature check": lambda: public.verify(signature, signed),
-        f"decision, {len(few.rules)} rules": lambda: decide(few, message, Facts(), NOW),
-        f"decision, {RULES} rules": lambda: decide(many, message, Facts(), NOW),
+        f"decision, {len(few.rules)} rules": lambda: decide(few, message, facts, NOW),
+        f"decision, {RULES} rules": lambda: decide(many, message, facts, NOW),
         "schema of the type": lambda: types.violations(WARNING, message.body),
         "release of the rest": lambda: release(message, decision.withheld),
     }
@@ -123,11 +156,25 @@ def main() -> None:
         for name, work in arms.items():
             taken[name].append(seconds(work) * 1e6)
 
+    dear: dict[str, float] = {}
+    for name, example, known in every_example(key, few, types):
+        dear[name] = min(seconds(lambda e=example, k=known: decide(many, e, k, NOW)) for _ in range(3)) * 1e6  # type: ignore[misc]
+    in_order = sorted(dear, key=lambda name: dear[name])
+    above = sum(value > AIM_MICROSECONDS for value in dear.values())
+    for what, name in (("in the middle", in_order[len(in_order) // 2]), ("the dearest", in_order[-1])):
+        taken[f"of {len(dear)} examples, {what}: {name}"] = [dear[name]]
+
     floor = statistics.median(taken["Ed25519 signature check"])
     table = Table(title=f"{message_size(message)} bytes, {asked.rounds} rounds of {CALLS} calls; {machine()}")
     for heading in ("", "median µs", "min", "max", "× signature check"):
         table.add_column(heading, justify="right" if heading else "left")
-    result: dict[str, Any] = {"machine": machine(), "rounds": asked.rounds, "aim_us": AIM_MICROSECONDS, "arms": {}}
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "rounds": asked.rounds,
+        "aim_us": AIM_MICROSECONDS,
+        "above_aim": above,
+        "arms": {},
+    }
     for name, values in taken.items():
         median = statistics.median(values)
         result["arms"][name] = {
@@ -137,7 +184,7 @@ def main() -> None:
             "ratio": median / floor,
         }
         table.add_row(name, f"{median:.1f}", f"{min(values):.1f}", f"{max(values):.1f}", f"{median / floor:.2f}")
-    Console().print(table)
+    Console().print(table, f"{above} of {len(dear)} examples take more than {AIM_MICROSECONDS:.0f} µs")
     if asked.json is not None:
         asked.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

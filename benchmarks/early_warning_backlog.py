@@ -29,8 +29,8 @@ from typing import Any, Final
 
 import httpx
 
-from gateway import operations
-from gateway.directory import parse_endpoint
+from gateway.keys.directory import parse_endpoint
+from gateway.operations.agencies import change_agency
 from gateway.wiring import open_store
 from tests.province import POLDA, WARNING, Province, example, free_port
 
@@ -141,7 +141,7 @@ def waited(recipient: Recipient, posted: Mapping[str, float], patience: float = 
 def set_endpoint(province: Province, port: int) -> None:
     with open_store(province.settings) as store:
         endpoint = parse_endpoint(f"http://127.0.0.1:{port}/inbox", ["127.0.0.1/32"])
-        operations.change_agency(store, POLDA, endpoint=endpoint, who="bench")
+        change_agency(store, POLDA, endpoint=endpoint, why="bench", who="bench")
 
 
 def figures(latencies: Sequence[float]) -> dict[str, float]:

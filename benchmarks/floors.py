@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,8 +13,9 @@ import httpx
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from benchmarks.measure import ROOT, Round, cpu_seconds, generate_load, resident
+from benchmarks.measure import ROOT, Clock, Round, cpu_seconds, generate_load, resident
 from gateway.keyring import KeyringSigner
+from tests.province import free_port
 
 BATCH: Final = 64
 # What one accepted message leaves behind: ledger entry, sealed message and receipt, message id, outbox.
@@ -64,7 +64,7 @@ def sqlite_floor(folder: Path, seconds: float) -> Round:
 
 def postgres_floor(url: str, seconds: float) -> Round:
     """The same on PostgreSQL, through psycopg's pipelined executemany. Counts this process's time, not the server's."""
-    with psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://"), autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True) as connection:
         for table in ROW_BYTES:
             connection.execute(f"DROP TABLE IF EXISTS floor_{table}")
             connection.execute(f"CREATE TABLE floor_{table} (id bigint PRIMARY KEY, held bytea NOT NULL)")
@@ -103,15 +103,13 @@ class BareEndpoint:
     """A process of `benchmarks.bare`; a context manager."""
 
     def __init__(self, signer: KeyringSigner) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        self.base = f"http://127.0.0.1:{port}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.bare", str(port), json.dumps(dict(signer.public.jwk))], cwd=ROOT
-        )
+        self._port = free_port()
+        self._jwk = json.dumps(dict(signer.public.jwk))
+        self.base = f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "benchmarks.bare", str(self._port), self._jwk]
+        self.process = subprocess.Popen(command, cwd=ROOT)
         until = time.monotonic() + 30
         while time.monotonic() < until:
             try:
@@ -127,13 +125,14 @@ class BareEndpoint:
         self.process.wait(10)
 
     def take(self, messages: list[str], **orders: Any) -> Round:
-        before = cpu_seconds([self.process.pid])
-        result = generate_load([self.base], messages, **orders)
+        clock, before = Clock.now(), cpu_seconds([self.process.pid])
+        result = generate_load([self.base], messages, again=True, **orders)
         done = result["statuses"].get("202", 0)
         if result["statuses"] != {"202": done}:
             raise RuntimeError(f"the bare endpoint answered {result['statuses']}")
         cpu = cpu_seconds([self.process.pid]) - before
-        return Round(done, result["elapsed"], cpu, result["latencies"], resident([self.process.pid]))
+        figures = {"generator_cpu_ms": result["cpu"] / max(1, done) * 1000} | clock.figures(cpu + result["cpu"])
+        return Round(done, result["elapsed"], cpu, result["latencies"], resident([self.process.pid]), figures)
 
 
 def as4_peer(python: str, message: str, seconds: float) -> Round:

@@ -1,67 +1,126 @@
 """The gateway under load: real processes of `sinergi serve`, SQLite or PostgreSQL, a real recipient behind real HTTP."""
 
 import json
+import os
+import secrets
+import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlmodel import col, select
 
-from benchmarks.measure import ROOT, Round, cpu_seconds, generate_load, resident
-from benchmarks.workload import messages
-from gateway import operations
-from gateway.directory import parse_endpoint
+from benchmarks.measure import ROOT, Clock, Round, cpu_seconds, generate_load, resident
+from benchmarks.pool import Pool
+from benchmarks.postgres import PostgresServer
 from gateway.keyring import signer_for
+from gateway.keys.directory import parse_endpoint
+from gateway.operations.agencies import change_agency
+from gateway.store.session import open_database
+from gateway.store.tables import AcknowledgementRow, TransferRow
 from gateway.wiring import open_store
-from tests.province import GATEWAY, POLDA, Province, free_port
+from tests.province import GATEWAY, POLDA, Province, example, free_port
 
 PATIENCE: Final = 300.0
+PUSH, PULL = "push", "pull"
+RECORDED: Final = 'sinergi_acknowledgements_total{status="recorded"}'
 
 
 class Bench:
-    """A province with one gateway or more and, if wanted, a recipient that takes pushes; a context manager."""
+    """A province with one gateway process or more, perhaps with a recipient; a context manager.
 
-    def __init__(self, folder: Path, database_url: str | None, nodes: int, *, pushed: bool) -> None:
-        self.province = Province(folder, database_url, {"SINERGI_LOG__LEVEL": "error"})
+    `delivery` None: messages are accepted and wait, because nobody asks for them and the recipient has no endpoint.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pool: Pool,
+        *,
+        server: PostgresServer | None = None,
+        nodes: int = 1,
+        delivery: str | None = None,
+        **environment: str,
+    ) -> None:
+        environment = {"SINERGI_LOG__LEVEL": "error"} | environment
+        self.province = Province(folder, server and server.database(), environment)
         private = Ed25519PrivateKey.generate()
         # Ed25519 on both sides: the crypto floor counts the same.
-        self.province.polda.signer = signer_for(private)
+        self.province.imigrasi.signer, self.province.polda.signer = pool.signer, signer_for(private)
         self.province.found()
-        self.nodes = nodes
-        self.pushed = pushed
+        self.server, self.nodes, self.delivery = server, nodes, delivery
+        self.messages = pool.cursor()
+        self.away = False  # the recipient comes only when it is called
         self.recipient: subprocess.Popen[bytes] | None = None
         self.recipient_port = free_port()
         self._key = folder / "recipient.pem"
         self._key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        if pushed:
+        if delivery == PUSH:
             endpoint = parse_endpoint(f"http://127.0.0.1:{self.recipient_port}/push", ["127.0.0.0/8"])
             with open_store(self.province.settings) as store:
-                operations.change_agency(store, POLDA, endpoint=endpoint, who="bench")
+                change_agency(store, POLDA, endpoint=endpoint, why="bench", who="bench")
 
     def __enter__(self) -> Self:
-        self.province.start(nodes=self.nodes)
+        self.province.start(nodes=self.nodes, ready=False)
+        self._wait_ready()
+        if self.delivery is not None and not self.away:
+            self.start_recipient()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.resume()
         self.stop_recipient()
         self.province.kill()
 
-    def start_recipient(self, pause: float = 0.0) -> None:
-        """`pause` is what a page costs the recipient, in seconds."""
-        arguments = [str(self.recipient_port), POLDA, GATEWAY, str(self._key), str(pause)]
-        self.recipient = subprocess.Popen([sys.executable, "-m", "benchmarks.recipient", *arguments], cwd=ROOT)
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self.province.processes]
+
+    def pause(self) -> None:
+        """While another arm is measured this one must not run at all, its clocks and polls included."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in [*self.pids, *([self.recipient.pid] if self.recipient else [])]:
+            os.kill(pid, number)
+
+    @contextmanager
+    def turn(self) -> Iterator[Self]:
+        self.resume()
+        self._wait_ready()
+        try:
+            yield self
+        finally:
+            self.pause()
+
+    def _wait_ready(self) -> None:
+        for base, process in zip(self.province.bases, self.province.processes, strict=True):
+            self.province.wait_ready(base, process, PATIENCE)
+
+    def start_recipient(self) -> None:
+        if self.delivery == PULL:
+            arguments = ["benchmarks.puller", self.province.base, POLDA, GATEWAY, str(self._key)]
+        else:
+            arguments = ["benchmarks.recipient", str(self.recipient_port), POLDA, GATEWAY, str(self._key)]
+        self.recipient = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT)
+        if self.delivery == PULL:
+            return
         until = time.monotonic() + 30
         while time.monotonic() < until:
             try:
-                httpx.get(f"http://127.0.0.1:{self.recipient_port}/seen", timeout=1)
+                self.arrivals()
             except httpx.HTTPError:
-                time.sleep(0.05)
+                time.sleep(0.02)
             else:
                 return
         raise TimeoutError("the recipient does not start")
@@ -72,103 +131,117 @@ class Bench:
             self.recipient.wait(10)
             self.recipient = None
 
-    @property
-    def pids(self) -> list[int]:
-        return [process.pid for process in self.province.processes]
+    def arrivals(self) -> Mapping[str, float]:
+        """Transfer to Unix seconds, of everything that was pushed."""
+        return dict(json.loads(httpx.get(f"http://127.0.0.1:{self.recipient_port}/seen", timeout=30).text))
 
     def metric(self, name: str) -> float:
         """A figure of all processes together; `name` with its labels as /metrics writes them."""
         total = 0.0
         for base in self.province.bases:
-            for line in httpx.get(f"{base}/metrics", timeout=10).text.splitlines():
+            for line in httpx.get(f"{base}/metrics", timeout=30).text.splitlines():
                 if line.startswith(f"{name} "):
                     total += float(line.rpartition(" ")[2])
         return total
 
-    def figures(self) -> dict[str, float]:
-        return {name: self.metric(f"sinergi_recorder_{name}") for name in ("commits", "jobs")}
-
-    def fresh(self, count: int) -> list[str]:
-        return list(messages(self.province.imigrasi.signer, count))
-
     def accept(self, count: int, **orders: Any) -> Round:
         """Sends until the time is over; every message must be accepted, durably, before its answer."""
-        texts = self.fresh(count)
-        before, cpu = self.figures(), cpu_seconds(self.pids)
-        result = generate_load(self.province.bases, texts, **orders)
-        done = _accepted(result)
-        spent = cpu_seconds(self.pids) - cpu
-        after = self.figures()
-        commits = after["commits"] - before["commits"]
-        figures = {
-            "commits_per_second": commits / result["elapsed"],
-            "batch": (after["jobs"] - before["jobs"]) / max(1.0, commits),
-        }
-        return Round(done, result["elapsed"], spent, result["latencies"], resident(self.pids), figures)
+        meter = Meter(self)
+        result = self.send(count, **orders)
+        return meter.round(accepted(result), result["elapsed"], result["latencies"], result["cpu"])
 
-    def complete(self, count: int, connections: int) -> Round:
-        """From the first message sent to the last signed acknowledgement recorded in the ledger."""
-        texts = self.fresh(count)
-        recorded = 'sinergi_acknowledgements_total{status="recorded"}'
-        before, acknowledged, cpu = self.figures(), self.metric(recorded), cpu_seconds(self.pids)
-        seen = len(self.arrivals()) if self.pushed else 0
-        began = time.perf_counter()
-        puller = None if self.pushed else self._pull(count)
-        done = _accepted(generate_load(self.province.bases, texts, connections=connections, seconds=PATIENCE))
+    def complete(self, count: int, **orders: Any) -> Round:
+        """From the first message sent to the last signed acknowledgement recorded in the ledger.
+
+        A latency is a transfer's: from its acceptance to its acknowledgement, as the ledger tells both.
+        """
+        meter, began, acknowledged = Meter(self), time.time(), self.metric(RECORDED)
+        started = time.perf_counter()
+        result = self.send(count, **orders)
+        done = accepted(result)
+        self.wait_acknowledged(acknowledged + done)
+        elapsed = time.perf_counter() - started
+        round_ = meter.round(done, elapsed, (), result["cpu"])
+        return Round(round_.messages, elapsed, round_.cpu, self._taken(began), round_.rss, round_.figures)
+
+    def wait_acknowledged(self, total: float) -> None:
         until = time.monotonic() + PATIENCE
-        while (missing := done - (self.metric(recorded) - acknowledged)) > 0:
+        while (missing := total - self.metric(RECORDED)) > 0:
             if time.monotonic() > until:
                 raise TimeoutError(f"{missing:.0f} acknowledgements are missing")
-            time.sleep(0.02)
-        elapsed = time.perf_counter() - began
-        spent, after = cpu_seconds(self.pids) - cpu, self.figures()
-        if puller is not None:
-            puller.wait(30)
-        latencies = [at - _received_at(transfer) for transfer, at in self.arrivals()[seen:]] if self.pushed else []
-        commits = after["commits"] - before["commits"]
-        figures = {
-            "commits_per_second": commits / elapsed,
-            "batch": (after["jobs"] - before["jobs"]) / max(1.0, commits),
-        }
-        return Round(done, elapsed, spent, latencies, resident(self.pids), figures)
+            time.sleep(0.05)
 
-    def _pull(self, count: int) -> "subprocess.Popen[bytes]":
-        arguments = [self.province.base, POLDA, GATEWAY, str(self._key), str(count)]
-        return subprocess.Popen([sys.executable, "-m", "benchmarks.puller", *arguments], cwd=ROOT)
+    def send(self, count: int, **orders: Any) -> dict[str, Any]:
+        texts = self.messages.take(count)
+        result = generate_load(self.province.bases, texts, **orders)
+        self.messages.give_back(count - len(result["latencies"]))
+        return result
 
-    def arrivals(self) -> Sequence[tuple[str, float]]:
-        """(transfer, Unix seconds) of everything that was pushed, in order."""
-        text = httpx.get(f"http://127.0.0.1:{self.recipient_port}/seen", timeout=30).text
-        return [(transfer, at) for transfer, at in json.loads(text)]
-
-    def backlog(self, count: int) -> dict[str, float]:
-        """The recipient is away for `count` messages, then back: how fast they go, and an early warning sent into them."""
-        self.stop_recipient()
-        texts = self.fresh(count)
-        _accepted(generate_load(self.province.bases, texts, connections=64, seconds=PATIENCE))
-        self.start_recipient()
-        began = time.time()
-        sent: list[float] = []
-        while len(arrived := self.arrivals()) < count + len(sent):
-            if time.time() - began > PATIENCE:
-                raise TimeoutError(f"{len(arrived)} of {count} arrived")
-            time.sleep(0.1)
-        last = max(at for _, at in arrived)
-        first = min(at for _, at in arrived)
-        return {"messages": count, "seconds": last - first, "per_second": count / max(0.001, last - first)}
+    def _taken(self, since: float) -> list[float]:
+        database = open_database(self.province.settings.database.url)
+        try:
+            with database.reading() as session:
+                rows = session.exec(
+                    select(AcknowledgementRow.recorded_at, TransferRow.received_at)
+                    .join(TransferRow, col(TransferRow.id) == col(AcknowledgementRow.transfer))
+                    .where(col(TransferRow.received_at) >= int(since * 1e6))
+                )
+                return [(recorded - received) / 1e6 for recorded, received in rows]
+        finally:
+            database.close()
 
 
-def _accepted(result: dict[str, Any]) -> int:
+class Meter:
+    """What the processes of a gateway, and of its database, spend from now on."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._counts = self._recorder()
+        self._clock = Clock.now()
+        self._postgres = bench.server.cpu_seconds() if bench.server else 0.0
+        self._cpu = cpu_seconds(bench.pids)
+        self._recipient = self._recipients()
+
+    def _recipients(self) -> float:
+        return cpu_seconds([self._bench.recipient.pid] if self._bench.recipient else [])
+
+    def _recorder(self) -> tuple[float, float]:
+        commits, jobs = (self._bench.metric(f"sinergi_recorder_{name}") for name in ("commits", "jobs"))
+        return commits, jobs
+
+    def round(self, done: int, elapsed: float, latencies: Sequence[float], generator: float) -> Round:
+        bench = self._bench
+        cpu = cpu_seconds(bench.pids) - self._cpu
+        figures = {"generator_cpu_ms": generator / max(1, done) * 1000}
+        ours = cpu + generator + max(0.0, self._recipients() - self._recipient)
+        if bench.server is not None:
+            postgres = bench.server.cpu_seconds() - self._postgres
+            figures["postgres_cpu_ms"] = postgres / max(1, done) * 1000
+            ours += postgres
+        figures |= self._clock.figures(ours)
+        commits, jobs = (after - before for after, before in zip(self._recorder(), self._counts, strict=True))
+        figures |= {"commits_per_second": commits / elapsed, "batch": jobs / max(1.0, commits)}
+        return Round(done, elapsed, cpu, latencies, resident(bench.pids), figures)
+
+
+def accepted(result: Mapping[str, Any]) -> int:
+    """How many; anything but 202 ends the benchmark."""
     done: int = result["statuses"].get("202", 0)
     if result["statuses"] != {"202": done}:
         raise RuntimeError(f"the gateway answered {result['statuses']}")
     return done
 
 
-def _received_at(transfer: str) -> float:
-    """Unix seconds: a transfer id is a UUIDv7, whose first 48 bits are milliseconds."""
-    return int(transfer.replace("-", "")[:12], 16) / 1000
-
-
-def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="sinergi-bench-")
+def bulk(bench: Bench, count: int) -> list[str]:
+    """Messages that are not urgent: passport anomalies, as an office sends them by the thousand."""
+    kind = "passport-application.anomaly/1"
+    body = example(kind, "valid-age-band-only")
+    return [
+        bench.province.imigrasi.message(
+            kind,
+            body | {"application_ref": f"SRG-{secrets.token_hex(4).upper()}"},
+            disclosable=(),
+            purpose="PREVENTION",
+        )
+        for _ in range(count)
+    ]

@@ -1,13 +1,16 @@
 """A database of millions of ledger entries, written straight to disk with rows of the size that real messages have.
 
 The rows are those of an agreement in service: nine of ten messages accepted, each followed by two receipts of its
-recipient; one of ten refused. What is not searched or hashed (sealed contents, receipts) is as long as that of real
-messages and otherwise noise. Indexes are built at the end, as a restored backup's are.
+recipient; one of ten refused. They say what the entries say, so that the database passes `ledger fsck`. What is not
+searched or hashed (sealed contents, receipts) is as long as that of real messages and otherwise noise. Indexes are
+built at the end, as a restored backup's are.
 """
 
+import hashlib
 import json
 import os
 import random
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,13 +22,24 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.keyring import signer_for
+from gateway.keys.keychain import Ring
 from gateway.ledger.checkpoint import Checkpoint, sign_checkpoint
 from gateway.ledger.merkle import Frontier, leaf_hash
 from gateway.ledger.tiles import TILE_WIDTH, TileUpdate
-from gateway.store.append import CheckpointKeys, create_ledger
+from gateway.store.append import create_ledger
+from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.migrations import migrate
 from gateway.store.session import open_database
-from gateway.store.tables import AcknowledgementRow, DeadlineRow, SubjectIndex, TransferCode, TransferRow, micros
+from gateway.store.tables import (
+    AcknowledgementRow,
+    DeadlineRow,
+    OutboxRow,
+    SubjectIndex,
+    TransferCode,
+    TransferRow,
+    UsedMessageId,
+    micros,
+)
 from tests.province import POLDA, Province
 
 LEDGER: Final = "pks"
@@ -49,6 +63,8 @@ CODES: Final = (
 )
 CLAUSES: Final = tuple(f"Pasal {number} ayat (1)" for number in range(1, 13))
 PERSONS: Final = 1_000_000
+INDEX_KEY: Final = "i" * 16
+_VALID: Final = 3_600_000_000  # an hour
 _NOISE: Final = random.Random(7).randbytes(1 << 20)
 
 
@@ -122,7 +138,7 @@ def _size(province: Province) -> int:
 
 def keys() -> CheckpointKeys:
     key = Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32)
-    return CheckpointKeys(signer_for(key), key.public_key().public_bytes_raw())
+    return CheckpointKeys(Ring(signer_for(key)))
 
 
 def person(number: int) -> str:
@@ -155,6 +171,25 @@ def generate(file: Path, entries: int, found: Sample) -> dict[str, float]:
     with database.write.begin() as connection:
         create_ledger(connection, LEDGER, ORIGIN, keys())
     database.close()
+    return extend(file, entries, found, Onto(), began)
+
+
+@dataclass(frozen=True)
+class Onto:
+    """Which ledger is filled. `whole`: with the rows that accepting and delivering leave, which a search never reads."""
+
+    ledger: str = LEDGER
+    origin: str = ORIGIN
+    keys: CheckpointKeys | None = None
+    whole: bool = False
+
+    @property
+    def signer(self) -> Any:
+        return (self.keys or keys()).note_signer(self.origin)
+
+
+def extend(file: Path, entries: int, found: Sample, onto: Onto, began: float) -> dict[str, float]:
+    """The ledger of a database that nobody has open goes on from where it is."""
     raw = sqlite3.connect(file, isolation_level=None)
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-2000000"):
         raw.execute(f"PRAGMA {pragma}")
@@ -164,7 +199,7 @@ def generate(file: Path, entries: int, found: Sample) -> dict[str, float]:
     for kind, name, _ in later:
         raw.execute(f"DROP {kind} {name}")
     raw.execute("BEGIN")
-    count, transfers = _Filler(raw, found).fill(-(-entries // BATCH))
+    count, transfers = _Filler(raw, found, onto).fill(-(-entries // BATCH))
     raw.execute("COMMIT")
     rows = time.monotonic() - began
     for _, _, sql in later:
@@ -182,24 +217,35 @@ def generate(file: Path, entries: int, found: Sample) -> dict[str, float]:
 class _Filler:
     """Ten messages after the other."""
 
-    def __init__(self, connection: sqlite3.Connection, found: Sample) -> None:
+    def __init__(self, connection: sqlite3.Connection, found: Sample, onto: Onto) -> None:
         self._connection = connection
         self._found = found
+        self._onto = onto
         self._chance = random.Random(2026)
         self._transfers = _Writer(connection, TransferRow)
         self._receipts = _Writer(connection, AcknowledgementRow)
         self._codes = _Writer(connection, TransferCode)
         self._deadlines = _Writer(connection, DeadlineRow)
+        self._ids = _Writer(connection, UsedMessageId)
+        self._outbox = _Writer(connection, OutboxRow)
         accepted = json.loads(found.accepted)
         acknowledged = json.loads(found.acknowledged)
         self._accepted = _template(accepted)
         self._acknowledged = _template(acknowledged)
         refused = {name: value for name, value in accepted.items() if name in _REFUSED}
-        self._refused = _template(refused | {"kind": "transfer.refused", "reasons": [{"code": "rule.none"}]})
+        self._refused = _template(refused | {"kind": "transfer.refused", "reasons": [{"code": _MARK.format("code")}]})
+        self._same = {
+            "purpose": accepted["purpose"], "classification": accepted["classification"],
+            "agreement": accepted["agreement"], "agreement_version": accepted["agreement_version"],
+            "retain_until": accepted["retain_until"], "kid": accepted["key"], "flags": "[]",
+            "index_key": INDEX_KEY,
+        }  # fmt: skip
+        self._withheld = json.dumps(accepted.get("withheld", []))
         self._persons: list[tuple[str, str]] = []
 
     def fill(self, batches: int) -> tuple[int, int]:
-        tree, edges, signer = Frontier(), {}, keys().note_signer(ORIGIN)
+        ledger, origin, signer = self._onto.ledger, self._onto.origin, self._onto.signer
+        tree, edges = self._edge()
         step = SPAN / (batches * 40)
         leaves: list[bytes] = []
         number = 0
@@ -213,36 +259,55 @@ class _Filler:
             update = TileUpdate.append(tree.size, lambda level, _index, _width: edges[level], hashes)
             self._connection.executemany(
                 "INSERT INTO ledger_entry (ledger, position, leaf) VALUES (?, ?, ?)",
-                [(LEDGER, tree.size + at, leaf) for at, leaf in enumerate(leaves)],
+                [(ledger, tree.size + at, leaf) for at, leaf in enumerate(leaves)],
             )
             full = [tile for tile in update.tiles if tile.width == TILE_WIDTH]
             for tile in update.tiles:
                 edges[tile.level] = b"" if tile.width == TILE_WIDTH else tile.data
             self._tiles([(tile.level, tile.index, tile.data) for tile in full])
             tree.extend(hashes)
-            note = sign_checkpoint(Checkpoint(ORIGIN, tree.size, tree.root()), [signer])
-            self._connection.execute("INSERT INTO ledger_checkpoint VALUES (?, ?, ?)", (LEDGER, tree.size, note))
+            note = sign_checkpoint(Checkpoint(origin, tree.size, tree.root()), [signer])
+            self._connection.execute("INSERT INTO ledger_checkpoint VALUES (?, ?, ?)", (ledger, tree.size, note))
             if batch % 50 == 49:
                 self._flush()
         self._flush()
         self._tiles([(level, (tree.size >> 8 * level) // 256, data) for level, data in edges.items() if data])
         self._connection.execute(
             "UPDATE ledger_head SET size = ?, frontier = ?, checkpoint = ? WHERE ledger = ?",
-            (tree.size, tree.to_bytes(), note, LEDGER),
+            (tree.size, tree.to_bytes(), note, ledger),
         )
         self._persons.sort()
-        self._connection.executemany("INSERT OR IGNORE INTO subject_index VALUES ('nik', ?, ?)", self._persons)
+        self._connection.executemany(
+            f"INSERT OR IGNORE INTO subject_index (kind, token, transfer, index_key) VALUES ('nik', ?, ?, '{INDEX_KEY}')",
+            self._persons,
+        )
         assert SubjectIndex.__tablename__ == "subject_index"
         return tree.size, number
 
+    def _edge(self) -> tuple[Frontier, dict[int, bytes]]:
+        """The tree as it is, and the partial tile of each level."""
+        ledger = self._onto.ledger
+        size, frontier = self._connection.execute(
+            "SELECT size, frontier FROM ledger_head WHERE ledger = ?", [ledger]
+        ).fetchone()
+        edges = {}
+        for level in range(size.bit_length() // 8 + 1):
+            index, width = divmod(size >> 8 * level, TILE_WIDTH)
+            if width:
+                (edges[level],) = self._connection.execute(
+                    "SELECT data FROM ledger_tile WHERE ledger = ? AND level = ? AND position = ?",
+                    [ledger, level, index],
+                ).fetchone()
+        return Frontier.from_bytes(size, frontier), edges
+
     def _tiles(self, tiles: list[tuple[int, int, bytes]]) -> None:
         self._connection.executemany(
-            "INSERT INTO ledger_tile (ledger, level, position, data) VALUES (?, ?, ?, ?)",
-            [(LEDGER, *tile) for tile in tiles],
+            "INSERT OR REPLACE INTO ledger_tile (ledger, level, position, data) VALUES (?, ?, ?, ?)",
+            [(self._onto.ledger, *tile) for tile in tiles],
         )
 
     def _flush(self) -> None:
-        for writer in (self._transfers, self._receipts, self._codes, self._deadlines):
+        for writer in (self._transfers, self._receipts, self._codes, self._deadlines, self._ids, self._outbox):
             writer.flush()
 
     def _message(self, number: int, moment: datetime, position: int, *, refused: bool) -> Iterator[bytes]:
@@ -253,52 +318,71 @@ class _Filler:
         transfer = f"{head[:8]}-{head[8:]}-7{number % 4096:03x}-a{tail[:3]}-{tail[3:15]}"
         written = moment.isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
         digest = f"{chance.getrandbits(256):064x}"
-        words = (digest.encode(), written, transfer.encode())
         clause = CLAUSES[min(int(chance.expovariate(0.5)), 11)]
         noise = chance.randrange(len(_NOISE) - found.content)
         received = micros(moment)
+        expires = received // 1_000_000 * 1_000_000 + _VALID
         sender = AGENCIES[min(int(chance.expovariate(0.7)), 5)]
         recipient = AGENCIES[-1 - min(int(chance.expovariate(0.7)), 5)]
         message_type = TYPES[min(int(chance.expovariate(0.6)), 6)]
         code = CODES[min(int(chance.expovariate(0.8)), 5)]
         self._transfers.rows.append(
             self._transfers.order({
-                "id": transfer, "ledger": LEDGER, "position": position, "sender": sender, "recipient": recipient,
-                "jti": f"{number:032x}", "identity": digest, "type": message_type, "purpose": "PREVENTION",
-                "classification": "T", "agreement": LEDGER, "agreement_version": 1, "rule": f"rule-{clause[6]}",
+                "id": transfer, "ledger": self._onto.ledger, "position": position, "sender": sender, "recipient": recipient,
+                "jti": f"{number:032x}", "identity": digest, "type": message_type, "rule": f"rule-{clause[6]}",
                 "clause": clause, "decision": "refused" if refused else "accepted",
-                "reasons": f'[{{"code":"{code}"}}]' if refused else "[]", "withheld": "[]", "flags": "[]",
-                "kid": "k" * 43, "in_reply_to": None, "reply_as": None, "stands_until": None,
-                "received_at": received, "expires_at": received, "acknowledge_by": received, "retain_until": "2034-01-01",
+                "reasons": f'[{{"code":"{code}"}}]' if refused else "[]",
+                "withheld": "[]" if refused else self._withheld, "in_reply_to": None, "reply_as": None,
+                "stands_until": None, "received_at": received, "expires_at": expires, "acknowledge_by": received,
                 "commitment": digest, "storage_key": "s" * 16, "wrapped_key": _NOISE[: found.wrapped],
                 "sealed_content": _NOISE[noise : noise + found.content],
                 "sealed_receipt": _NOISE[noise : noise + found.receipt],
-            })
+            } | self._same)
         )  # fmt: skip
+        said = {
+            b"commitment": digest.encode(), b"time": written, b"transfer": transfer.encode(), b"sender": sender.encode(),
+            b"exp": b"%d" % (expires // 1_000_000), b"recipient": recipient.encode(), b"type": message_type.encode(),
+            b"clause": clause.encode(), b"rule": f"rule-{clause[6]}".encode(), b"code": code.encode(),
+        }  # fmt: skip
         # One person in a thousand messages, as nobody is: the worst that a search can meet.
         someone = 0 if chance.random() < 0.001 else chance.randrange(1, PERSONS)
         self._persons += [(person(someone), transfer), (person(chance.randrange(1, PERSONS)), transfer)]
+        if self._onto.whole:
+            self._ids.rows.append(self._ids.order({"sender": sender, "jti": f"{number:032x}", "transfer": transfer}))
         if refused:
             self._codes.rows.append((code, transfer))
-            yield self._refused % words
+            yield self._refused % said
             return
         met = None if chance.random() < 0.001 else received
         self._deadlines.rows.append(
             self._deadlines.order({
-                "transfer": transfer, "ledger": LEDGER, "sender": sender, "recipient": recipient, "type": message_type,
+                "transfer": transfer, "ledger": self._onto.ledger, "sender": sender, "recipient": recipient, "type": message_type,
                 "due_at": received + 1, "met_at": met, "met_by": met and "processed",
             })
         )  # fmt: skip
-        yield self._accepted % words
+        if self._onto.whole:
+            row = {
+                "transfer": transfer,
+                "recipient": recipient,
+                "priority": 1,
+                "state": "delivered",
+                "due_at": received,
+            }
+            self._outbox.rows.append(self._outbox.order(row | {"attempts": 1, "expires_at": expires}))
+        yield self._accepted % said
         for event in ("delivered", "processed"):
             position += 1
-            jws = _NOISE[noise : noise + found.jws].hex()[: found.jws]
-            row = {"transfer": transfer, "event": event, "jws": jws, "ledger": LEDGER, "position": position}
+            jws = _NOISE[noise + len(event) : noise + len(event) + found.jws].hex()[: found.jws]
+            row = {"transfer": transfer, "event": event, "jws": jws, "ledger": self._onto.ledger, "position": position}
             self._receipts.rows.append(self._receipts.order(row | {"recorded_at": received}))
-            yield self._acknowledged % words
+            signed = hashlib.sha256(jws.encode()).hexdigest().encode()
+            yield self._acknowledged % (said | {b"event": event.encode(), b"receipt_digest": signed})
 
 
-_PLACES: Final = frozenset({"commitment", "receipt_digest", "time", "transfer"})
+_MARK: Final = "@@{}@@"
+_PLACES: Final = frozenset({
+    "commitment", "receipt_digest", "time", "exp", "transfer", "sender", "recipient", "type", "clause", "rule", "event",
+})  # fmt: skip
 _REFUSED: Final = frozenset({
     "v", "time", "transfer", "sender", "key", "commitment", "recipient", "type", "purpose", "classification", "agreement",
     "agreement_version", "rule", "clause", "exp",
@@ -306,10 +390,11 @@ _REFUSED: Final = frozenset({
 
 
 def _template(entry: dict[str, Any]) -> bytes:
-    """The leaf with places for a digest, the time and the transfer: canonical JSON has them in that order in each kind."""
-    marked = {name: "@@" if name in _PLACES else value for name, value in entry.items()}
+    """The leaf with places for what differs from one to the next: canonical JSON, for the values need no escaping."""
+    marked = {name: _MARK.format(name) if name in _PLACES else value for name, value in entry.items()}
     text = json.dumps(marked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("%", "%%").replace("@@", "%b").encode()
+    text = text.replace("%", "%%").replace('"@@exp@@"', "@@exp@@")
+    return re.sub(r"@@(\w+)@@", r"%(\1)b", text).encode()
 
 
 def free_bytes(folder: Path) -> int:

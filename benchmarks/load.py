@@ -2,6 +2,8 @@
 
 Closed loop: so many connections, each with one request under way. Open loop: so many requests a second whatever comes
 back, each one's latency counted from the moment at which it was due, so that a stall is seen by all that it delays.
+`patient`: a closed loop's sender that hears 503 waits as long as it is told, and sends the same again.
+`detailed`: what became of each request, and which transfers were recorded.
 """
 
 import asyncio
@@ -10,43 +12,77 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 from pyreqwest.client import Client, ClientBuilder
+
+# An open loop must never wait for a connection: more than a gateway has room for.
+_OPEN_CONNECTIONS: Final = 3_500
+_TRANSFER: Final = b'"transfer":"'
+_BUSY: Final = "503"
 
 
 class Generator:
     def __init__(self, orders: dict[str, Any], client: Client) -> None:
         self.client = client
         self.urls = itertools.cycle([f"{base}{orders['path']}" for base in orders["bases"]])
-        self.bodies = iter(Path(orders["messages"]).read_bytes().splitlines())
+        bodies = Path(orders["messages"]).read_bytes().splitlines()
+        # An endpoint that remembers nothing takes the same again.
+        self.bodies = itertools.cycle(bodies) if orders.get("again") else iter(bodies)
         self.media_type = orders["media_type"]
+        self.detailed = bool(orders.get("detailed"))
+        self.patient = bool(orders.get("patient"))
         self.latencies: list[float] = []
         self.statuses: dict[str, int] = {}
+        self.outcomes: list[str] = []
+        self.due: list[float] = []
+        self.transfers: dict[str, list[str]] = {}
+        self.without_retry_after = 0
+        self.started = time.perf_counter()
 
-    async def send(self, body: bytes, due: float) -> None:
+    async def send(self, body: bytes, due: float) -> float | None:
+        """Seconds to wait when the answer was 503."""
+        wait = None
         try:
             request = self.client.post(next(self.urls)).header("content-type", self.media_type).body_bytes(body).build()
             response = await request.send()
-            await response.bytes()
+            content = await response.bytes()
             status = str(response.status)
+            if status == _BUSY:
+                wait = self._wait(response.headers.get("retry-after"))
+            elif self.detailed and (at := bytes(content).find(_TRANSFER)) >= 0:
+                transfer = bytes(content)[at + len(_TRANSFER) :][:36].decode("ascii")
+                self.transfers.setdefault(status, []).append(transfer)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is counted under its name
             status = type(error).__name__
         self.latencies.append(time.perf_counter() - due)
         self.statuses[status] = self.statuses.get(status, 0) + 1
+        if self.detailed:
+            self.outcomes.append(status)
+            self.due.append(due - self.started)
+        return wait
+
+    def _wait(self, told: str | None) -> float:
+        if told is None or not told.isdigit():
+            self.without_retry_after += 1
+            return 1.0
+        return float(told)
 
     async def closed(self, connections: int, seconds: float) -> None:
         until = time.perf_counter() + seconds
 
         async def one() -> None:
             while time.perf_counter() < until and (body := next(self.bodies, None)) is not None:
-                await self.send(body, time.perf_counter())
+                wait = await self.send(body, time.perf_counter())
+                while self.patient and wait is not None and time.perf_counter() < until:
+                    await asyncio.sleep(wait)
+                    wait = await self.send(body, time.perf_counter())
 
         await asyncio.gather(*(one() for _ in range(connections)))
 
     async def opened(self, rate: float, seconds: float) -> None:
-        running: set[asyncio.Task[None]] = set()
+        running: set[asyncio.Task[float | None]] = set()
         start = time.perf_counter()
         for number in range(int(rate * seconds)):
             due = start + number / rate
@@ -62,15 +98,25 @@ class Generator:
 
 
 async def run(orders: dict[str, Any]) -> dict[str, Any]:
-    async with ClientBuilder().max_connections(orders.get("connections") or 1024).build() as client:
+    connections = orders.get("connections") or _OPEN_CONNECTIONS
+    async with ClientBuilder().max_connections(connections).build() as client:
         generator = Generator(orders, client)
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
+        generator.started = started
         if "rate" in orders:
             await generator.opened(orders["rate"], orders["seconds"])
         else:
             await generator.closed(orders["connections"], orders["seconds"])
-        elapsed = time.perf_counter() - started
-    return {"elapsed": elapsed, "latencies": generator.latencies, "statuses": generator.statuses}
+        elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu
+    told = {"elapsed": elapsed, "cpu": cpu, "latencies": generator.latencies, "statuses": generator.statuses}
+    if generator.detailed:
+        told |= {
+            "outcomes": generator.outcomes,
+            "due": generator.due,
+            "transfers": generator.transfers,
+            "without_retry_after": generator.without_retry_after,
+        }
+    return told
 
 
 def main() -> None:

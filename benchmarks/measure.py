@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
+TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     for pid in pids:
         after_name = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         total += int(after_name[11]) + int(after_name[12])
-    return total / _TICKS
+    return total / TICKS
 
 
 def resident(pids: Iterable[int]) -> int:
@@ -93,7 +93,39 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "processor": model or platform.machine(),
         "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds that all cores together have been busy, and have been there."""
+
+    busy: float
+    total: float
+
+    @classmethod
+    def now(cls) -> "Clock":
+        user, nice, system, idle, waiting, *others = map(
+            int, Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0].split()[1:9]
+        )
+        busy = user + nice + system + sum(others)
+        return cls(busy / TICKS, (busy + idle + waiting) / TICKS)
+
+    def figures(self, ours: float) -> dict[str, float]:
+        """Since this clock: how many cores were busy, and how many of those with what is none of ours."""
+        now = Clock.now()
+        elapsed = max(0.001, (now.total - self.total) / (os.cpu_count() or 1))
+        busy = (now.busy - self.busy) / elapsed
+        return {"busy_cores": busy, "others_cores": max(0.0, busy - ours / elapsed)}
+
+
+def revision() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"
 
 
 def generate_load(bases: Sequence[str], messages: Sequence[str], **orders: Any) -> dict[str, Any]:

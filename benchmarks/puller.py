@@ -1,6 +1,6 @@
-"""The recipient of the pull arm: `python -m benchmarks.puller BASE AGENCY GATEWAY KEYFILE COUNT`.
+"""The recipient of the pull arm: `python -m benchmarks.puller BASE AGENCY GATEWAY KEYFILE`.
 
-Asks for pages of 100 with a long poll and signs for every message, until it has had COUNT of them.
+Asks for pages of 100 with a long poll and signs for every message, until it is ended.
 """
 
 import asyncio
@@ -14,21 +14,25 @@ import uvloop
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pyreqwest.client import ClientBuilder
 
-from gateway.envelope import sd_hash
 from gateway.keyring import KeyringSigner, signer_for
-from gateway.receipt import Acknowledgement, sign_acknowledgement
-from gateway.request_token import sign_request_token
+from gateway.message.envelope import sd_hash
+from gateway.statements.receipt import Acknowledgement, sign_acknowledgement
+from gateway.statements.request_token import sign_request_token
 
 
-async def pull(base: str, agency: str, gateway: str, signer: KeyringSigner, count: int) -> None:
+async def pull(base: str, agency: str, gateway: str, signer: KeyringSigner) -> None:
     def bearer(method: str, path: str) -> str:
         return f"Bearer {sign_request_token(signer, agency, gateway, method, base + path, datetime.now(UTC))}"
 
-    had = 0
     async with ClientBuilder().build() as client:
-        while had < count:
+        while True:
             inbox = client.get(f"{base}/v1/inbox?limit=100&wait=5").header("authorization", bearer("GET", "/v1/inbox"))
-            page = await (await inbox.build().send()).json()
+            answer = await inbox.build().send()
+            if answer.status != 200:
+                # Its token became too old while this arm had to wait for its turn.
+                await asyncio.sleep(0.05)
+                continue
+            page = await answer.json()
             signed = [
                 sign_acknowledgement(
                     Acknowledgement(
@@ -45,18 +49,16 @@ async def pull(base: str, agency: str, gateway: str, signer: KeyringSigner, coun
                 for item in page["items"]
             ]
             if not signed:
-                await asyncio.sleep(0)
                 continue
             path = "/v1/acknowledgements"
             receipts = client.post(base + path).header("authorization", bearer("POST", path))
-            results = await (await receipts.body_json({"acknowledgements": signed}).build().send()).json()
-            had += sum(result["status"] == "recorded" for result in results["results"])
+            await (await receipts.body_json({"acknowledgements": signed}).build().send()).bytes()
 
 
 def main() -> None:
-    base, agency, gateway, key, count = sys.argv[1:]
+    base, agency, gateway, key = sys.argv[1:]
     private = load_pem_private_key(Path(key).read_bytes(), None)
-    uvloop.run(pull(base, agency, gateway, signer_for(private), int(count)))
+    uvloop.run(pull(base, agency, gateway, signer_for(private)))
 
 
 if __name__ == "__main__":

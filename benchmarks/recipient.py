@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.envelope import sd_hash
 from gateway.keyring import KeyringSigner, signer_for
-from gateway.receipt import Acknowledgement, sign_acknowledgement
+from gateway.message.envelope import sd_hash
+from gateway.statements.receipt import Acknowledgement, sign_acknowledgement
 
 
 class Recipient:

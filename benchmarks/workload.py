@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from gateway.envelope import Claims, issue
 from gateway.jose import Signer
+from gateway.message.envelope import Claims, issue
 from gateway.resources import schemas_dir
 
 WARNING: Final = "early-warning.report/1"
@@ -16,6 +16,7 @@ IMIGRASI, POLDA, AGREEMENT = "imigrasi-banten", "polda-banten", "pks-banten-2025
 DISCLOSABLE: Final = ("/body/reporter", "/body/narrative", "/body/indicators")
 WITHHELD: Final = ("/body/narrative", "/body/reporter")
 BYTES: Final = 2048
+_LARGEST: Final = 1_048_576
 
 
 def body() -> dict[str, Any]:
@@ -42,6 +43,13 @@ def message(signer: Signer, content: dict[str, Any]) -> str:
         classification="T",
     )
     return issue(claims, content, DISCLOSABLE, signer)
+
+
+def large_messages(signer: Signer, count: int) -> list[str]:
+    """Messages of almost 1 MiB, the most that is read. No schema permits them: each is verified, refused and recorded."""
+    content = body()
+    content["narrative"] = "x" * (_LARGEST * 3 // 4 - 4_096)
+    return [message(signer, content) for _ in range(count)]
 
 
 def messages(signer: Signer, count: int) -> Iterator[str]:

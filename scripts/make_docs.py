@@ -1,6 +1,6 @@
 """Writes the reference pages that follow from the code: errors, settings, commands, message types.
 
-    python scripts/make_docs.py            rewrite docs/reference/{errors,settings,cli}.md and docs/reference/catalogue/
+    python scripts/make_docs.py            rewrite docs/reference/{errors,settings,cli,roles}.md and docs/reference/catalogue/
     python scripts/make_docs.py --check    change nothing; exit 1 if a page is not what the code says
 
 The words about each code are here, because a reader of `gateway/errors.py` does not need them; a code without words, and
@@ -24,6 +24,7 @@ from gateway.settings import CONFIG_VARIABLE, Settings  # noqa: E402
 from scripts.docs.catalogue import FOLDER, Reference  # noqa: E402
 from scripts.docs.commands import cli_page  # noqa: E402
 from scripts.docs.markdown import MADE, table  # noqa: E402
+from scripts.docs.roles import roles_page  # noqa: E402
 from tests.functional.bad_messages import BAD_MESSAGES  # noqa: E402
 
 REFERENCE: Final = ROOT / "docs" / "reference"
@@ -39,6 +40,7 @@ GROUPS: Final[Sequence[tuple[str, str, Sequence[str]]]] = (
             "key.unknown",
             "key.not-valid",
             "key.revoked",
+            "key.unconfirmed",
         ),
     ),
     (
@@ -97,20 +99,23 @@ GROUPS: Final[Sequence[tuple[str, str, Sequence[str]]]] = (
     (
         "The gateway and its operator",
         (
-            "Over HTTP `store.unavailable`, `ledger.unwitnessed` and `gateway.internal` are seen, and `keyring.refused` where a"
-            " stored message does"
-            " not open; the others end a command."
+            "Over HTTP `store.unavailable`, `gateway.busy`, `keyring.away`, `ledger.unwitnessed` and"
+            " `gateway.internal` are seen, and `keyring.refused` where a stored message does not open; the others end a command."
         ),
         (
             "store.unavailable",
+            "gateway.busy",
             "ledger.unwitnessed",
             "gateway.internal",
             "config.invalid",
             "keyring.refused",
+            "keyring.away",
+            "certificate.invalid",
             "agreement.invalid",
             "schema.invalid",
             "ledger.invalid",
             "ledger.forked",
+            "clock.wrong",
             "evidence.invalid",
             "endpoint.forbidden",
         ),
@@ -126,6 +131,8 @@ WORDS: Final = {
     "key.unknown": "`kid` is no key of the agency in `iss`, or there is no such agency. The two look the same from outside.",
     "key.not-valid": "The key is before or after its validity, or retired; or the agency is suspended.",
     "key.revoked": "The key was revoked. Nothing that it signs is accepted, whenever it was signed.",
+    "key.unconfirmed": "The key has a certificate, and no authority has said for too long that it still counts"
+    " (`certificates.budget_seconds`). Nothing is wrong with the message: send the same bytes again.",
     "envelope.expired": "`exp` has passed.",
     "envelope.not-yet-valid": "`iat` is in the future by more than the leeway. Check the clock.",
     "envelope.validity-too-long": "`exp` - `iat` is over the limit, 7 days by default.",
@@ -148,7 +155,8 @@ WORDS: Final = {
     "rule.quota": "So many messages of this sender are accepted under the rule in an hour or in 24 hours, and no more. `detail`"
     " says how many; the rule counts again from the first one that is an hour or a day old.",
     "rule.repeated-subject": "This sender asked about the same person as often as the rule allows, and no case that names the"
-    " person comes with the message. `pointer` says where the person stands.",
+    " person comes with the message, or only papers of its own name the person: `detail` says which. `pointer` says where the"
+    " person stands.",
     "token.missing": "No `Authorization: Bearer …`.",
     "token.invalid": "Not a token of the right form, signature, audience or date; or an auditor's token that is unknown or"
     " revoked; or, for `/metrics`, not the token of `server.metrics_token_file`.",
@@ -172,14 +180,22 @@ WORDS: Final = {
     "ledger.unwitnessed": "Too few witnesses have cosigned what the ledger already holds, or a timestamp is overdue, and the"
     " policy of the ledger is not to go on (`witness.when_missing`, `timestamp.when_missing`). Send the same bytes again after"
     " `Retry-After` seconds: a message that was recorded gets its receipt once it is witnessed.",
+    "gateway.busy": "More messages, bytes or connections at once than `server.messages_at_once`, `server.bytes_at_once` or"
+    " `server.connections` leave room for, or a wait longer than `server.longest_wait`. Nothing was done."
+    " Send the same bytes again after `Retry-After` seconds.",
     "gateway.internal": "A fault of the program. Nothing about it is told to the caller; the log has it.",
     "config.invalid": "A setting or an argument is wrong. Every bad setting is named.",
+    "keyring.away": "A token or a key service does not answer, or this node has not the file of the key in use yet. Nothing was"
+    " accepted; other nodes may answer.",
     "keyring.refused": "A private key file has a wrong mode, passphrase or kind; or a stored message does not open.",
+    "certificate.invalid": "A chain does not lead to a trusted authority, is for another agency or use, or was taken back.",
     "agreement.invalid": "The agreement document or one of its signatures. Every fault is named, with its line.",
     "schema.invalid": "A schema file is not valid, or is not the one that `schemas/digests.json` names.",
     "ledger.invalid": "A checkpoint, tile, entry or proof does not verify.",
     "ledger.forked": "The database contradicts what was signed before. The gateway signs nothing more until an operator has"
     " looked; callers get `store.unavailable`.",
+    "clock.wrong": "The newest entry is dated more than 60 s after this machine's time, or the database's clock differs by so"
+    " much. `serve` does not start; a running node takes nothing until the clock is right.",
     "evidence.invalid": "A bundle of evidence is none, or a file in it proves something else than it should. The detail"
     " names the file.",
     "endpoint.forbidden": "The endpoint's name resolves to an address outside its allow-list. Nothing is sent.",
@@ -204,6 +220,8 @@ REQUESTS: Final[Sequence[tuple[str, str, str]]] = (
     ("another agency's transfer, a refused one for its recipient", "`GET /v1/transfers/{id}`", "request.not-found"),
     ("an unknown agency, type, agreement or ledger, a tile beyond the end", "the public calls", "request.not-found"),
     ("a path with another method", "any", "request.method"),
+    ("more at once than there is room for", "any but `/healthz`, `/readyz`, `/metrics`", "gateway.busy"),
+    ("a private key that is needed does not answer", "any that is answered with a signature", "keyring.away"),
     ("the ledger cannot be written, too much is waiting, or the gateway is stopping", "any", "store.unavailable"),
 )
 
@@ -214,7 +232,7 @@ ATTEMPTS: Final[Sequence[tuple[str, str]]] = (
     ("`tls`", "certificate or handshake"),
     ("`broken-off`", "the connection ended in the middle"),
     ("`status-404`, `status-503`, …", "any answer but 2xx; `Retry-After` of a 429 or 503 is honoured, up to an hour"),
-    ("`status-410`", "the endpoint is paused until `sinergi agencies set AGENCY --resume`"),
+    ("`status-410`", "the endpoint is paused until `sinergi agencies set AGENCY --resume --why CODE`"),
     ("`answer-too-large`, `answer-encoded`, `answer-malformed`", "a 2xx answer that is not a list of receipts"),
     ("`not-acknowledged`", "a 2xx answer without a receipt for this message"),
     ("`receipt.mismatch` and other codes", "the answer's receipt for this message is not true: it is not recorded"),
@@ -343,7 +361,7 @@ def described(field: FieldInfo) -> str:
     return f"{field.description} ({limits})" if limits else field.description
 
 
-PAGES: Final = {"errors.md": errors_page, "settings.md": settings_page, "cli.md": cli_page}
+PAGES: Final = {"errors.md": errors_page, "settings.md": settings_page, "cli.md": cli_page, "roles.md": roles_page}
 
 
 def leftovers(made: Iterable[str]) -> Iterator[Path]:

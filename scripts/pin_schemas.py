@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gateway.catalogue import PINS, Catalogue, pins, read
+from gateway.message_types.catalogue import PINS, Catalogue, pins, read
 from gateway.resources import schemas_dir
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

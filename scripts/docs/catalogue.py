@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from gateway import catalogue as folder
-from gateway.agreement import Agreement, parse_agreement
-from gateway.catalogue import Catalogue, CodeList, MessageType
-from gateway.terms import Rule
+from gateway.agreement.document import Agreement, parse_agreement
+from gateway.agreement.terms import Rule
+from gateway.message_types import catalogue as folder
+from gateway.message_types.catalogue import Catalogue, CodeList, MessageType
 from scripts.docs.fields import COLUMNS, conditions, rows
 from scripts.docs.markdown import MADE, code, table
 from scripts.docs.rules import deadline, retention, rule_section, source

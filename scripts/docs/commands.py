@@ -9,7 +9,7 @@ from gateway.cli.main import app
 from gateway.cli.output import EXIT_CODES
 from scripts.docs.markdown import MADE, table
 
-COMMON: Final = frozenset({"config", "operator", "json", "debug"})
+COMMON: Final = frozenset({"config", "operator", "operator_key", "operator_passphrase_file", "json", "debug"})
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -45,8 +45,9 @@ def cli_page() -> Iterator[str]:
     yield MADE
     yield ""
     yield (
-        "Data goes to standard output, messages for people to standard error. No command asks a question. None prints a"
-        " private value, but for `sinergi auditors issue`, which prints a token once."
+        "Data goes to standard output, messages for people to standard error. No command asks a question, but for"
+        " `sinergi keys ceremony` on a terminal and without `--script`. None prints a private value, but for"
+        " `sinergi auditors issue`, which prints a token once, and that ceremony, where a holder asks for a share on the screen."
     )
     yield ""
     yield "These options may stand before or after any command's name:"

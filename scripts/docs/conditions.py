@@ -6,8 +6,8 @@ Says everything that the fragment says: what has no words here is shown as the J
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.conditions import Duration
-from gateway.vocabulary import Situation
+from gateway.agreement.conditions import Duration
+from gateway.agreement.vocabulary import Situation
 from scripts.docs.markdown import code, joined, listed
 
 _UNITS: Final = ("year", "month", "day", "hour", "minute", "second")

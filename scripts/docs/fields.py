@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.formats import FORMATS
+from gateway.message_types.formats import FORMATS
 from scripts.docs.conditions import must
 from scripts.docs.markdown import code, joined, listed
 
@@ -104,6 +104,8 @@ def conditions(schema: Mapping[str, Any]) -> Iterator[str]:
     if check := schema.get("x-minor-on"):
         who = f"Whoever may be under 18 on the day at {code(check['on'])}, by {code(check['born'])},"
         yield f"{who} {'makes ' + code(check['flag']) + ' true' if 'flag' in check else 'must not be named'}."
+        if "band" in check:
+            yield f"{code(check['band'])} makes nobody older than {code(check['born'])} allows."
     yield from _within(schema, schema["$defs"], "")
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.agreement import Agreement
-from gateway.catalogue import Catalogue
-from gateway.terms import (
+from gateway.agreement.document import Agreement
+from gateway.agreement.figures import Deadline, Sourced
+from gateway.agreement.terms import (
     Amends,
     Answers,
     AtMost,
@@ -20,9 +20,10 @@ from gateway.terms import (
     Relation,
     Rule,
     Same,
-    Sourced,
     Withholding,
 )
+from gateway.agreement.vocabulary import Otherwise
+from gateway.message_types.catalogue import Catalogue
 from scripts.docs.conditions import given, must, period
 from scripts.docs.markdown import code, joined, listed, table
 
@@ -64,8 +65,12 @@ def deadline(rule: Rule) -> str:
     if rule.acknowledge_within is None:
         return "none"
     return "; ".join(
-        period(one.within) + (f" if {given(one.when)}" if one.when else "") for one in rule.acknowledge_within.deadlines
+        _within(one) + (f" if {given(one.when)}" if one.when else "") for one in rule.acknowledge_within.deadlines
     )
+
+
+def _within(deadline: Deadline) -> str:
+    return period(deadline.within).replace("day", "working day") if deadline.working else period(deadline.within)
 
 
 def retention(rule: Rule) -> str:
@@ -92,7 +97,11 @@ def _named(term: Any, words: str) -> str:
 
 
 def _failure(term: Any) -> str:
-    return "accepted with a flag" if term.otherwise == "flag" else "refused"
+    return _outcome(term.otherwise)
+
+
+def _outcome(otherwise: Otherwise) -> str:
+    return "accepted with a flag" if otherwise == "flag" else "refused"
 
 
 def _condition(condition: Condition) -> str:
@@ -118,7 +127,8 @@ def _relation(relation: Relation) -> str:
             return f"replies to a message between the two that still stands: {listed(relation.types)}"
         case Amends():
             what = listed(relation.types) if relation.types else "of any type"
-            return f"replies to the sender's own message that still stands: {what}" + (
+            stands = " that still stands" if relation.standing else ", standing or not"
+            return f"replies to the sender's own message{stands}: {what}" + (
                 "; afterwards that one stands no longer" if relation.ends else ""
             )
         case Earlier():
@@ -161,5 +171,10 @@ def _figures(rule: Rule) -> Iterator[tuple[str, str, str]]:
     if rule.repeats is not None:
         words = f"{rule.repeats.at_most} in {period(rule.repeats.within)} about one person at {code(rule.repeats.subject.text)}"
         if rule.repeats.named_by:
-            words += f"; no limit where the case names the person in {listed(rule.repeats.named_by)}"
+            words += (
+                f"; no limit where the case names the person in {listed(rule.repeats.named_by)} that the recipient sent"
+            )
+            words += (
+                f"; where only the sender's own papers name the person, beyond: {_outcome(rule.repeats.on_own_papers)}"
+            )
         yield "repeated subject", f"{words}; beyond: {_failure(rule.repeats)}", source(rule.repeats)
