@@ -26,19 +26,19 @@ has() { printf '%s\n' "$1" | grep -q "^$2 "; }
 
 admit() {
     agency=$1 name=$2 own=$agencies/$1
-    has "$admitted" "$agency" || sinergi agencies add "$agency" --name "$name"
+    has "$admitted" "$agency" || sinergi agencies add "$agency" --name "$name" --why trial
     [ -s "$own/pass" ] || head -c 24 /dev/urandom | base64 > "$own/pass"
     # The public half is written last: without it the pair is made again.
     if [ ! -s "$own/key.jwk" ]; then
         rm -f "$own/key.pem"
         sinergi keys generate "$own/key.pem" --passphrase-file "$own/pass" --out "$own/key.jwk"
     fi
-    has "$keys" "$agency" || sinergi keys import "$agency" "$own/key.jwk"
+    has "$keys" "$agency" || sinergi keys import "$agency" "$own/key.jwk" --why trial
     [ -s "$own/agreement.jws" ] || sinergi agreement sign "$agreement" --as "$agency" --key "file:$own/key.pem" \
         --passphrase-file "$own/pass" --out "$own/agreement.jws"
 }
 admit imigrasi-banten 'Kanwil Ditjen Imigrasi Banten'
 admit polda-banten 'Polda Banten'
 
-has "$active" pks-banten-2025 || sinergi agreement activate "$agreement" \
+has "$active" pks-banten-2025 || sinergi agreement activate "$agreement" --why trial \
     --signature "$agencies/imigrasi-banten/agreement.jws" --signature "$agencies/polda-banten/agreement.jws"
