@@ -83,6 +83,11 @@ def _is_code(value: object) -> bool:
     return _is_word(value) and _NIK.search(str(value)) is None
 
 
+def _is_subject(value: object) -> bool:
+    """A code, or a digest: one in a hundred of these has sixteen digits in a row."""
+    return _is_code(value) or _is_sha256(value)
+
+
 def _is_clause(value: object) -> bool:
     """The agreement's own reference, as in `Pasal 5 ayat (2) huruf a`."""
     return isinstance(value, str) and 0 < len(value) <= CLAUSE_LIMIT and value.isprintable()
@@ -162,7 +167,7 @@ _REASON: Final[Mapping[str, Form]] = {"code": _is_name, "clause": _is_clause, "p
 
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(
     {
-        "about": _is_code,
+        "about": _is_subject,
         "acknowledge_by": _is_time,
         "agency": _is_name,
         "agreement": _is_name,
@@ -236,6 +241,7 @@ _MOMENT: Final = f'"{_DAY}{_CLOCK}"'
 _REASONS: Final = rf'\{{(?:"clause":{_CLAUSE},)?"code":"{NAME}"(?:,"pointer":{_POINTER})?\}}'
 _SPELLINGS: Final[Mapping[Form, str]] = {
     _is_code: _CODE,
+    _is_subject: f'(?:"{SHA256}"|{_CODE})',
     _is_name: f'"{NAME}"',
     _is_transfer: f'"{TRANSFER}"',
     _is_thumbprint: f'"{THUMBPRINT}"',

@@ -240,6 +240,15 @@ def test_a_person_is_not_written_down(careless: Callable[[], entry.Entry]) -> No
     assert "Budi" not in str(refused.value)
 
 
+def test_an_act_may_be_about_any_proposal() -> None:
+    """A proposal is known by its digest, and one digest in a hundred has sixteen digits in a row, as a NIK has."""
+    about = "2067200458722783b200dc9592b59f91423670bbf472ec5d8296b56b18e60195"
+    act = entry.OperatorAct(time=NOW, who="op-3", what="operators.withdraw", why="T-1", about=about)
+    assert entry.decode(act.leaf())["about"] == about
+    with pytest.raises(LedgerInvalidError):
+        entry.OperatorAct(time=NOW, who="op-3", what="operators.withdraw", why="T-1", about=about + "0")
+
+
 def test_only_codes_are_recordable() -> None:
     """A filter's value is recorded when it is a code, and otherwise only the filter's name is."""
     assert entry.recordable("early-warning.report/1") == "early-warning.report/1"
