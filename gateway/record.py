@@ -5,8 +5,6 @@ receipt, the recipient the release. Leaves the judgement to `transfer.py` and th
 """
 
 import json
-import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +28,7 @@ from gateway.store.identity import new_transfer_id
 from gateway.store.jobs.deadlines import Follow
 from gateway.store.jobs.transfers import CONTENT_PART, RecordTransfer, reasons_json
 from gateway.store.past import AMENDS, ENDS
+from gateway.store.randomness import random_bytes, random_id
 from gateway.store.reliance import Reliance
 from gateway.store.sealing import Seal, Sealer, SubjectTokens
 from gateway.store.tables import ACCEPTED, REFUSED, URGENT, WAITING, TransferRow, micros
@@ -87,7 +86,7 @@ class RecordWriter:
     signer: Callable[[], Signer]
 
     def job(self, judged: Judged) -> RecordTransfer:
-        transfer, key = new_transfer_id(judged.received_at), os.urandom(32)
+        transfer, key = new_transfer_id(judged.received_at), random_bytes(32)
         seal, wrapped = self.sealer.new(transfer)
         message, decision = judged.message, judged.decision
         committed = commitment(key, message.jwt)
@@ -180,7 +179,7 @@ class RecordWriter:
                     iss=self.gateway_id,
                     aud=claims.aud,
                     iat=int(judged.received_at.timestamp()),
-                    jti=secrets.token_urlsafe(16),
+                    jti=random_id(),
                     transfer=transfer,
                     sd_hash=sd_hash(released),
                     withheld=tuple(withheld),
@@ -233,7 +232,7 @@ class RecordWriter:
                 iss=self.gateway_id,
                 aud=row.sender,
                 iat=int(now.timestamp()),
-                jti=secrets.token_urlsafe(16),
+                jti=random_id(),
                 transfer=row.id,
                 event=row.decision,
                 sd_hash=sd_hash(serialise(message.jwt, (disclosure.encoded for disclosure in message.disclosures))),
@@ -256,7 +255,7 @@ class RecordWriter:
                 iss=self.gateway_id,
                 aud=judged.message.claims.iss,
                 iat=int(judged.received_at.timestamp()),
-                jti=secrets.token_urlsafe(16),
+                jti=random_id(),
                 transfer=transfer,
                 event=ACCEPTED if judged.permitted else REFUSED,
                 sd_hash=sd_hash(judged.message.text()),

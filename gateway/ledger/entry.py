@@ -117,7 +117,7 @@ def hold_commitment(key: bytes, scope: str, target: str) -> str:
     """HMAC-SHA256 of scope, newline and target under the hold's own random key, in hex."""
     if len(key) != COMMITMENT_KEY_SIZE:
         raise LedgerInvalidError("a commitment key is 32 bytes")
-    return hmac.digest(key, f"{scope}\n{target}".encode(), "sha256").hex()
+    return hmac.new(key, f"{scope}\n{target}".encode(), "sha256").hexdigest()
 
 
 def commitment(key: bytes, jwt: str) -> str:
@@ -129,7 +129,7 @@ def commitment(key: bytes, jwt: str) -> str:
         raise LedgerInvalidError("a commitment key is 32 bytes")
     if not jwt.isascii() or "~" in jwt or not jwt:
         raise LedgerInvalidError("a commitment is to the issuer-signed JWT alone")
-    return hmac.digest(key, jwt.encode(), "sha256").hex()
+    return hmac.new(key, jwt.encode(), "sha256").hexdigest()
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({

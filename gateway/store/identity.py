@@ -1,15 +1,15 @@
 """Transfer ids: UUIDv7 (RFC 9562 §5.7), so that the primary key is in the order of time and a date is a key range."""
 
-import os
 import uuid
 from datetime import datetime
 
+from gateway.store.randomness import random_bytes
 from gateway.store.tables import micros
 
 
 def new_transfer_id(now: datetime) -> str:
     milliseconds = micros(now) // 1000
-    value = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    value = milliseconds << 80 | int.from_bytes(random_bytes(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     digits = f"{value:032x}"

@@ -6,7 +6,6 @@ in another's place; AES key wrap (RFC 3394) for the key.
 """
 
 import hmac
-import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from gateway.errors import KeyringError
 from gateway.keyring import Secret
 from gateway.keys.keychain import Ring
+from gateway.store.randomness import random_bytes
 
 _NONCE: Final = 12
 
@@ -30,7 +30,7 @@ class Seal:
     storage_key: str = ""
 
     def close(self, part: str, content: bytes) -> bytes:
-        nonce = os.urandom(_NONCE)
+        nonce = random_bytes(_NONCE)
         return nonce + AESGCM(self.key).encrypt(nonce, content, f"{self.transfer} {part}".encode())
 
     def open(self, part: str, sealed: bytes) -> bytes:
@@ -49,7 +49,7 @@ class Sealer:
 
     def new(self, transfer: str) -> tuple[Seal, bytes]:
         """A fresh key and its wrapped form, for the row."""
-        key, storage = os.urandom(32), self.storage.current()
+        key, storage = random_bytes(32), self.storage.current()
         return Seal(transfer, key, storage.id), aes_key_wrap(storage.value, key)
 
     def unwrap(self, transfer: str, key_id: str, wrapped: bytes) -> Seal:
@@ -95,10 +95,10 @@ class SubjectTokens:
 
 def token(key: Secret, kind: str, value: str) -> str:
     normalised = "".join(value.split()).upper()
-    return hmac.digest(key.value, f"{kind}\n{normalised}".encode(), "sha256").hex()
+    return hmac.new(key.value, f"{kind}\n{normalised}".encode(), "sha256").hexdigest()
 
 
 def identity(key: Secret, jwt: str) -> str:
     """Of an issuer-signed JWT: over what was signed, so that both forms of an ECDSA signature are one message."""
     signed = jwt.rpartition(".")[0]
-    return hmac.digest(key.value, f"signed\n{signed}".encode("ascii"), "sha256").hex()
+    return hmac.new(key.value, f"signed\n{signed}".encode("ascii"), "sha256").hexdigest()

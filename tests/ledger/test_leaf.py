@@ -14,7 +14,8 @@ from tests.ledger.test_entry import DIGEST, KEY, NIK, ONE_OF_EACH, TRANSFER
 POINTER = "/" + "a" * 511
 VALUES: list[Any] = [
     None, True, False, 0, 1, 2, -1, 10**15 - 1, 10**15, 2**53 - 1, "", "1", "x", "x" * 128, "x" * 129, "-x", "a+b", "a#b", "a b",
-    "a\n", 'a"b', "a\\b", "é", "\u2028", "٣" * 8, NIK, f"x{NIK}", f"{NIK}x", NIK + "ab" * 24, NIK[:15], "T" + NIK[:15] + "-" + NIK[:15], TRANSFER,
+    "a\n", 'a"b', "a\\b", "é", "\u2028", "٣" * 8, NIK, f"x{NIK}", f"{NIK}x", NIK + "ab" * 24,
+    NIK[:15], "T" + NIK[:15] + "-" + NIK[:15], TRANSFER,
     "short", KEY, KEY[:-1], KEY + "=", DIGEST, DIGEST.upper(), DIGEST[:-1], "delivered", "deliveredprocessed", "read", "ends",
     "ENDS", "2026-11-20", "2026-02-28", "2026-02-29", "2024-02-29", "2026-04-31", "2026-13-01", "2026-00-10", "2026-12-00",
     "0000-01-01", "0001-01-01", "9999-12-31", "20261120", "٢٠٢٦-11-20", "2026-11-20T08:30:15.000042Z",
