@@ -14,9 +14,10 @@ A transfer that does not exist and one that is somebody else's give the same ans
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
@@ -71,6 +72,18 @@ class AckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOut:
+    """An accepted transfer as its recipient has it: `sd_hash` is of exactly what was released to it."""
+
+    ledger: str
+    recipient: str
+    sd_hash: str
+
+
+_NOTHING: Final[Mapping[str, HandedOut]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
 class _Signed:
     """Proven to be the agency's own; whether it is true is not yet known."""
 
@@ -92,8 +105,10 @@ class Acknowledgements:
     limits: Limits
     metrics: Metrics | None = None
 
-    async def record(self, texts: Sequence[str], agency: str) -> tuple[AckResult, ...]:
-        """One result a text, in their order.
+    async def record(
+        self, texts: Sequence[str], agency: str, handed_out: Mapping[str, HandedOut] = _NOTHING
+    ) -> tuple[AckResult, ...]:
+        """One result a text, in their order. Of `handed_out`, by transfer, the caller knows itself what was released.
 
         The caller bounds the number of texts. Raises StoreUnavailableError for the whole call; the same texts may then
         be handed in again, and what was recorded after all is a duplicate.
@@ -104,7 +119,7 @@ class Acknowledgements:
             if not open_:
                 break
             # Parsing, signatures and every look into the database in one thread, for all of them.
-            judged = await asyncio.to_thread(self._judge, [texts[place] for place in open_], agency)
+            judged = await asyncio.to_thread(self._judge, [texts[place] for place in open_], agency, handed_out)
             for place, result in zip(open_, await self._commit(judged), strict=True):
                 results[place] = result
             if None in results:
@@ -137,26 +152,29 @@ class Acknowledgements:
             for item in judged.items
         ]
 
-    def _judge(self, texts: Sequence[str], agency: str) -> "_Judged":
+    def _judge(self, texts: Sequence[str], agency: str, handed_out: Mapping[str, HandedOut]) -> "_Judged":
         now, snapshot = self.clock(), self.configuration.current()
         read = [self._read(text, agency, snapshot, now) for text in texts]
         if any(isinstance(item, AckResult) and item.code == _UNKNOWN for item in read):
             # Signed with a key that was admitted a moment ago, perhaps.
             snapshot, now = self.configuration.reload(), self.clock()
             read = [self._read(text, agency, snapshot, now) for text in texts]
-        with self.database.reading() as session:
-            wanted = {item.claims.transfer for item in read if isinstance(item, _Signed)}
-            rows = queries.transfers(session, wanted)
-            alerts = queries.alerts(session, wanted - rows.keys())
+        wanted = {item.claims.transfer for item in read if isinstance(item, _Signed)} - handed_out.keys()
+        rows, alerts = self._stored(wanted) if wanted else ({}, {})
         items = [
             item
             if isinstance(item, AckResult)
             else _match_alert(item, alerts[item.claims.transfer], snapshot.version, now)
             if item.claims.transfer in alerts
-            else self._match(item, rows)
+            else self._match(item, rows, handed_out)
             for item in read
         ]
         return _Judged(items, now, snapshot.version)
+
+    def _stored(self, wanted: set[str]) -> tuple[dict[str, TransferRow], dict[str, AlertRow]]:
+        with self.database.reading() as session:
+            rows = queries.transfers(session, wanted)
+            return rows, queries.alerts(session, wanted - rows.keys())
 
     def _read(self, text: str, agency: str, snapshot: Snapshot, now: datetime) -> _Signed | AckResult:
         """Steps 1 to 5."""
@@ -175,22 +193,26 @@ class Acknowledgements:
             return AckResult(transfer, REFUSED, code=error.code)
         return _Signed(claims, receipt.jws.kid, text)
 
-    def _match(self, signed: _Signed, rows: dict[str, TransferRow]) -> VerifiedReceipt | AckResult:
+    def _match(
+        self, signed: _Signed, rows: Mapping[str, TransferRow], handed_out: Mapping[str, HandedOut]
+    ) -> VerifiedReceipt | AckResult:
         """Step 6."""
         claims = signed.claims
-        row = rows.get(claims.transfer)
-        if row is None or row.decision != ACCEPTED or row.recipient != claims.iss:
+        known = handed_out.get(claims.transfer)
+        if known is None:
+            row = rows.get(claims.transfer)
+            if row is None or row.decision != ACCEPTED or row.recipient != claims.iss:
+                return AckResult(claims.transfer, REFUSED, code="receipt.mismatch")
+            try:
+                known = HandedOut(row.ledger, row.recipient, sd_hash(released_text(open_content(self.sealer, row))))
+            except ErasedError as error:
+                return AckResult(claims.transfer, REFUSED, code=error.code)
+            except KeyringError as error:
+                _log.error("message_does_not_open", transfer=row.id, detail=error.detail)
+                return AckResult(claims.transfer, REFUSED, code="gateway.internal")
+        if known.recipient != claims.iss or known.sd_hash != claims.sd_hash:
             return AckResult(claims.transfer, REFUSED, code="receipt.mismatch")
-        try:
-            released = released_text(open_content(self.sealer, row))
-        except ErasedError as error:
-            return AckResult(claims.transfer, REFUSED, code=error.code)
-        except KeyringError as error:
-            _log.error("message_does_not_open", transfer=row.id, detail=error.detail)
-            return AckResult(claims.transfer, REFUSED, code="gateway.internal")
-        if sd_hash(released) != claims.sd_hash:
-            return AckResult(claims.transfer, REFUSED, code="receipt.mismatch")
-        return VerifiedReceipt(row.ledger, row.id, claims.event, row.recipient, signed.kid, signed.text)
+        return VerifiedReceipt(known.ledger, claims.transfer, claims.event, known.recipient, signed.kid, signed.text)
 
 
 def _match_alert(signed: _Signed, row: AlertRow, version: int, now: datetime) -> AcknowledgeAlert | AckResult:

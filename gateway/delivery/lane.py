@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy import update
 from sqlmodel import col
 
-from gateway.delivery.acknowledge import REFUSED, Acknowledgements
+from gateway.delivery.acknowledge import REFUSED, Acknowledgements, HandedOut
 from gateway.delivery.breaker import LONGEST_PAUSE, URGENT_PAUSE, Breaker, State
 from gateway.delivery.doorbell import Doorbell, rings
 from gateway.delivery.outbound import Answer, DeliveryFailed, Outbound
@@ -31,6 +31,7 @@ from gateway.errors import EndpointForbiddenError, GatewayError, MalformedError,
 from gateway.jose import Signer, strict_json
 from gateway.keys.directory import ACTIVE, Endpoint
 from gateway.ledger.entry import AgencyChanged
+from gateway.message.envelope import sd_hash
 from gateway.record import OWN_LEDGER
 from gateway.statements.request_token import sign_request_token
 from gateway.store.configuration import Configuration
@@ -187,7 +188,7 @@ class Lane:
             texts = read_answer(answer.body, _EVENTS * len(sent))
         except (MalformedError, TooLargeError):
             return unopened | dict.fromkeys(sent, "answer-malformed")
-        results = await self._courier.acknowledgements.record(texts, self.agency) if texts else ()
+        results = await self._courier.acknowledgements.record(texts, self.agency, _known(page)) if texts else ()
         settled = {result.transfer for result in results if result.status != REFUSED}
         refused = {result.transfer: result.code or REFUSED for result in results if result.status == REFUSED}
         if refused:
@@ -257,6 +258,12 @@ class Lane:
         except _ChangedMeanwhileError:
             self._log.info("endpoint_changed_meanwhile")
         await asyncio.to_thread(courier.configuration.reload)
+
+
+def _known(page: Page) -> dict[str, HandedOut]:
+    """What was just opened and sent need not be opened again to be compared with its receipt."""
+    sent = ((item["message"], page.rows[item["transfer"]]) for item in page.items)
+    return {row.id: HandedOut(row.ledger, row.recipient, sd_hash(message)) for message, row in sent}
 
 
 def read_answer(body: bytes, limit: int) -> Sequence[str]:

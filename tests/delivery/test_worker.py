@@ -230,10 +230,10 @@ async def test_no_exception_ends_a_loop(world: World, recipient: Recipient, monk
     faults = iter([RuntimeError("payload 3604010101900001"), ValueError("junk")])
     honest = type(world.acknowledgements).record
 
-    async def record(self: Any, texts: Any, agency: str) -> Any:
+    async def record(self: Any, *given: Any) -> Any:
         if (fault := next(faults, None)) is not None:
             raise fault
-        return await honest(self, texts, agency)
+        return await honest(self, *given)
 
     monkeypatch.setattr("gateway.delivery.acknowledge.Acknowledgements.record", record)
     monkeypatch.setattr("gateway.delivery.lane._LONGEST_BACKOFF", 0.02)
