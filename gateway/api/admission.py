@@ -51,9 +51,11 @@ class Pace:
     Pure: moments in seconds of one clock. What was long ago counts less and less.
     """
 
-    # A batch is finished at once, and the next one takes a moment: before that, nothing is known.
+    # A batch is finished at once, and the next one takes a moment; the first of a rush may be a small one. Before that,
+    # nothing is known.
     KNOWN: Final = 0.25
-    # With nothing finished for so long, something has stopped.
+    ENOUGH: Final = 32
+    # With no more than that finished for so long, something has stopped, or the machine is slow.
     STOPPED: Final = 1.0
     REMEMBERED: Final = 4.0
 
@@ -70,7 +72,7 @@ class Pace:
     def seconds(self, count: int, now: float) -> float:
         """Until so many more are finished; 0 while nothing is known."""
         elapsed = now - self._since
-        if elapsed < (self.KNOWN if self._finished else self.STOPPED):
+        if elapsed < (self.KNOWN if self._finished >= self.ENOUGH else self.STOPPED):
             return 0.0
         if elapsed > self.REMEMBERED:
             elapsed /= 2

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import resource
 import signal
+import socket
 import ssl
 from types import FrameType
 from typing import Any, Final
@@ -26,6 +27,9 @@ _OWN_FILES: Final = 256
 # Containers made and not yet freed before the collector looks again. A message under way holds hundreds of them, and with
 # Python's own 700 each would be looked at several times before it is answered.
 _YOUNG: Final = 50_000
+# libuv takes one connection a turn of the event loop from a listening socket, and under load a turn takes 10 ms: of a thousand
+# senders who come at once the last would wait ten seconds for its turn to be heard. So many handles of the one socket are heard.
+_DOORS: Final = 16
 _log = structlog.get_logger("sinergi.server")
 
 
@@ -35,6 +39,22 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, context: Context) -> None:
         super().__init__(config)
         self._context = context
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        loop, config = asyncio.get_running_loop(), self.config
+
+        def connection() -> asyncio.Protocol:
+            return config.http_protocol_class(  # type: ignore[call-arg]
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        for listening in [one for server in self.servers for one in server.sockets]:
+            for _ in range(_DOORS - 1):
+                again = await loop.create_server(
+                    connection, sock=listening.dup(), ssl=config.ssl, backlog=config.backlog
+                )
+                self.servers.append(again)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._context.draining = True

@@ -122,8 +122,9 @@ def test_a_turn_is_nobodys_for_no_longer_than_a_moment() -> None:
     assert asyncio.run(story()) == [2]
 
 
-def test_who_would_wait_too_long_is_told_before_waiting() -> None:
+def test_who_would_wait_too_long_is_told_before_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it is seen how fast the work goes, a newcomer behind too many is refused in the moment in which it comes."""
+    monkeypatch.setattr(Pace, "ENOUGH", 4)
 
     async def story() -> None:
         door, done = admission(longest_wait=1), []
@@ -155,6 +156,12 @@ def test_a_pace_is_what_was_finished_while_others_waited() -> None:
     pace.begin(200.0)
     assert pace.seconds(200, 200.9) == 0.0
     assert pace.seconds(200, 201.0) == 200.0
+    # A rush: of 256 at once the first two are finished, and the other 126 of those at work in a moment.
+    pace.begin(250.0)
+    pace.finish()
+    pace.finish()
+    assert pace.seconds(128, 250.3) == 0.0
+    assert pace.seconds(128, 251.0) == 64.0
     # Ten a second for a long time, and then a hundred.
     pace.begin(300.0)
     for tenth in range(1, 1_000):
