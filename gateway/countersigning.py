@@ -81,12 +81,14 @@ def wanted_rotation(
     lead: timedelta | None = None,
     overlap: timedelta | None = None,
     instead: bool = False,
+    lost: bool = False,
     why: str,
 ) -> Wanted:
     """The next one of the gateway's own keys. The lead begins with the second signature. Raises as `rotation.plan` does."""
-    planned = plan_rotation(store, role, uri=uri, lead=lead, overlap=overlap, instead=instead)
+    planned = plan_rotation(store, role, uri=uri, lead=lead, overlap=overlap, instead=instead, lost=lost)
     spans = {"lead_seconds": default_lead(store, role) if lead is None else lead, "overlap_seconds": overlap}
     also = {"uri": uri, "kid": key_at(store, role, uri), "instead_of": planned.instead_of}
+    also["lost"] = "yes" if lost else None
     parameters = {
         "role": role,
         "replaces": planned.old,
@@ -189,6 +191,7 @@ def _rotate(store: Store, kept: Kept, by: Authority) -> str:
         lead=duration(said["lead_seconds"]),
         overlap=duration(said["overlap_seconds"]) if "overlap_seconds" in said else None,
         instead="instead_of" in said,
+        lost="lost" in said,
         expected=Expected(said["replaces"], said.get("instead_of"), said.get("kid")),
         why=kept.proposal.why,
         who=by,

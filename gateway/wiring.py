@@ -175,6 +175,12 @@ def remembers_nothing(checkpoints: CheckpointFiles, memory: Memory) -> tuple[str
     return (f"{told} A new node begins so; on any other bring the files back first",)
 
 
+def unfound(keys: Keys) -> tuple[str, ...]:
+    """While a lost index key still has messages that nothing finds."""
+    told = "the index key {} is lost, and what it found is not found yet: run `sinergi keys reindex`"
+    return tuple(told.format(kid) for kid in keys.index.lost())
+
+
 @contextmanager
 def open_store(settings: Settings, *, lost: str | None = None) -> Iterator[Store]:
     """Refuses an empty, outdated, forked or rolled-back database, and another gateway's; creates nothing.
@@ -196,7 +202,7 @@ def open_store(settings: Settings, *, lost: str | None = None) -> Iterator[Store
         checkpoints = CheckpointFiles(settings.gateway.state_dir / "checkpoints", keys.checkpoint)
         memory = checkpoints.load()
         checkpoints.require_sound(database, memory)
-        warnings = (*keys.faults, *remembers_nothing(checkpoints, memory))
+        warnings = (*keys.faults, *unfound(keys), *remembers_nothing(checkpoints, memory))
         for warning in warnings:
             _log.warning("look_at_this", detail=warning)
         recorder = Recorder(database, keys.checkpoint, memory)

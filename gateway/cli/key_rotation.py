@@ -1,6 +1,6 @@
 """`sinergi keys rotate` and `keys rewrap`: the gateway's own keys are replaced while it runs."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from gateway.cli.context import command, invocation
 from gateway.cli.output import as_json, line, message, progress, when
 from gateway.cli.reason import WhyOption
 from gateway.errors import OperatorError
+
+if TYPE_CHECKING:
+    from gateway.key_management.rotation import Rotation
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say how much there is to do.")]
 
@@ -63,7 +66,9 @@ def rotate_(
     ] = None,
     lost: Annotated[
         bool,
-        typer.Option("--lost", help="sign, request: the key in use is gone. The next one, at --key, begins at once."),
+        typer.Option(
+            "--lost", help="sign, request, index: the key in use is gone. The next one, at --key, begins at once."
+        ),
     ] = False,
     instead: Annotated[
         bool,
@@ -84,31 +89,49 @@ def rotate_(
     from datetime import timedelta
 
     from gateway.countersigning import wanted_rotation
+    from gateway.key_management.index_loss import forgotten
     from gateway.key_management.rotation import plan, rotate
     from gateway.keyring import absolute
 
     key = None if key is None else absolute(key)
     waits, both = (None if given is None else timedelta(seconds=given) for given in (lead, overlap))
     if lost:
-        if role not in ("sign", "request") or key is None or waits is not None or both is not None:
+        if role not in ("sign", "request", "index") or key is None or waits is not None or both is not None:
             raise OperatorError(
-                "--lost is for sign and request, with --key, and nothing is waited for: docs/howto/lost-key.md"
+                "--lost is for sign, request and index, with --key, and nothing is waited for: docs/howto/lost-key.md"
             )
-        waits = both = timedelta()
+        waits, both = timedelta(), None if role == "index" else timedelta()
+    forgets = lost and role == "index"
     with invocation(context).store(lost=role if lost else None) as store:
         if dry_run:
-            done = plan(store, role, uri=key, lead=waits, overlap=both, instead=instead)
+            done = plan(store, role, uri=key, lead=waits, overlap=both, instead=instead, lost=forgets)
         elif (who := invocation(context).acting) is not None:
-            wanted = wanted_rotation(store, role, uri=key, lead=waits, overlap=both, instead=instead, why=why)
+            wanted = wanted_rotation(
+                store, role, uri=key, lead=waits, overlap=both, instead=instead, lost=forgets, why=why
+            )
             propose(store, who, wanted, json=invocation(context).json)
             if lost:
                 message(f"The old key is gone, so with --lost {role}.")
             return
         else:
             done = rotate(
-                store, role, uri=key, lead=waits, overlap=both, instead=instead, why=why, who=invocation(context).who
+                store,
+                role,
+                uri=key,
+                lead=waits,
+                overlap=both,
+                instead=instead,
+                lost=forgets,
+                why=why,
+                who=invocation(context).who,
             )
-    if invocation(context).json:
+        unknown = forgotten(store, done.lost)
+    _tell(done, unknown, json=invocation(context).json, dry_run=dry_run)
+
+
+def _tell(done: "Rotation", unknown: int, *, json: bool, dry_run: bool) -> None:
+    """`unknown`: how many erased messages are recognised no more."""
+    if json:
         as_json(
             {
                 "role": done.role,
@@ -117,6 +140,8 @@ def rotate_(
                 "new": done.new,
                 "begins": when(done.begins),
                 "instead_of": done.instead_of,
+                "lost": list(done.lost),
+                "forgotten": unknown,
                 "uri": done.uri,
                 "dry_run": dry_run,
             }
@@ -128,6 +153,9 @@ def rotate_(
         message("After that moment wrap anew what is stored: sinergi keys rewrap --why CODE")
     elif done.role == "index":
         message("After that moment make the index anew: sinergi keys reindex --why CODE")
+        if done.lost:
+            message("Until that is done, searches, quotas over persons and new holds on persons are answered 503.")
+            message(f"{unknown} erased messages are recognised no more: who sends one again gets no receipt.")
     elif done.old_ends is not None:
         message(f"What the old one, {done.old}, signs counts until {when(done.old_ends)}; what it signed stays valid.")
     message(f"Every node must be able to read that file. Then let keys.{done.role} name it, and restart at leisure.")
@@ -175,7 +203,8 @@ def reindex_(
     from gateway.key_management.reindexing import forget_erased as forget
     from gateway.key_management.reindexing import reindex, to_forget, to_reindex
 
-    with invocation(context).store() as store:
+    # An older key may be gone: what is stored is found anew by its own text, and what is erased is to be forgotten.
+    with invocation(context).store(lost="index" if forget_erased else None) as store:
         if dry_run:
             count, ended = to_reindex(store), to_forget(store) if forget_erased else ()
         else:

@@ -25,7 +25,7 @@ LostOption = Annotated[
     str | None,
     typer.Option(
         "--lost",
-        metavar="sign|request",
+        metavar="sign|request|index",
         help="As in `keys rotate --lost`: that key of the gateway is gone, and is to be replaced.",
     ),
 ]
@@ -165,8 +165,8 @@ def approved(
 
 
 def _lost(role: str | None) -> str | None:
-    if role not in (None, "sign", "request"):
-        raise OperatorError("--lost is for sign and request: docs/howto/lost-key.md")
+    if role not in (None, "sign", "request", "index"):
+        raise OperatorError("--lost is for sign, request and index: docs/howto/lost-key.md")
     return role
 
 

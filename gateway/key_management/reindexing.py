@@ -3,7 +3,8 @@
 Decides when the index is whole under the new key. Since the new key began, everything new is written under both and read
 under the old one; this walk adds the new digests of what was there before. In one commit the reading changes over and the old
 key ends; then its digests are thrown away. Of an erased message no new digest can be made: while there are any, the old key
-is kept for recognising them, and for nothing else. A walk that was interrupted is continued by the next one.
+is kept for recognising them, and for nothing else; one that is lost (`index_loss.py`) cannot even do that. The walk needs no
+older key, only the messages. One that was interrupted is continued by the next one.
 """
 
 import json
@@ -23,7 +24,7 @@ from gateway.founding import require_code
 from gateway.key_management.rotation import await_next
 from gateway.keyring import Secret
 from gateway.keys.directory import ACTIVE
-from gateway.keys.keychain import INDEX, KEPT, RETIRED
+from gateway.keys.keychain import INDEX, KEPT, LOST, RETIRED
 from gateway.ledger.entry import HoldAdded, OperatorAct, hold_commitment
 from gateway.message.envelope import Limits, open_message, parse
 from gateway.operations.acts import ConflictError, record
@@ -162,8 +163,9 @@ def _change_over(store: Store, key: Secret, why: str, who: str) -> bool:
     time = now()
     with store.database.reading() as session:
         own = queries.own_keys(session)
-        older = [old.kid for old in own if old.role == INDEX and old.kid != key.id and not old.over(time)]
-        older = [kid for kid in older if next(one for one in own if one.kid == kid).not_before < time]
+        begun = [old for old in own if old.role == INDEX and old.kid != key.id and old.not_before < time]
+        older = [old.kid for old in begun if old.status == LOST or not old.over(time)]
+        lost = {old.kid for old in begun if old.status == LOST}
         if not older:
             return False
         sealer = Sealer(store.keys.storage)
@@ -190,7 +192,7 @@ def _change_over(store: Store, key: Secret, why: str, who: str) -> bool:
             raise ConflictError("an officer or a hold was added meanwhile: run it again")
         for kid in older:
             needed = select(col(TransferRow.id)).where(col(TransferRow.index_key) == kid).limit(1)
-            status = ACTIVE if connection.execute(needed).first() is None else KEPT
+            status = RETIRED if kid in lost else ACTIVE if connection.execute(needed).first() is None else KEPT
             connection.execute(
                 update(GatewayKeyRow).where(col(GatewayKeyRow.kid) == kid).values(not_after=micros(time), status=status)
             )

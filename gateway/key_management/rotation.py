@@ -22,6 +22,7 @@ from sqlmodel import col
 from gateway import keyring
 from gateway.errors import KeyringError, OperatorError, StoreUnavailableError
 from gateway.founding import RefusedError, require_code
+from gateway.key_management.index_loss import give_up, losses, lost_keys
 from gateway.key_management.withdrawal import ROLES as REPLACEABLE
 from gateway.key_management.withdrawal import end_announced
 from gateway.keys.directory import ACTIVE
@@ -83,6 +84,8 @@ class Rotation:
     uri: str
     new: str | None = None
     instead_of: str | None = None
+    # Index keys that nobody has any more.
+    lost: tuple[str, ...] = ()
 
 
 def default_lead(store: Store, role: str) -> timedelta:
@@ -98,10 +101,12 @@ def plan(
     lead: timedelta | None = None,
     overlap: timedelta | None = None,
     instead: bool = False,
+    lost: bool = False,
 ) -> Rotation:
     """What `rotate` would do now. Raises OperatorError for a role that has no rotation, RefusedError while one is going on.
 
-    `instead`: the key that was announced and has not begun is withdrawn, because this one is wanted earlier.
+    `instead`: the key that was announced and has not begun is withdrawn, because this one is wanted earlier. `lost`: the index
+    key in use is gone (`index_loss.py`).
     """
     if role not in ROLES:
         raise OperatorError(f"the role must be one of {', '.join(ROLES)}")
@@ -121,8 +126,9 @@ def plan(
             f"the next {role} key begins at {pending.not_before.isoformat(timespec='seconds')} already"
             + ("; to use another one earlier: --instead" if role in REPLACEABLE else "")
         )
+    gone = lost_keys(store, own, used, time) if lost else ()
     for key in own:
-        if role in WALKS and key.role == role and state(key, own, time) == "retiring":
+        if role in WALKS and key.role == role and state(key, own, time) == "retiring" and not gone:
             raise RefusedError(
                 f"what is stored still needs the {role} key before: run `sinergi keys {WALKS[role]}` first"
             )
@@ -131,7 +137,8 @@ def plan(
         raise OperatorError(f"the old {role} key counts until `sinergi keys {WALKS[role]}` is done, and no longer")
     ends = None if role in WALKS else begins + (OVERLAPS[role] if overlap is None else overlap)
     place = _beside(store, role, used, time) if uri is None else keyring.absolute(uri)
-    return Rotation(role, used.kid, ends, begins, place, instead_of=None if pending is None else pending.kid)
+    instead_of = None if pending is None else pending.kid
+    return Rotation(role, used.kid, ends, begins, place, instead_of=instead_of, lost=gone)
 
 
 def _named_by_settings(store: Store, role: str, own: Sequence[OwnKey], time: datetime) -> OwnKey | None:
@@ -150,6 +157,7 @@ def rotate(
     lead: timedelta | None = None,
     overlap: timedelta | None = None,
     instead: bool = False,
+    lost: bool = False,
     expected: Expected | None = None,
     why: str,
     who: Who,
@@ -162,7 +170,7 @@ def rotate(
     """
     require_code(authority(who).who, "the operator")
     require_code(why, "the reason")
-    planned = plan(store, role, uri=uri, lead=lead, overlap=overlap, instead=instead)
+    planned = plan(store, role, uri=uri, lead=lead, overlap=overlap, instead=instead, lost=lost)
     if expected is not None and expected != Expected(planned.old, planned.instead_of, key_at(store, role, uri)):
         raise RefusedError("it is not the rotation that was proposed any more: other keys are in use, or at that place")
     made = None if uri is not None else Path(unquote(urlsplit(planned.uri).path))
@@ -255,6 +263,7 @@ def _announce(store: Store, planned: Rotation, passphrase: bytes, *, why: str, w
                 .where(col(GatewayKeyRow.kid) == planned.old)
                 .values(not_after=micros(planned.old_ends))
             )
+        give_up(transaction, planned.lost, time)
 
     row = {
         "kid": kid,
@@ -275,6 +284,7 @@ def _announce(store: Store, planned: Rotation, passphrase: bytes, *, why: str, w
         ]
     if planned.instead_of is not None and jwk is not None:
         entries.append(KeyRetired(time=time, agency=gateway, key=planned.instead_of, use=role, not_after=time))
+    entries += losses(planned.lost, who, why, time)
     entries.append(authority(who).entry(time, f"keys.rotate/{role}", why=why, about=_about(role, kid)))
     also = [] if said is None else _statements(said, origins, time)
     if said is not None and role == CHECKPOINT:

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from gateway.key_management.rotation import ROLES, WALKS
 from gateway.keys.directory import ACTIVE, AgencyKey, Directory, ends_within, last_end, stage
 from gateway.keys.history import Life, differences, replay
-from gateway.keys.keychain import SIGN, OwnKey, state
+from gateway.keys.keychain import LOST, SIGN, OwnKey, state
 from gateway.ledger.entry import decode
 from gateway.ledger.tiles import TILE_WIDTH
 from gateway.record import OWN_LEDGER
@@ -46,7 +46,7 @@ def standings(store: Store, time: datetime) -> list[Standing]:
             gateway, key.role, key.kid, state(key, own, time), key.not_before, key.not_after, _aged(key, own, time)
         )
         for key in own
-        if not key.over(time)
+        if key.status == LOST or not key.over(time)
     ]
     for agency in sorted(directory.agencies):
         keys = [key for key in directory.keys_of(agency) if key.status == ACTIVE and key.not_after > time]
@@ -93,7 +93,7 @@ def _others(store: Store, own: Sequence[OwnKey], directory: Directory, time: dat
 def _aged(key: OwnKey, own: Sequence[OwnKey], time: datetime) -> str | None:
     if state(key, own, time) == "active" and key.role in ROLES and time - key.not_before > OLD:
         return "in use for more than a year: rotate it"
-    if key.role in WALKS and state(key, own, time) == "retiring":
+    if key.role in WALKS and state(key, own, time) in ("retiring", LOST):
         return f"what is stored waits for `sinergi keys {WALKS[key.role]}`"
     return None
 

@@ -25,6 +25,8 @@ RETIRED: Final = "retired"
 REVOKED: Final = "revoked"
 # Used for nothing new; erased messages can be recognised with it alone.
 KEPT: Final = "kept"
+# Of an index key alone: nobody has it, and what was stored is not yet found by the next one.
+LOST: Final = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def in_use(keys: Iterable[OwnKey], role: str, now: datetime) -> OwnKey | None:
 
 
 def state(key: OwnKey, keys: Iterable[OwnKey], now: datetime) -> str:
-    """`pending`, `active`, `retiring` (the next one is used, what this one did still counts), `retired`, `kept`, `revoked`."""
+    """`pending`, `active`, `retiring` (the next one is used, what this one did still counts), `retired`; else its status."""
     if key.status != _ACTIVE:
         return key.status
     if now < key.not_before:
@@ -189,8 +191,20 @@ class Ring(Generic[K]):
             # On this node, and for now: its file is on its way, or another node answers.
             raise KeyAwayError(error.detail, retry_after=5) from error
 
+    def lost(self) -> tuple[str, ...]:
+        """The ids of lost keys under which something still lies that the next key does not find."""
+        return tuple(key.kid for key in self._known if key.status == LOST)
+
     def eldest(self) -> K:
-        """The oldest that is in use and not over: what was made with it is still the whole."""
+        """The oldest that is in use and not over: what was made with it is still the whole.
+
+        Raises KeyAwayError while nothing is the whole, because the key that was is lost.
+        """
+        if self.lost():
+            raise KeyAwayError(
+                "the index key is lost, and what was stored is not found by the next one until `sinergi keys reindex` is done",
+                retry_after=60,
+            )
         now = self._clock()
         begun = [key for key in self._known if key.not_before <= now and not key.over(now)]
         return self.named(min(begun, key=lambda key: (key.not_before, key.kid)).kid) if begun else self.current()

@@ -85,6 +85,7 @@ TERMS: Final[Mapping[str, Terms]] = MappingProxyType(
                 "uri": _URL,
                 "kid": _like("[A-Za-z0-9_-]{1,64}"),
                 "instead_of": _like("[A-Za-z0-9_-]{1,64}"),
+                "lost": _like("yes"),
             },
         ),
         ADD_OPERATOR: Terms({"kid": _KID}),

@@ -180,6 +180,14 @@ def recorded(session: Session, sender: str, identities: Sequence[str]) -> Transf
     ).one_or_none()
 
 
+def recorded_under(session: Session, sender: str, jti: str, index_keys: Sequence[str]) -> TransferRow | None:
+    """The stored message that used this id, if its keyed digest is under one of these keys."""
+    used = select(TransferRow).join(UsedMessageId, col(UsedMessageId.transfer) == col(TransferRow.id))
+    mine = (UsedMessageId.sender == sender, UsedMessageId.jti == jti)
+    kept = (col(TransferRow.index_key).in_(index_keys), col(TransferRow.erased_at).is_(None))
+    return session.exec(used.where(*mine, *kept)).one_or_none()
+
+
 def message_id_used(session: Session, sender: str, jti: str) -> bool:
     return session.get(UsedMessageId, (sender, jti)) is not None
 

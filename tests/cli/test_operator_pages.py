@@ -23,7 +23,7 @@ def typed(shell: Shell, page: Path, *, kid: str = "") -> int:
         assert words is not None, line
         for place, word in enumerate(words):
             if word == "PROPOSAL":
-                lost = ("--lost", "sign") if "--lost" in words else ()
+                lost = words[words.index("--lost") :][:2] if "--lost" in words else ()
                 (waiting,) = shell.ok("operators", "proposals", "--json", *lost).json
                 words[place] = waiting["id"]
             elif word == "KID":
@@ -92,6 +92,10 @@ def test_keys_are_admitted_changed_and_lost_as_the_pages_say(office: Shell, tmp_
     settings = office.config.read_text()
     office.config.write_text(settings.replace("/keys/sign.pem", "/keys/sign-2.pem"))
     assert typed(office, section(tmp_path, "The gateway lost the key that signs receipts, or that signs pushes")) == 3
+    (tmp_path / "keys" / "index.pem").unlink()
+    assert office("keys", "status").code == MISUSE
+    office.config.write_text(office.config.read_text().replace("/keys/index.pem", "/keys/index-2.pem"))
+    assert typed(office, section(tmp_path, "The gateway lost its index key")) == 5
     office.ok("keys", "status")
     office.ok("keys", "history")
     for wrong in (

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlmodel import col
 
+from gateway.cli import output
 from gateway.key_management import reindexing
 from gateway.key_management.reindexing import reindex, to_forget, to_reindex
 from gateway.key_management.rotation import rotate
@@ -59,6 +60,23 @@ def seen(shell: Shell) -> list[str]:
     """Whom the index finds by a person's document."""
     found = shell.ok("subjects", "find", "--subject-file", "-", "--json", stdin=SUBJECT).json
     return sorted(one["transfer"] for one in found)
+
+
+def written(shell: Shell, moment: datetime, **claims: Any) -> bytes:
+    """A signed query, to be posted more than once."""
+    body, members = query(**claims)[1:]
+    signer = load_signer(f"file:{shell.home / POLDA}.pem", read_passphrase(shell.home / f"{POLDA}.pass"))
+    issued = int(moment.timestamp())
+    common: dict[str, Any] = {
+        "iss": POLDA, "aud": IMIGRASI, "iat": issued, "exp": issued + 3600, "type": "stay-permit.query/1", "agreement": PKS,
+        "classification": "T", "legal_basis": ("UU 6/2011 Pasal 89 ayat (2) huruf a",),
+    }  # fmt: skip
+    return issue(Claims(**(common | members)), body, ["/body/document"], signer).encode()
+
+
+def post(shell: Shell, text: bytes, moment: datetime) -> Outcome:
+    with open_gateway(load_settings(shell.config), lambda: moment) as gateway:
+        return asyncio.run(gateway.exchange.transfer(text))
 
 
 def test_the_walk_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,20 +131,11 @@ def test_the_walk_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: 
 
 def test_erased_messages_keep_the_old_key_until_they_are_forgotten(tmp_path: Path) -> None:
     """A retry of an erased message is recognised by it; forgotten, it is a replay without a receipt, and an act says why."""
-    office = in_service(tmp_path)
-    body, claims = query(jti="erased-and-asked-again", purpose="SUPERVISION")[1:]
-    past = datetime.now(UTC) + LAST_SPRING
-    signer = load_signer(f"file:{office.home / POLDA}.pem", read_passphrase(office.home / f"{POLDA}.pass"))
-    issued = int(past.timestamp())
-    members: dict[str, Any] = {
-        "iss": POLDA, "aud": IMIGRASI, "iat": issued, "exp": issued + 3600, "type": "stay-permit.query/1", "agreement": PKS,
-        "classification": "T", "legal_basis": ("UU 6/2011 Pasal 89 ayat (2) huruf a",),
-    }  # fmt: skip
-    text = issue(Claims(**(members | claims)), body, ["/body/document"], signer).encode()
+    office, past = in_service(tmp_path), datetime.now(UTC) + LAST_SPRING
+    text = written(office, past, jti="erased-and-asked-again", purpose="SUPERVISION")
 
     def posted(moment: datetime) -> Outcome:
-        with open_gateway(load_settings(office.config), lambda: moment) as gateway:
-            return asyncio.run(gateway.exchange.transfer(text))
+        return post(office, text, moment)
 
     first = posted(past)
     assert (first.decision, first.again) == ("refused", False)
@@ -148,6 +157,90 @@ def test_erased_messages_keep_the_old_key_until_they_are_forgotten(tmp_path: Pat
     assert [one["why"] for one in entries(office) if one.get("what") == "keys.retire/index"][-1] == "T-3"
     late = posted(datetime.now(UTC))
     assert (late.decision, late.again, late.reasons[0].code) == ("refused", False, "envelope.replayed")
+
+
+def lose(shell: Shell) -> Path:
+    """The index key's file is gone; the settings name another one. Where it is kept, to see that nothing needs it."""
+    keys = shell.config.parent / "keys"
+    (keys / "index.pem").rename(shell.home / "lost.pem")
+    shell.ok(
+        "keys", "generate", keys / "index-2.pem", "--algorithm", "X25519", "--passphrase-file", keys / "passphrase"
+    )
+    shell.config.write_text(shell.config.read_text().replace("/keys/index.pem", "/keys/index-2.pem"))
+    return keys / "index-2.pem"
+
+
+def test_a_lost_index_key_loses_what_is_erased_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the walk is done what must know everything waits, a retry is known by its text, and no hold is overlooked."""
+    office, past, today = in_service(tmp_path), datetime.now(UTC) + LAST_SPRING, datetime.now(UTC)
+    erased, kept = (written(office, past, jti=f"lost-index-{name}", purpose="SUPERVISION") for name in ("one", "two"))
+    gone = post(office, erased, past)
+    assert office.ok("retention", "run", "--json").json["erased"] == 1
+    first = post(office, kept, past)
+    hold = ("holds", "add", "--subject-file", "-", "--why", "PERKARA-7", "--citation", "Penetapan 12/2026", "--json")
+    assert office.ok(*hold, stdin=SUBJECT).json["covers"] == 1
+    there = office("keys", "rotate", "--role", "index", "--lost", "--key", f"file:{tmp_path}/x.pem", "--why", "T-1")
+    assert there.code == output.NO  # the key opens: it is not lost
+    new = lose(office)
+    assert office("keys", "status").code == output.MISUSE
+    rotate_lost = ("keys", "rotate", "--role", "index", "--lost", "--key", f"file:{new}", "--why", "INC-1", "--json")
+    planned = office.ok(*rotate_lost, "--dry-run").json
+    assert (len(planned["lost"]), planned["forgotten"], planned["new"]) == (1, 1, None)
+    done = office.ok(*rotate_lost).json
+    old = done["old"]
+    assert (done["lost"], done["forgotten"]) == ([old], 1)
+    # The message that is stored is the same again; of one that came since, the hold may cover it.
+    again = post(office, kept, today)
+    assert (again.transfer, again.again, again.receipt == first.receipt) == (first.transfer, True, True)
+    fresh = post(office, written(office, past, jti="after-the-loss", purpose="SUPERVISION"), past)
+    assert office.ok("retention", "run", "--json").json["erased"] == 0
+    find = ("subjects", "find", "--subject-file", "-", "--json")
+    assert office(*find, stdin=SUBJECT).code == output.UNASKED
+    assert office(*hold, stdin=SUBJECT).code == output.UNASKED
+    warned = {row["kid"]: (row["state"], row["warning"]) for row in office("keys", "status", "--json").json}
+    assert warned[old] == ("lost", "what is stored waits for `sinergi keys reindex`")
+    # Cut off before the change over, the walk is continued.
+    with monkeypatch.context() as cut, open_store(load_settings(office.config)) as store:
+        cut.setattr(reindexing, "_change_over", _power_cut)
+        with pytest.raises(PowerCutError):
+            reindex(store, why="INC-1", who="tester")
+        assert (to_reindex(store), states(store)[old]) == (0, "lost")
+    assert office(*find, stdin=SUBJECT).code == output.UNASKED
+    office.ok("keys", "reindex", "--why", "INC-1")
+    assert seen(office) == sorted([first.transfer, fresh.transfer])
+    assert post(office, kept, today).transfer == first.transfer
+    assert office.ok("retention", "run", "--json").json["erased"] == 0  # the hold is over both, and known to be
+    late = post(office, erased, today)
+    assert (late.transfer == gone.transfer, late.reasons[0].code) == (False, "envelope.replayed")
+    told = [(one["what"], one["about"], one["why"]) for one in entries(office) if one["kind"] == "operator.act"]
+    new_key = f"index-key:{done['new']}"
+    lost_key = f"index-key:{old}"
+    assert told[-3:] == [
+        ("keys.lost/index", lost_key, "INC-1"), ("keys.rotate/index", new_key, "INC-1"), ("keys.retire/index", lost_key, "INC-1")
+    ]  # fmt: skip
+    office.ok("keys", "status"), office.ok("keys", "history"), office.ok("ledger", "fsck")
+
+
+def test_an_older_index_key_that_is_gone_is_forgotten_without_it(tmp_path: Path) -> None:
+    """Lost after the next one began: what is stored is found by its text, and what is erased is forgotten by an act."""
+    office, past = in_service(tmp_path), datetime.now(UTC) + LAST_SPRING
+    post(office, written(office, past, jti="older-key-erased", purpose="SUPERVISION"), past)
+    office.ok("retention", "run")
+    kept = post(office, written(office, past, jti="older-key-stored", purpose="SUPERVISION"), past)
+    old, _ = rotated(office)
+    (second,) = (office.config.parent / "keys").glob("index-2*.pem")
+    office.config.write_text(office.config.read_text().replace("/keys/index.pem", f"/keys/{second.name}"))
+    (office.config.parent / "keys" / "index.pem").unlink()
+    assert office("keys", "reindex", "--why", "T-2").code == output.MISUSE
+    assert office.ok("keys", "reindex", "--forget-erased", "--why", "T-2", "--json").json["forgotten"] == [old]
+    assert seen(office) == [kept.transfer]
+    office.ok("keys", "status")
+
+
+def _power_cut(*_: Any) -> None:
+    raise PowerCutError
 
 
 def _own(store: Store) -> Any:
