@@ -7,13 +7,13 @@ process has seen. Whatever fails here is `ledger.forked`, and nothing is signed 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlmodel import col
 
 from gateway.errors import LedgerForkedError, LedgerInvalidError, OperatorError
-from gateway.ledger.checkpoint import Checkpoint, VerifiedCheckpoint, open_checkpoint, sign_checkpoint
+from gateway.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from gateway.ledger.entry import Entry
 from gateway.ledger.merkle import EMPTY_ROOT, HASH_SIZE, Frontier, inclusion_proof, leaf_hash, node_hash
 from gateway.ledger.proof import proofs_under
@@ -34,6 +34,21 @@ class Placed:
     origin: str
     index: int
     leaf_hash: bytes
+
+
+class Head(Protocol):
+    """A row of `ledger_head`, whole or as its columns."""
+
+    @property
+    def ledger(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def frontier(self) -> bytes: ...
+    @property
+    def checkpoint(self) -> bytes: ...
 
 
 class Memory:
@@ -57,6 +72,11 @@ class Memory:
         seen = self.newest(ledger)
         if seen is None or checkpoint.size > seen.size:
             self._newest[ledger] = (checkpoint, note)
+
+    def known(self, ledger: str, note: bytes) -> Checkpoint | None:
+        """What the newest note says, if `note` is that one."""
+        held = self._newest.get(ledger)
+        return held[0] if held is not None and held[1] == note else None
 
     def newest(self, ledger: str) -> Checkpoint | None:
         held = self._newest.get(ledger)
@@ -84,16 +104,21 @@ class Memory:
         return {ledger: note for ledger, (_, note) in list(self._newest.items())}
 
 
-def verified_head(head: LedgerHead, keys: CheckpointKeys) -> VerifiedCheckpoint:
-    """The stored checkpoint, if it is ours and the stored frontier belongs to it. Raises LedgerForkedError."""
+def verified_head(head: Head, keys: CheckpointKeys, memory: Memory | None = None) -> Checkpoint:
+    """The stored checkpoint, if it is ours and the stored frontier belongs to it. Raises LedgerForkedError.
+
+    What is in `memory`, byte by byte, was found to be ours before.
+    """
     try:
-        verified = open_checkpoint(head.checkpoint, head.origin, keys.verifiers(head.origin))
+        checkpoint = memory and memory.known(head.ledger, head.checkpoint)
+        if not checkpoint:
+            checkpoint = open_checkpoint(head.checkpoint, head.origin, keys.verifiers(head.origin)).checkpoint
         root = Frontier.from_bytes(head.size, head.frontier).root()
     except LedgerInvalidError as error:
         raise LedgerForkedError(f"the head of {head.ledger} was altered: {error.detail}") from error
-    if verified.size != head.size or verified.root != root:
+    if checkpoint.size != head.size or checkpoint.root != root:
         raise LedgerForkedError(f"the head of {head.ledger} was altered: its edge does not give the signed root")
-    return verified
+    return checkpoint
 
 
 def create_ledger(connection: Connection, ledger: str, origin: str, keys: CheckpointKeys) -> None:
@@ -116,10 +141,7 @@ class LedgerAppend:
         self.origin: str = row.origin
         self._connection = connection
         self._signers = keys.note_signers(row.origin)
-        head = LedgerHead(
-            ledger=ledger, origin=row.origin, size=row.size, frontier=row.frontier, checkpoint=row.checkpoint
-        )
-        self._head = verified_head(head, keys).checkpoint
+        self._head = verified_head(row, keys, memory)
         memory.require_extends(ledger, self._head)
         self._memory = memory
         self._frontier = Frontier.from_bytes(row.size, row.frontier)
@@ -252,7 +274,13 @@ def _edge(size: int) -> dict[tuple[int, int], int]:
 
 # Made once: for a row or two, SQLAlchemy takes longer to put a statement together than the database to carry it out.
 _HEAD = (
-    select(col(LedgerHead.origin), col(LedgerHead.size), col(LedgerHead.frontier), col(LedgerHead.checkpoint))
+    select(
+        col(LedgerHead.ledger),
+        col(LedgerHead.origin),
+        col(LedgerHead.size),
+        col(LedgerHead.frontier),
+        col(LedgerHead.checkpoint),
+    )
     .where(col(LedgerHead.ledger) == bindparam("l"))
     .with_for_update()
 )

@@ -65,7 +65,7 @@ class CheckpointFiles:
             present = set()
             for head in queries.ledgers(session):
                 present.add(head.ledger)
-                signed = verified_head(head, self.keys).checkpoint
+                signed = verified_head(head, self.keys)
                 memory.require_extends(head.ledger, signed)
 
                 def read(level: int, index: int, _width: int, ledger: str = head.ledger) -> bytes:
