@@ -318,6 +318,10 @@ def _first_entries(
         KeyAdded(time=time, agency=gateway, key=public.kid, use=use, not_before=time)
         for use, public in ((SIGN, keys.sign.public), (REQUEST, keys.request.public), (CHECKPOINT, checkpoint))
     ]
+    if (long_lived := keys.long_lived_keys.ring) is not None:
+        entries.append(
+            KeyAdded(time=time, agency=gateway, key=long_lived.current().kid, use=LONG_LIVED, not_before=time)
+        )
     types = catalogue.load(resources.schemas_dir()).types()
     entries += [
         SchemaPublished(time=time, type=entry.type, digest=entry.digest.removeprefix("sha256:")) for entry in types
@@ -340,8 +344,9 @@ def _first_entries(
         (STORAGE, keys.storage.current().id, None, settings.keys.storage),
         (INDEX, keys.index.current().id, None, settings.keys.index),
     ]
-    if (long_lived := keys.long_lived_keys.ring) is not None and settings.keys.checkpoint_mldsa is not None:
-        own.append((LONG_LIVED, long_lived.current().kid, None, settings.keys.checkpoint_mldsa))
+    if long_lived is not None and settings.keys.checkpoint_mldsa is not None:
+        lasting = long_lived.current()
+        own.append((LONG_LIVED, lasting.kid, json.dumps(lasting.jwk), settings.keys.checkpoint_mldsa))
     connection.execute(
         insert(GatewayKeyRow),
         [

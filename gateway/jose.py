@@ -226,7 +226,7 @@ def public_key_from_jwk(jwk: Mapping[str, Any], *, certified: bool = False) -> P
         raise MalformedError("the JWK lacks a member")
     required = {name: str(jwk[name]) for name in names}
     key = _rsa_key(required) if alg == PS256 else _curve_key(alg, required, names[2:])
-    kid = _thumbprint(required)
+    kid = thumbprint(required)
     if jwk.get("kid", kid) != kid or jwk.get("alg", alg) != alg:
         raise MalformedError("the JWK's kid must be its RFC 7638 thumbprint, its alg the one of its curve")
     if x5c and certificate_key(base64.b64decode(x5c[0])) != key:
@@ -234,7 +234,8 @@ def public_key_from_jwk(jwk: Mapping[str, Any], *, certified: bool = False) -> P
     return PublicKey(kid, alg, required, key, x5c)
 
 
-def _thumbprint(required: Mapping[str, str]) -> str:
+def thumbprint(required: Mapping[str, str]) -> str:
+    """RFC 7638, over a JWK's required members; of a kind that signs no JWS here as well."""
     return b64encode(hashlib.sha256(rfc8785.dumps(dict(required))).digest())
 
 
@@ -305,7 +306,7 @@ def rsa_key(key: RSAPublicKey) -> PublicKey:
     required = {
         name: str(value) for name, value in RSAAlgorithm.to_jwk(key, as_dict=True).items() if name in {"kty", "n", "e"}
     }
-    return PublicKey(_thumbprint(required), PS256, required, _rsa_key(required))
+    return PublicKey(thumbprint(required), PS256, required, _rsa_key(required))
 
 
 def certified_key(chain: Sequence[bytes]) -> PublicKey:

@@ -19,6 +19,7 @@ from gateway.wiring import Gateway
 router: Final = APIRouter(tags=["registry"])
 # How long a client may keep a key set; docs/reference/protocol.md says the same.
 KEYS_MAX_AGE: Final = 60
+AKP: Final = "AKP"
 
 
 def _cached(content: Any) -> Response:
@@ -85,14 +86,18 @@ def _attested(here: Context, head: LedgerHead) -> dict[str, Any]:
 def gateway_keys(request: Request) -> Response:
     """Past keys included: a receipt is verified with the key that signed it then.
 
-    `stage` is what a key is at this moment: pending, active, retiring, retired or revoked.
+    `stage` is what a key is at this moment: pending, active, retiring, retired or revoked. The ML-DSA-44 keys of checkpoints are
+    in `/v1/agencies/{gateway}/jwks.json` alone.
     """
-    gateway = context(request).gateway
+    # Several JOSE libraries refuse a whole set over one `kty` that they do not know, though RFC 7517 §5 says to skip it.
+    return _cached({"keys": [jwk for jwk in _own_jwks(context(request).gateway) if jwk["kty"] != AKP]})
+
+
+def _own_jwks(gateway: Gateway) -> list[dict[str, Any]]:
     now = gateway.clock()
     with gateway.store.database.reading() as session:
         own = queries.own_keys(session)
-    keys = [key.as_jwk(now, own) for key in own if key.jwk is not None]
-    return _cached({"keys": keys})
+    return [key.as_jwk(now, own) for key in own if key.jwk is not None]
 
 
 @router.get(
@@ -101,8 +106,13 @@ def gateway_keys(request: Request) -> Response:
     responses=shapes.answers(200, of=shapes.JsonWebKeySet) | shapes.problems(404),
 )
 def agency_keys(request: Request, agency: str) -> Response:
-    """`stage` is what a key is at this moment: pending, active, retiring, retired or revoked."""
+    """`stage` is what a key is at this moment: pending, active, retiring, retired or revoked.
+
+    Of the gateway's own id: every key of its own that has a public half, those of kind AKP (RFC 9964) included.
+    """
     gateway = context(request).gateway
+    if agency == gateway.settings.gateway.id:
+        return _cached({"keys": _own_jwks(gateway)})
     directory, now = gateway.configuration.current().directory, gateway.clock()
     if agency not in directory.agencies:
         raise NotFoundError("no such agency")

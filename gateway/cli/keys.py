@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from gateway.jose import PublicKey
+    from gateway.keys.keychain import OwnKey
 
 app = group(
     "keys",
@@ -103,7 +104,6 @@ def list_(
     agency: Annotated[str | None, typer.Argument(metavar="[AGENCY]", help="Only this agency's.")] = None,
 ) -> None:
     """Public keys with their validity: the gateway's own and the agencies'."""
-    from gateway.jose import public_key_from_jwk
     from gateway.store import queries
 
     with invocation(context).store() as store, store.database.reading() as session:
@@ -113,7 +113,7 @@ def list_(
             {
                 "owner": own,
                 "use": key.role,
-                **_public(public_key_from_jwk(key.jwk)),
+                **_public_of(key),
                 "status": key.status,
                 "not_before": when(key.not_before),
                 "not_after": None if key.not_after is None else when(key.not_after),
@@ -170,6 +170,17 @@ def read_chain(file: Path) -> "tuple[Certificate, ...]":
         return read_certificates(file.read_bytes(), str(file))
     except OSError as error:
         raise OperatorError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _public_of(key: "OwnKey") -> dict[str, Any]:
+    """Of the gateway's own: an ML-DSA-44 key is none that verifies a JWS."""
+    from gateway.jose import public_key_from_jwk
+    from gateway.keys.keychain import LONG_LIVED
+
+    jwk = dict(key.jwk or {})
+    return (
+        {"kid": key.kid, "alg": jwk["alg"], "jwk": jwk} if key.role == LONG_LIVED else _public(public_key_from_jwk(jwk))
+    )
 
 
 def _public(key: "PublicKey") -> dict[str, Any]:

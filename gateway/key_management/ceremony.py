@@ -187,8 +187,7 @@ def _known_by(role: str, uri: str, passphrase: bytes) -> dict[str, str]:
     if role in _SECRETS:
         found = keyring.load_secret(uri, passphrase, role).id
     elif role == LONG_LIVED:
-        public = keyring.load_long_lived(uri, passphrase).public_key
-        found = hashlib.sha256(public).hexdigest()
+        found = keyring.load_long_lived(uri, passphrase).kid
     else:
         found = keyring.load_signer(uri, passphrase).kid
     return {"uri": uri, "hash": found}

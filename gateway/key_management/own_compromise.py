@@ -142,7 +142,7 @@ def _revoke(store: Store, key: OwnKey, since: datetime, *, why: str, who: Who) -
         withdrawn = None if used is None else Withdrawal(key, used)
     entries: list[Entry] = []
     also: list[tuple[str, Entry]] = []
-    if key.jwk is not None or key.role == LONG_LIVED:
+    if key.jwk is not None:
         revoked = KeyRevoked(
             time=time, agency=gateway, key=key.kid, use=key.role, not_before=key.not_before, not_after=since, why=why
         )

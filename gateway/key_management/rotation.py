@@ -146,7 +146,8 @@ def _named_by_settings(store: Store, role: str, own: Sequence[OwnKey], time: dat
     uri, ring = store.settings.keys.checkpoint_mldsa, store.keys.long_lived_keys.ring
     if role != LONG_LIVED or ring is None or any(key.role == role for key in own):
         return None
-    return OwnKey(ring.current().kid, role, None, keyring.absolute(uri or ""), time)
+    held = ring.current()
+    return OwnKey(held.kid, role, held.jwk, keyring.absolute(uri or ""), time)
 
 
 def rotate(
@@ -218,7 +219,11 @@ def _presented(store: Store, planned: Rotation, passphrase: bytes) -> tuple[str,
     if role == LONG_LIVED:
         ring, coming = store.keys.long_lived_keys.ring, keyring.load_long_lived(planned.uri, passphrase)
         assert ring is not None, "the settings name the key in use"
-        return coming.kid, None, Succession.sign(ring.named(planned.old), coming, planned.begins, ML_DSA_44)
+        return (
+            coming.kid,
+            json.dumps(coming.jwk),
+            Succession.sign(ring.named(planned.old), coming, planned.begins, ML_DSA_44),
+        )
     signer = keyring.load_signer(planned.uri, passphrase)
     said = None
     if role == CHECKPOINT:
@@ -277,8 +282,10 @@ def _announce(store: Store, planned: Rotation, passphrase: bytes, *, why: str, w
         "succession": None if said is None else json.dumps(said.members(origins[OWN_LEDGER])),
     }
     entries: list[Entry] = []
+    if unknown is not None:
+        entries.append(KeyAdded(time=time, agency=gateway, key=unknown.kid, use=role, not_before=unknown.not_before))
     if jwk is not None:
-        entries = [
+        entries += [
             KeyAdded(time=time, agency=gateway, key=kid, use=role, not_before=planned.begins),
             KeyRetired(time=time, agency=gateway, key=planned.old, use=role, not_after=planned.old_ends),
         ]
@@ -301,11 +308,11 @@ def _announce(store: Store, planned: Rotation, passphrase: bytes, *, why: str, w
 
 
 def _row(key: OwnKey) -> dict[str, Any]:
-    """Of a key without a public half in any key set."""
+    """Of a key that is in use and was not written down."""
     return {
         "kid": key.kid,
         "use": key.role,
-        "jwk": None,
+        "jwk": json.dumps(key.jwk),
         "uri": key.uri,
         "not_before": micros(key.not_before),
         "not_after": None,
@@ -346,8 +353,8 @@ def _statements(said: Succession, origins: Mapping[str, str], time: datetime) ->
 
 
 def _about(role: str, kid: str) -> str | None:
-    """A secret, and a long-lived key, which is in no key set, have no `key.added`: their id stands in the operator's act."""
-    return f"{role}-key:{kid}" if role in WALKS or role == LONG_LIVED else f"{role}-key"
+    """A secret has no `key.added`: its id stands in the operator's act."""
+    return f"{role}-key:{kid}" if role in WALKS else f"{role}-key"
 
 
 def _beside(store: Store, role: str, used: OwnKey, time: datetime) -> str:

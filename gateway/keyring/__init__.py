@@ -8,7 +8,6 @@ the storage and index secrets are derived by HKDF (RFC 5869) from an X25519 key,
 private thing has one file format, one passphrase rule and one way of being rotated.
 """
 
-import hashlib
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import hashes
@@ -105,7 +104,7 @@ def load_long_lived(uri: str, passphrase: bytes) -> LongLivedKey:
     cosigner = load_cosigner(uri, passphrase, "checkpoint")
     if cosigner.verifier.type != ML_DSA_44:
         raise KeyringError("checkpoint_mldsa must be an ML-DSA-44 key")
-    return LongLivedKey(b64encode(hashlib.sha256(cosigner.verifier.public_key).digest()), cosigner)
+    return LongLivedKey(cosigner)
 
 
 def load_secret(uri: str, passphrase: bytes, purpose: str) -> Secret:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from jwt.algorithms import ECAlgorithm, RSAPSSAlgorithm
 
 from gateway.errors import GatewayError, KeyAwayError, KeyringError, MalformedError
-from gateway.jose import PublicKey, b64encode, parse_jws, public_key, rsa_key, sign_jws, verify_jws
+from gateway.jose import PublicKey, b64encode, parse_jws, public_key, rsa_key, sign_jws, thumbprint, verify_jws
 from gateway.ledger.cosignature import Cosigner
 
 _es256: Final = ECAlgorithm(ECAlgorithm.SHA256, SECP256R1)
@@ -43,10 +43,18 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LongLivedKey:
-    """An ML-DSA-44 key that signs checkpoints; `kid` is the hash of its public half, since no key set has it as a JWK."""
+    """An ML-DSA-44 key that signs checkpoints, and no JWS."""
 
-    kid: str
     cosigner: Cosigner
+
+    @property
+    def jwk(self) -> dict[str, str]:
+        """Its public half as an Algorithm Key Pair (RFC 9964): all three members are required, so `kid` covers them."""
+        return {"alg": "ML-DSA-44", "kty": "AKP", "pub": b64encode(self.public_key)}
+
+    @property
+    def kid(self) -> str:
+        return thumbprint(self.jwk)
 
     @property
     def public_key(self) -> bytes:

@@ -1,30 +1,39 @@
 """The ML-DSA-44 checkpoint key is replaced: every ledger says so, both sign for a while, and old evidence stands."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+from fastapi import FastAPI
+from jwt import PyJWKSet
 from sqlalchemy import delete
 from sqlmodel import col
 
+from gateway.api.app import create_app
 from gateway.errors import KeyringError, OperatorError
 from gateway.founding import RefusedError, initialise
 from gateway.key_management import rotation, withdrawal
 from gateway.key_management.own_compromise import compromise_own
 from gateway.key_management.standing import history, standings
+from gateway.keyring import LongLivedKey
 from gateway.keys.keychain import LONG_LIVED, state
-from gateway.ledger.cosignature import Trust, with_signatures
-from gateway.ledger.note import NoteVerifier
+from gateway.ledger.cosignature import Cosigner, Trust, with_signatures
+from gateway.ledger.note import ML_DSA_44, NoteVerifier
 from gateway.ledger.succession import statements
 from gateway.operations import acts
 from gateway.record import OWN_LEDGER
+from gateway.sdk.reception import KeySet
 from gateway.settings import Settings
 from gateway.store import queries
 from gateway.store.fsck import examine
 from gateway.store.recorder import Transaction
 from gateway.store.tables import GatewayKeyRow
-from gateway.wiring import Store, now, open_store
+from gateway.wiring import Store, now, open_gateway, open_store
 
 AT_ONCE = timedelta()
 
@@ -95,12 +104,49 @@ def test_a_new_long_lived_key_follows_the_old_one_and_both_sign(settings: Settin
         alone = with_signatures(plain, [new.cosign(text, 1_800_000_000)])
         trust(store, origin, old.verifier).learn(found).open(alone)
         assert examine(store.database, store.keys.checkpoint, OWN_LEDGER, None, now=now()).ok
-        assert history(store)[1] == []
+        lives, wrong = history(store)
+        assert wrong == []
+        assert {one.kid for one in lives if one.use == LONG_LIVED} == {done.old, done.new}
         shown = {(one.kid, one.state) for one in standings(store, now()) if one.role == LONG_LIVED}
         assert shown == {(done.old, "retiring"), (done.new, "active")}
     with open_store(settings) as store:
         assert store.keys.long_lived(origin) is not None
         assert store.keys.faults == ()
+
+
+def test_the_thumbprint_is_the_one_of_rfc_9964() -> None:
+    """The example of its appendix, whose seed is 32 zeros."""
+    key = MLDSA44PrivateKey.from_seed_bytes(bytes(32))
+    held = LongLivedKey(Cosigner(NoteVerifier("any", key.public_key().public_bytes_raw(), ML_DSA_44), key.sign))
+    assert held.jwk["pub"].startswith("unH59k4RuutY")
+    assert held.kid == "T4xl70S7MT6Zeq6r9V9fPJGVn76wfnXJ21-gyo0Gu6o"
+
+
+def test_a_long_lived_key_is_published_where_no_reader_stumbles(settings: Settings) -> None:
+    """In the gateway's own set, with its stage; not in the one that every verifier reads, since some refuse it whole."""
+    with open_store(settings) as store:
+        done = rotation.rotate(store, LONG_LIVED, lead=timedelta(hours=1), why="T-1", who="tester")
+
+    async def ask(app: FastAPI) -> list[Any]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            paths = ("/.well-known/jwks.json", "/v1/agencies/gw-test/jwks.json", "/v1/agencies/nobody/jwks.json")
+            return [await client.get(path) for path in paths]
+
+    with open_gateway(settings) as gateway:
+        plain, whole, nobody = asyncio.run(ask(create_app(gateway)))
+    assert nobody.status_code == 404
+    common, every = plain.json()["keys"], whole.json()["keys"]
+    lasting = [jwk for jwk in every if jwk not in common]
+    assert [(jwk["kid"], jwk["stage"]) for jwk in lasting] == [(done.old, "active"), (done.new, "pending")]
+    assert {(jwk["kty"], jwk["alg"], jwk["purpose"], jwk["use"]) for jwk in lasting} == {
+        ("AKP", "ML-DSA-44", LONG_LIVED, "sig")
+    }
+    assert all("nbf" in jwk for jwk in lasting)
+    assert lasting[0]["exp"] > lasting[1]["nbf"]
+    assert {jwk["kty"] for jwk in common} == {"OKP"}
+    assert KeySet.read(whole.json()) == KeySet.read(plain.json())
+    assert len(PyJWKSet(every).keys) == len(common)
 
 
 def test_a_long_lived_key_is_announced_and_cannot_be_unsaid(store: Store) -> None:
@@ -142,6 +188,11 @@ def test_a_key_that_the_settings_alone_name_is_rotated_as_well(settings: Setting
         refresh(store)
         assert sorted(stages(store)) == ["active", "retiring"]
         assert done.old != done.new
+        lives, wrong = history(store)
+        assert wrong == []
+        assert [(one.kid, one.status) for one in lives if one.use == LONG_LIVED] == [
+            (done.old, "retired"), (done.new, "active")
+        ]  # fmt: skip
 
 
 def test_a_gateway_without_such_a_key_and_a_token_are_refused(store: Store, tmp_path: Path) -> None:
