@@ -16,6 +16,7 @@ from gateway.api.app import create_app
 from gateway.api.context import Context
 from gateway.api.protocol import bounded
 from gateway.errors import OperatorError
+from gateway.key_management.recovery import tell_of_recoveries
 from gateway.settings import ServerSettings, Settings
 from gateway.store.clocks import require_clock
 from gateway.telemetry import configure_logging
@@ -71,6 +72,8 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log)
     with open_gateway(settings) as gateway:
         require_clock(gateway.store.database, gateway.clock())
+        for told in tell_of_recoveries(gateway.store):
+            _log.warning("look_at_this", detail=told)
         app = create_app(gateway)
         config = uvicorn.Config(
             app,

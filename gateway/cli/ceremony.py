@@ -205,9 +205,10 @@ def _show_once(number: int, share: str) -> None:
 def recover(context: typer.Context, *, script: ScriptOption = None, out: OutOption) -> None:
     """Rebuild the storage key's file from shares, and sign a record of it, both of you. Needs no gateway.
 
-    The script has: gateway, key (the new file), passphrase_file, shares (files), first and second {id, key, passphrase_file},
-    and where it is at hand record (the first ceremony's), so that no other key is taken for it, nor other persons for its
-    operators: operators_changed ("yes") says that they are others by now.
+    The script has: gateway, key (the new file), passphrase_file, shares (files), why, first and second {id, key,
+    passphrase_file}, and where it is at hand record (the first ceremony's), so that no other key is taken for it, nor other
+    persons for its operators: operators_changed ("yes") says that they are others by now. A copy of the new record stays beside
+    the key's file: the next command or start tells the ledger.
     """
     from gateway.key_management.ceremony import read_record
     from gateway.key_management.ceremony import recover as rebuild
@@ -231,10 +232,11 @@ def recover(context: typer.Context, *, script: ScriptOption = None, out: OutOpti
         )
         == "yes"
     )
+    why = answers.text("why", "The reason: a ticket's number, or a code")
     files = answers.texts("shares", "The file of share {number} (empty: no more)", None)
     words = [read_private(Path(file)).decode("utf-8", "replace") for file in files]
     text = rebuild(
-        gateway, path, words, passphrase_file, operators, now=datetime.now(UTC), first=made, changed=changed,
+        gateway, path, words, passphrase_file, operators, now=datetime.now(UTC), why=why, first=made, changed=changed,
         publish=lambda record: write_new(out, record.encode() + b"\n"),
     )  # fmt: skip
     _tell(context, read_record(text), out)
@@ -291,6 +293,23 @@ def verify(
     if keys:
         require_keys(found)
     _tell(context, found, record)
+
+
+@command(app, "record", example="sinergi keys ceremony record recovery.record.json --operator-key file:sari.pem")
+def record_(
+    context: typer.Context,
+    record: Annotated[Path, typer.Argument(metavar="FILE", help="What `recover` wrote.")],
+) -> None:
+    """Tell the ledger of a recovery that was done on another machine. Told once, it says so and changes nothing."""
+    from gateway.key_management.ceremony import read_record
+    from gateway.key_management.recovery import record_recovery
+
+    found = read_record(read_text(record))
+    with invocation(context).store() as store:
+        new = record_recovery(store, found)
+    _tell(context, found, record)
+    if not new:
+        message("The ledger knew of it.")
 
 
 def _tell(context: typer.Context, record: "Record", file: Path) -> None:

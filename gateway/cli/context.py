@@ -85,11 +85,12 @@ class Invocation:
         """
         settings = self.settings()
         quiet()
+        from gateway.key_management.recovery import tell_of_recoveries
         from gateway.wiring import open_store
 
         with open_store(settings, lost=lost) as store:
             self._show_key(store)
-            for warning in store.warnings:
+            for warning in (*store.warnings, *tell_of_recoveries(store)):
                 message(f"Warning: {warning}")
             yield store
 

@@ -106,6 +106,7 @@ DUTIES: Final[Mapping[str, Duty]] = MappingProxyType(
         "keys ceremony recover": Duty(
             OPERATOR, 2, "needs no gateway; both sign the record, and the holders of shares are there"
         ),
+        "keys ceremony record": Duty(OPERATOR, 1, "two signed the record"),
         "keys ceremony split": Duty(HOST, 0),
         "keys ceremony verify": Duty(ANYONE, 0),
         "schemas list": Duty(ANYONE, 0),

@@ -58,12 +58,14 @@ def status(context: typer.Context) -> None:
 def history(context: typer.Context) -> None:
     """What became of every key, replayed from the ledger. Ends with 1 where the directory says something else.
 
-    A row that was changed in the database, and not by a command, shows here.
+    A row that was changed in the database, and not by a command, shows here. Below it what was done with keys, by whom and why.
     """
+    from gateway.key_management.standing import acts
     from gateway.key_management.standing import history as replayed
 
     with invocation(context).store() as store:
         lives, wrong = replayed(store)
+        done = acts(store)
     if invocation(context).json:
         told = [
             {
@@ -77,7 +79,9 @@ def history(context: typer.Context) -> None:
             }
             for one in lives
         ]
-        as_json({"keys": told, "differences": wrong})
+        members = ("time", "who", "what", "about", "why")
+        acted = [{"entry": index, **{name: entry.get(name) for name in members}} for index, entry in done]
+        as_json({"keys": told, "acts": acted, "differences": wrong})
     else:
         columns = ("owner", "use", "kid", "begins", "ends", "status", "entries")
         rows = [
@@ -93,6 +97,13 @@ def history(context: typer.Context) -> None:
             for one in lives
         ]
         table(columns, rows)
+        table(
+            ("entry", "time", "who", "what", "about", "why"),
+            [
+                [index, entry["time"], entry["who"], entry["what"], entry.get("about", "-"), entry["why"]]
+                for index, entry in done
+            ],
+        )
         for difference in wrong:
             message(difference)
     if wrong:

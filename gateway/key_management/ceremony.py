@@ -6,6 +6,7 @@ gateway, database or network. Leaves asking and showing to `cli/ceremony.py`.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import re
@@ -28,7 +29,7 @@ from gateway.keyring.held import KeyringSigner
 from gateway.keys.keychain import CHECKPOINT, INDEX, LONG_LIVED, REQUEST, SIGN, STORAGE
 from gateway.ledger.entry import OperatorAct
 from gateway.statements.appointment import Appointment, sign_appointment, verify_founders
-from gateway.statements.statement import read_statement
+from gateway.statements.statement import CODE, read_statement
 
 RECORD_TYP: Final = "ceremony+jwt"
 CREATED: Final = "created"
@@ -36,7 +37,9 @@ RECOVERED: Final = "recovered"
 PERSONS: Final = 2
 _ALGORITHMS: Final = {SIGN: "EdDSA", REQUEST: "EdDSA", CHECKPOINT: "EdDSA", STORAGE: "X25519", INDEX: "X25519"}
 _SECRETS: Final = (STORAGE, INDEX)
-_RECORD: Final = frozenset({"v", "what", "gateway", "time", "keys", "passphrase_file", "shares", "operators"})
+_RECORD: Final = frozenset({"v", "what", "gateway", "time", "why", "keys", "passphrase_file", "shares", "operators"})
+_FOUNDING: Final = "ceremony"
+_COPY: Final = ".recovered-"
 _ROLE: Final = re.compile(r"[a-z_]{1,32}")
 
 
@@ -75,19 +78,24 @@ class Record:
         return str(self.members["gateway"])
 
     @property
+    def digest(self) -> str:
+        """The SHA-256 of the canonical record."""
+        return hashlib.sha256(rfc8785.dumps(dict(self.members))).hexdigest()
+
+    @property
     def uris(self) -> dict[str, str]:
         return {role: key["uri"] for role, key in self.members["keys"].items()}
 
     def entry(self) -> OperatorAct:
-        """What the ledger remembers: both keys, and the SHA-256 of the canonical record."""
+        """What the ledger remembers: both keys, why, and which record it is."""
         return OperatorAct(
             time=datetime.fromisoformat(self.members["time"]),
             who="+".join(one.operator for one in self.operators),
             what=f"keys.ceremony/{self.members['what']}",
-            why="ceremony",
+            why=self.members["why"],
             about=self.gateway,
             approvals=tuple(one.key.kid for one in self.operators),
-            digest=hashlib.sha256(rfc8785.dumps(dict(self.members))).hexdigest(),
+            digest=self.digest,
         )
 
     @property
@@ -127,21 +135,26 @@ def create(
         if uris[STORAGE].startswith("file:"):
             words = shares.split(uris[STORAGE], passphrase, plan.threshold, plan.count)
             split = {"of": STORAGE, "threshold": plan.threshold, "count": plan.count, "places": list(keep(words))}
-        text = _signed(CREATED, plan.gateway, keys, passphrase_file, split=split, operators=plan.operators, now=now)
+        text = _signed(
+            CREATED, plan.gateway, keys, passphrase_file, why=_FOUNDING, split=split, operators=plan.operators, now=now
+        )
         publish(text)
         return text
 
 
 def recover(
     gateway: str, path: Path, words: Sequence[str], passphrase_file: Path, operators: Sequence[Present], *, now: datetime,
-    first: Record | None, publish: Callable[[str], None], changed: bool = False,
+    why: str, first: Record | None, publish: Callable[[str], None], changed: bool = False,
 ) -> str:  # fmt: skip
     """Rebuilds the storage key's file from shares and gives the signed record's text, which `publish` writes down.
 
     `first` is the record of the ceremony that made the key: another key is not kept, and other operators than its are refused
-    unless they are said to have `changed` since. Raises KeyringError or OperatorError.
+    unless they are said to have `changed` since. A copy of the record stays beside the key's file: whoever opens the gateway next
+    tells its ledger (`recovery.py`). Raises KeyringError or OperatorError.
     """
     _require_two(operators)
+    if not CODE.fullmatch(why):
+        raise OperatorError("the reason is a code or a ticket number, and no sentence")
     if first is not None:
         if first.gateway != gateway:
             raise OperatorError(f"the record is of {first.gateway}, not of {gateway}")
@@ -158,9 +171,19 @@ def recover(
         key = _known_by(STORAGE, f"file:{quote(str(path.absolute()))}", passphrase)
         if expected is not None and key["hash"] != expected:
             raise KeyringError(f"the shares give the key {key['hash']}, not {expected}")
-        text = _signed(RECOVERED, gateway, {STORAGE: key}, passphrase_file, split=None, operators=operators, now=now)
+        text = _signed(
+            RECOVERED, gateway, {STORAGE: key}, passphrase_file, why=why, split=None, operators=operators, now=now
+        )
+        copy = path.with_name(f"{path.name}{_COPY}{read_record(text).digest[:12]}.json")
+        keyring.write_private(copy, text.encode())
+        made.append(copy)
         publish(text)
         return text
+
+
+def copies(path: Path) -> list[Path]:
+    """Records of recoveries of this key file that no ledger was told of."""
+    return sorted(path.parent.glob(f"{glob.escape(path.name + _COPY)}*.json"))
 
 
 def _require_two(operators: Sequence[Present]) -> None:
@@ -194,7 +217,7 @@ def _known_by(role: str, uri: str, passphrase: bytes) -> dict[str, str]:
 
 
 def _signed(
-    what: str, gateway: str, keys: Mapping[str, Any], passphrase_file: Path, *, split: Mapping[str, Any] | None,
+    what: str, gateway: str, keys: Mapping[str, Any], passphrase_file: Path, *, why: str, split: Mapping[str, Any] | None,
     operators: Sequence[Present], now: datetime,
 ) -> str:  # fmt: skip
     members = {
@@ -202,6 +225,7 @@ def _signed(
         "what": what,
         "gateway": gateway,
         "time": now.isoformat(timespec="seconds"),
+        "why": why,
         "keys": keys,
         "passphrase_file": str(passphrase_file.absolute()),
         "shares": split,
@@ -231,6 +255,8 @@ def read_record(text: str, now: datetime | None = None) -> Record:
         gateway, named = record["gateway"], dict(record["operators"])
         if not all(_ROLE.fullmatch(role) and key.keys() == {"uri", "hash"} for role, key in record["keys"].items()):
             raise MalformedError("a record's keys have a uri and a hash each")  # 1
+        if not CODE.fullmatch(record["why"]):
+            raise MalformedError("a record's why is a code")
         moment = now or datetime.fromisoformat(record["time"])
         operators = verify_founders(statements, gateway, moment)  # 2
         if {one.operator: one.key.kid for one in operators} != named:

@@ -11,7 +11,7 @@ from gateway.key_management.rotation import ROLES, WALKS
 from gateway.keys.directory import ACTIVE, AgencyKey, Directory, ends_within, last_end, stage
 from gateway.keys.history import Life, differences, replay
 from gateway.keys.keychain import LOST, SIGN, OwnKey, state
-from gateway.ledger.entry import decode
+from gateway.ledger.entry import OperatorAct, decode
 from gateway.ledger.tiles import TILE_WIDTH
 from gateway.record import OWN_LEDGER
 from gateway.settings import CertificateSettings
@@ -101,16 +101,23 @@ def _aged(key: OwnKey, own: Sequence[OwnKey], time: datetime) -> str | None:
 def history(store: Store) -> tuple[list[Life], list[str]]:
     """Every key as the ledger's entries made it, and where the directory differs."""
     with store.database.reading() as session:
-        lives = replay(_key_events(session))
+        lives = replay(_entries(session, b'"kind":"key.'))
         directory, own = queries.load_directory(session, 0), queries.own_keys(session)
     return list(lives.values()), list(differences(lives, directory, own, store.settings.gateway.id))
 
 
-def _key_events(session: Session) -> Iterator[tuple[int, dict[str, Any]]]:
+def acts(store: Store) -> list[tuple[int, dict[str, Any]]]:
+    """What was done with keys, by whom and why: the acts of operators, ceremonies included, each with its place in the ledger."""
+    with store.database.reading() as session:
+        found = list(_entries(session, b'"what":"keys.'))
+    return [(index, entry) for index, entry in found if entry["kind"] == OperatorAct.kind]
+
+
+def _entries(session: Session, about: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     """Of a long ledger most entries are something else: they are not read as JSON."""
     bundle = 0
     while leaves := queries.leaves(session, OWN_LEDGER, bundle, TILE_WIDTH):
         for offset, leaf in enumerate(leaves):
-            if b'"kind":"key.' in leaf:
+            if about in leaf:
                 yield bundle * TILE_WIDTH + offset, decode(leaf)
         bundle += 1

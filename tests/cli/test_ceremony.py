@@ -81,7 +81,7 @@ def test_two_of_three_shares_rebuild_the_storage_key(held: Shell, tmp_path: Path
     assert held("keys", "list").code == MISUSE
     answers = {
         "key": str(stick / "storage.pem"), "passphrase_file": str(stick / "passphrase"),
-        "record": str(held.home / "record.json"),
+        "record": str(held.home / "record.json"), "why": "INC-34",
     }  # fmt: skip
     for wrong in (["a"], ["a", "a"]):
         shares = [str(held.home / f"{one}.share") for one in wrong]
@@ -98,9 +98,27 @@ def test_two_of_three_shares_rebuild_the_storage_key(held: Shell, tmp_path: Path
     said = script(held, **answers, **strangers, shares=shares, operators_changed="yes")
     held.ok("keys", "ceremony", "recover", "--script", said, "--out", tmp_path / "others.json")
     (stick / "storage.pem").unlink()
+    assert [mode & 0o777 for mode in (copy.stat().st_mode for copy in stick.glob("*.recovered-*"))] == [0o600]
     held.ok("keys", "ceremony", "recover", "--script", script(held, **answers, shares=shares), "--out", out)
     assert held.ok("keys", "ceremony", "verify", out, "--json").json["what"] == "recovered"
+    sentence = script(held, **answers | {"why": "it was lost"}, shares=shares)
+    assert held("keys", "ceremony", "recover", "--script", sentence, "--out", tmp_path / "no.json").code == MISUSE
+    # Whoever opens the store next tells the ledger of both, once, and whose keys were no operators'.
     held.ok("keys", "list")
+    assert list(stick.glob("*.recovered-*")) == []
+    assert "knew of it" in by(held, "sari", "keys", "ceremony", "record", out).err
+    told = [one for one in held.ok("keys", "history", "--json").json["acts"] if "ceremony/rec" in one["what"]]
+    storage = f"storage-key:{json.loads((held.home / 'record.json').read_text())['record']['keys']['storage']['hash']}"
+    assert {(one["who"], one["what"], one["why"], one["about"]) for one in told} == {
+        ("mala+lupo", "keys.ceremony/recovered-by-others", "INC-34", storage),
+        ("sari+budi", "keys.ceremony/recovered", "INC-34", storage),
+    }
+    assert len(told) == 2
+    # One that says nothing of the kind stops no command, and stays to be looked at.
+    odd = stick / "storage.pem.recovered-odd.json"
+    odd.write_text((held.home / "record.json").read_text())
+    assert "could not be dealt with: it is not the record of a recovery" in held.ok("keys", "list").err
+    odd.unlink()
     again = held("keys", "ceremony", "recover", "--script", script(held, **answers, shares=shares), "--out",
                  tmp_path / "again.json")  # fmt: skip
     assert (again.code, (stick / "storage.pem").is_file()) == (MISUSE, True)

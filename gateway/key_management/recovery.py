@@ -1,0 +1,74 @@
+"""A recovery of the storage key is told to the ledger by whoever opens the gateway next: without the key nobody could.
+
+Decides that a record by two operators about a storage key of this gateway is an entry, once. It rests on the signatures in the
+record and asks for no others: the key is there already, and an entry only says so. Leaves the recovery itself to `ceremony.py`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from gateway.errors import GatewayError
+from gateway.founding import RefusedError
+from gateway.key_management.ceremony import RECOVERED, Record, copies, read_record
+from gateway.keys.keychain import STORAGE
+from gateway.ledger.tiles import TILE_WIDTH
+from gateway.operations.acts import act
+from gateway.record import OWN_LEDGER
+from gateway.store import queries
+from gateway.wiring import Store, now
+
+
+def tell_of_recoveries(store: Store) -> tuple[str, ...]:
+    """Each record that lies beside a storage key's file becomes an entry, and the copy goes. What somebody should look at."""
+    return tuple(_told(store))
+
+
+def _told(store: Store) -> Iterator[str]:
+    for copy in sorted({copy for place in _places(store) for copy in copies(place)}):
+        try:
+            record_recovery(store, read_record(copy.read_text()))
+            copy.unlink()
+        except (GatewayError, OSError, UnicodeDecodeError) as error:
+            told = error.detail if isinstance(error, GatewayError) else type(error).__name__
+            yield f"{copy} says that the storage key was recovered, and could not be dealt with: {told}"
+
+
+def _places(store: Store) -> Iterator[Path]:
+    with store.database.reading() as session:
+        uris = {key.uri for key in queries.own_keys(session) if key.role == STORAGE}
+    for uri in {*uris, store.settings.keys.storage} - {None}:
+        place = urlsplit(uri or "")
+        if place.scheme == "file":
+            yield Path(unquote(place.path))
+
+
+def record_recovery(store: Store, record: Record) -> bool:
+    """Whether the ledger did not know of it. Raises RefusedError for another gateway's, or another key's."""
+    if record.members["what"] != RECOVERED or record.gateway != store.settings.gateway.id:
+        raise RefusedError("it is not the record of a recovery in this gateway")
+    kid = record.members["keys"].get(STORAGE, {}).get("hash")
+    with store.database.reading() as session:
+        if kid not in {key.kid for key in queries.own_keys(session) if key.role == STORAGE}:
+            raise RefusedError("the record is of a storage key that this gateway never had")
+        known = queries.load_directory(session, 0).operators
+    if _recorded(store, record.digest):
+        return False
+    entry = replace(record.entry(), time=now(), about=f"storage-key:{kid}")
+    # Who the record names may have been nobody's operators: with the shares, two strangers can rebuild the key.
+    by = {(one.operator, one.key.kid) for one in record.operators}
+    if known and not by <= {(operator.id, operator.key.kid) for operator in known.values()}:
+        entry = replace(entry, what=f"{entry.what}-by-others")
+    act(store, [entry], changes_config=False)
+    return True
+
+
+def _recorded(store: Store, digest: str) -> bool:
+    wanted, bundle = f'"digest":"{digest}"'.encode(), 0
+    with store.database.reading() as session:
+        while leaves := queries.leaves(session, OWN_LEDGER, bundle, TILE_WIDTH):
+            if any(wanted in leaf for leaf in leaves):
+                return True
+            bundle += 1
+    return False
