@@ -100,13 +100,15 @@ class Retention:
         self,
         who: str,
         *,
+        why: str | None = None,
         limit: int | None = None,
         progress: Progress = lambda _done, _total: None,
         go_on: Callable[[], bool] = lambda: True,
     ) -> Report:
         """Erases everything that is due, `limit` transfers at most. Blocks.
 
-        `go_on` is asked before each commit. Raises StoreUnavailableError; what was erased by then stays erased.
+        `why` is an operator's reason; the timer has none, because the last day is one. `go_on` is asked before each commit.
+        Raises StoreUnavailableError; what was erased by then stays erased.
         """
         report, now, done = Report(), self.clock(), 0
         with self.database.reading() as session:
@@ -121,7 +123,7 @@ class Retention:
             for one in page[:room]:
                 by_ledger.setdefault(one.ledger, []).append(one.transfer)
             for ledger, transfers in by_ledger.items():
-                found = self.erase(ledger, transfers, RETENTION, who)
+                found = self.erase(ledger, transfers, RETENTION, who, why=why)
                 report.add(found.erased, found.kept)
             done += len(page)
             progress(min(done, total), total)

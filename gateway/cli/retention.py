@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 app = group(
     "retention",
     "Erasure: what is past its day, what the agencies agreed to erase, and the proof of it.",
-    commands="sinergi retention run --dry-run\nsinergi retention run\nsinergi retention verify",
+    commands="sinergi retention run --why TIKET-98 --dry-run\nsinergi retention run --why TIKET-98\nsinergi retention verify",
 )
 
 
-@command(app, "run", example="sinergi retention run --dry-run\nsinergi retention run --limit 10000")
+@command(
+    app,
+    "run",
+    example="sinergi retention run --why TIKET-98 --dry-run\nsinergi retention run --why TIKET-98 --limit 10000",
+)
 def run(
     context: typer.Context,
     *,
+    why: WhyOption,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be erased, and what is kept.")
     ] = False,
@@ -34,18 +39,19 @@ def run(
 ) -> None:
     """Erase every message whose retention has ended, in small commits; each erasure is a ledger entry.
 
-    A run that is interrupted is continued by the next one. `serve` does the same by itself (retention.every_hours).
+    The entry says who ran it and why. A run that is interrupted is continued by the next one. `serve` does the same by itself
+    (retention.every_hours).
     """
     from gateway.founding import require_code
 
-    who = require_code(invocation(context).who, "the operator")
+    who, code = require_code(invocation(context).who, "the operator"), require_code(why, "the reason")
     with invocation(context).store() as store:
         retention = of(store)
         if dry_run:
             _show(context, retention.preview(limit=limit), dry_run=True, clean=None)
             return
         with progress("erasing", shown=not invocation(context).json) as show:
-            report = retention.run(who, limit=limit, progress=show)
+            report = retention.run(who, why=code, limit=limit, progress=show)
         clean = scrubbed(store, rewrite=rewrite) if report.erased or rewrite else True
     _show(context, report, dry_run=False, clean=clean)
 
@@ -115,7 +121,7 @@ def verify(context: typer.Context) -> None:
         as_json({"erased": erased, "past_retention": late, "flaws": found})
     else:
         line(f"{erased} erased, {len(flaws)} flaws")
-        line(f"{late} past retention and still there (sinergi retention run --dry-run says why)")
+        line(f"{late} past retention and still there (sinergi retention run --why CODE --dry-run says what keeps them)")
         if flaws:
             table(["transfer", "flaw"], [[flaw.transfer, flaw.what] for flaw in flaws])
     if flaws:

@@ -96,7 +96,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "keys compromised": (POLDA, "k" * 43, "--since", "2026-11-20", "--why", "T-1"),
     "keys rotate": ("--role", "sign", "--why", "T-1"),
     "auditors issue": ("bpk-01", "--name", "BPK", "--role", "auditor", "--days", "30", "--why", "T-1"),
-    "retention run": (),
+    "retention run": ("--why", "T-1"),
     "transfers redeliver": ("019a9c5e-7a10-7cc3-8a2e-0d6f6f1b2c3d", "--why", "T-1"),
 }
 

@@ -139,7 +139,7 @@ def test_erased_messages_keep_the_old_key_until_they_are_forgotten(tmp_path: Pat
 
     first = posted(past)
     assert (first.decision, first.again) == ("refused", False)
-    assert office.ok("retention", "run", "--json").json["erased"] >= 1
+    assert office.ok("retention", "run", "--why", "T-1", "--json").json["erased"] >= 1
     old, new = rotated(office)
     planned = office.ok("keys", "reindex", "--why", "T-2", "--forget-erased", "--dry-run", "--json").json
     assert (planned["dry_run"], planned["index_key"]) == (True, new)
@@ -177,7 +177,7 @@ def test_a_lost_index_key_loses_what_is_erased_and_nothing_else(
     office, past, today = in_service(tmp_path), datetime.now(UTC) + LAST_SPRING, datetime.now(UTC)
     erased, kept = (written(office, past, jti=f"lost-index-{name}", purpose="SUPERVISION") for name in ("one", "two"))
     gone = post(office, erased, past)
-    assert office.ok("retention", "run", "--json").json["erased"] == 1
+    assert office.ok("retention", "run", "--why", "T-1", "--json").json["erased"] == 1
     first = post(office, kept, past)
     hold = ("holds", "add", "--subject-file", "-", "--why", "PERKARA-7", "--citation", "Penetapan 12/2026", "--json")
     assert office.ok(*hold, stdin=SUBJECT).json["covers"] == 1
@@ -195,7 +195,7 @@ def test_a_lost_index_key_loses_what_is_erased_and_nothing_else(
     again = post(office, kept, today)
     assert (again.transfer, again.again, again.receipt == first.receipt) == (first.transfer, True, True)
     fresh = post(office, written(office, past, jti="after-the-loss", purpose="SUPERVISION"), past)
-    assert office.ok("retention", "run", "--json").json["erased"] == 0
+    assert office.ok("retention", "run", "--why", "T-1", "--json").json["erased"] == 0
     find = ("subjects", "find", "--subject-file", "-", "--json")
     assert office(*find, stdin=SUBJECT).code == output.UNASKED
     assert office(*hold, stdin=SUBJECT).code == output.UNASKED
@@ -211,7 +211,9 @@ def test_a_lost_index_key_loses_what_is_erased_and_nothing_else(
     office.ok("keys", "reindex", "--why", "INC-1")
     assert seen(office) == sorted([first.transfer, fresh.transfer])
     assert post(office, kept, today).transfer == first.transfer
-    assert office.ok("retention", "run", "--json").json["erased"] == 0  # the hold is over both, and known to be
+    assert (
+        office.ok("retention", "run", "--why", "T-1", "--json").json["erased"] == 0
+    )  # the hold is over both, and known to be
     late = post(office, erased, today)
     assert (late.transfer == gone.transfer, late.reasons[0].code) == (False, "envelope.replayed")
     told = [(one["what"], one["about"], one["why"]) for one in entries(office) if one["kind"] == "operator.act"]
@@ -227,7 +229,7 @@ def test_an_older_index_key_that_is_gone_is_forgotten_without_it(tmp_path: Path)
     """Lost after the next one began: what is stored is found by its text, and what is erased is forgotten by an act."""
     office, past = in_service(tmp_path), datetime.now(UTC) + LAST_SPRING
     post(office, written(office, past, jti="older-key-erased", purpose="SUPERVISION"), past)
-    office.ok("retention", "run")
+    office.ok("retention", "run", "--why", "T-1")
     kept = post(office, written(office, past, jti="older-key-stored", purpose="SUPERVISION"), past)
     old, _ = rotated(office)
     (second,) = (office.config.parent / "keys").glob("index-2*.pem")

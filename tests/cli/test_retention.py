@@ -149,7 +149,7 @@ def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_pa
         [],
         {sent.transfer, refused.transfer},
     )
-    assert office.ok("retention", "run", "--json").json["kept"] == {"hold": 1}
+    assert office.ok("retention", "run", "--why", "T-1", "--json").json["kept"] == {"hold": 1}
     statements, early_statements = [], []
     for name, number in (("sari", "198001152005011001"), ("budi", "198001152005011002")):
         office.ok("agencies", "officers", "add", "--why", "T-1", enrol(office, name, id=number, role="SUPERVISOR"))
@@ -247,6 +247,8 @@ def test_a_run_that_is_killed_is_continued_by_the_next(tmp_path: Path, database_
         "tester",
         "retention",
         "run",
+        "--why",
+        "T-0",
     ]
     with open_store(load_settings(office.config)) as store:
         started = subprocess.Popen(
@@ -266,9 +268,11 @@ def test_a_run_that_is_killed_is_continued_by_the_next(tmp_path: Path, database_
     assert after["erased"] == len(due) - after["past_retention"]
     assert after["flaws"] == []
     assert office.ok("ledger", "fsck", "--json").json["ok"] is True
-    assert office.ok("retention", "run", "--json").json["erased"] == after["past_retention"]
-    done = [one["transfer"] for one in entries(office, PKS) if one["kind"] == "transfer.erased"]
+    assert office.ok("retention", "run", "--why", "T-1", "--json").json["erased"] == after["past_retention"]
+    erased = [one for one in entries(office, PKS) if one["kind"] == "transfer.erased"]
+    done = [one["transfer"] for one in erased]
     assert (due == set(done), len(done)) == (True, len(due))
+    assert [(one["who"], one["why"]) for one in (erased[0], erased[-1])] == [("tester", "T-0"), ("tester", "T-1")]
 
 
 def _erased(store: Store) -> int:
