@@ -6,6 +6,7 @@ Leaves the reading of what they answer to `revocation.py`, and the asking again 
 """
 
 import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,7 @@ from gateway.settings import CertificateSettings, CertificateSource
 
 LIST_LIMIT: Final = 16 * 1_048_576
 _OCSP: Final = "application/ocsp-request"
+_NONCE: Final = 32  # RFC 9654 §2.1
 _SPKI: Final = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -40,6 +42,7 @@ class Authorities:
     responders: tuple[Endpoint, ...]
     timeout: float
     refuse: bool
+    nonce: bool = False
 
     def certify(self, agency: str, chain: Sequence[Certificate], now: datetime) -> Certified:
         """A key that an authority of these certifies for this agency. Raises CertificateError."""
@@ -68,6 +71,7 @@ def read_authorities(settings: CertificateSettings) -> Authorities | None:
         tuple(place for place in responders if isinstance(place, Endpoint)),
         settings.timeout,
         settings.when_silent == "refuse",
+        settings.nonce,
     )
 
 
@@ -130,9 +134,11 @@ class Asking:
         said = [held.standing(certificate) for held in lists if held.covers(certificate)]
         faults = []
         for responder in self.authorities.responders:
-            call = Call("POST", ocsp_request(certificate, issuer), {"Content-Type": _OCSP})
+            nonce = secrets.token_bytes(_NONCE) if self.authorities.nonce else None
+            call = Call("POST", ocsp_request(certificate, issuer, nonce), {"Content-Type": _OCSP})
             try:
-                said.append(ocsp_standing(await self._asked(responder, call), certificate, issuer, now, lists))
+                answer = await self._asked(responder, call)
+                said.append(ocsp_standing(answer, certificate, issuer, now, lists, nonce=nonce))
             except (CertificateError, SilentError) as error:
                 faults.append(error.detail)
         # A responder need not know what a list answers for.

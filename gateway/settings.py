@@ -244,6 +244,11 @@ class CertificateSettings(BaseModel):
     responders: tuple[CertificateSource, ...] = Field(
         (), description="Tables `[[certificates.responders]]` of `url`, `networks` and `ca_file`: OCSP responders."
     )
+    nonce: bool = Field(
+        False,
+        description="Send a nonce to OCSP responders, and believe no answer without it: then no older answer can be played again."
+        " A responder that answers from prepared answers is silent to such a question.",
+    )
     when_silent: Literal["accept", "refuse"] = Field(
         "refuse",
         description="When no authority has confirmed a certificate for longer than the budget: `refuse` its key (503, the"

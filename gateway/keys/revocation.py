@@ -12,9 +12,9 @@ from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA1, HashAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import (
     AuthorityKeyIdentifier,
@@ -29,6 +29,7 @@ from cryptography.x509 import (
     IssuingDistributionPoint,
     KeyUsage,
     OCSPNoCheck,
+    OCSPNonce,
     RevokedCertificate,
     UniformResourceIdentifier,
     load_der_x509_crl,
@@ -42,7 +43,7 @@ from cryptography.x509.ocsp import (
     OCSPSingleResponse,
     load_der_ocsp_response,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from gateway.errors import CertificateError
 
@@ -50,6 +51,8 @@ LEEWAY: Final = timedelta(minutes=5)
 # An answer that names no end of its own counts for so long.
 UNBOUNDED: Final = timedelta(hours=24)
 LEAST_DIGEST: Final = 32  # SHA-256: a list or an answer under SHA-1 or MD5 could be a collision
+# Which one an RSA-PSS answer has stands in parameters that `cryptography` does not show; nobody signed them anyway.
+_PSS: Final = (SHA256(), SHA384(), SHA512())
 _UNDERSTOOD: Final = (AuthorityKeyIdentifier, CRLNumber, IssuingDistributionPoint)
 _OUT_OF_REACH: Final = "the revocation list is for some certificates only"
 
@@ -159,25 +162,30 @@ def _require_fresh(updated: datetime, until: datetime | None, now: datetime, wha
         raise CertificateError(f"{what} is out of date")
 
 
-def ocsp_request(certificate: Certificate, issuer: Certificate) -> bytes:
+def ocsp_request(certificate: Certificate, issuer: Certificate, nonce: bytes | None = None) -> bytes:
     """DER. SHA-1 names the certificate, as every responder understands (RFC 5019 §2.1.1); it protects nothing."""
-    request = OCSPRequestBuilder().add_certificate(certificate, issuer, SHA1()).build()  # noqa: S303
-    return request.public_bytes(Encoding.DER)
+    builder = OCSPRequestBuilder().add_certificate(certificate, issuer, SHA1())  # noqa: S303
+    if nonce is not None:
+        builder = builder.add_extension(OCSPNonce(nonce), critical=False)
+    return builder.build().public_bytes(Encoding.DER)
 
 
 def ocsp_standing(
-    answer: bytes, certificate: Certificate, issuer: Certificate, now: datetime, lists: Sequence[RevocationList] = ()
-) -> Standing:
+    answer: bytes, certificate: Certificate, issuer: Certificate, now: datetime, lists: Sequence[RevocationList] = (),
+    *, nonce: bytes | None = None,
+) -> Standing:  # fmt: skip
     """Raises CertificateError for an answer that is none, not signed by whom it must be, stale, or that does not know.
 
-    `lists` are the issuer's own, fresh: whether a responder that it certified still counts is asked of them. No nonce is sent,
-    and one in the answer is not looked at: an answer counts for its own time (RFC 5019 §4). RSA-PSS is not understood.
+    `lists` are the issuer's own, fresh: whether a responder that it certified still counts is asked of them. Where a `nonce` was
+    sent the answer must have it (RFC 9654); else none is looked at, and an answer counts for its own time (RFC 5019 §4).
     """
     try:
         response = load_der_ocsp_response(answer)
         if response.response_status != OCSPResponseStatus.SUCCESSFUL:
             raise CertificateError("the OCSP responder gives no answer")
         _require_signed(response, issuer, now, lists)
+        if nonce is not None and not _has(response, nonce):
+            raise CertificateError("the OCSP answer does not have the nonce of the question")
         # The signed name of the certificate: its serial number, and hashes of its issuer's name and key.
         asked = OCSPRequestBuilder().add_certificate(certificate, issuer, SHA1()).build()  # noqa: S303
         single = next(
@@ -196,6 +204,13 @@ def ocsp_standing(
     return GOOD
 
 
+def _has(response: OCSPResponse, nonce: bytes) -> bool:
+    try:
+        return response.extensions.get_extension_for_class(OCSPNonce).value.nonce == nonce
+    except ExtensionNotFound:
+        return False
+
+
 def _is_about(single: OCSPSingleResponse, certificate: Certificate, issuer: Certificate, key_hash: bytes) -> bool:
     if single.serial_number != certificate.serial_number:
         return False
@@ -211,9 +226,11 @@ def _require_signed(
     """By the authority itself, or by one that it certified for this alone (RFC 6960 §4.2.2.2), and has not taken back."""
     delegates = (one for one in response.certificates if _is_delegate(one, issuer, now))
     signers = [issuer, *(one for one in delegates if _counts_still(one, lists))]
-    algorithm = response.signature_hash_algorithm
+    pss = response.signature_algorithm_oid == SignatureAlgorithmOID.RSASSA_PSS
+    algorithms = _PSS if pss else (response.signature_hash_algorithm,)
     for signer in signers:
-        if algorithm is not None and _signed(_key(signer), response, algorithm):
+        key = _key(signer)
+        if any(one is not None and _signed(key, response, one, pss=pss) for one in algorithms):
             return
     raise CertificateError("no responder of the authority signed the OCSP answer")
 
@@ -249,14 +266,17 @@ def _key(certificate: Certificate) -> RSAPublicKey | EllipticCurvePublicKey:
     return key
 
 
-def _signed(key: RSAPublicKey | EllipticCurvePublicKey, response: OCSPResponse, algorithm: HashAlgorithm) -> bool:
+def _signed(
+    key: RSAPublicKey | EllipticCurvePublicKey, response: OCSPResponse, algorithm: HashAlgorithm, *, pss: bool
+) -> bool:
     if algorithm.digest_size < LEAST_DIGEST:
         return False
     try:
         if isinstance(key, EllipticCurvePublicKey):
             key.verify(response.signature, response.tbs_response_bytes, ECDSA(algorithm))
         else:
-            key.verify(response.signature, response.tbs_response_bytes, PKCS1v15(), algorithm)
+            padding = PSS(MGF1(algorithm), PSS.AUTO) if pss else PKCS1v15()
+            key.verify(response.signature, response.tbs_response_bytes, padding, algorithm)
     except InvalidSignature:
         return False
     return True

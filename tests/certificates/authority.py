@@ -137,6 +137,7 @@ class Authority:
         algorithm: hashes.HashAlgorithm | None = None,
         digest: hashes.HashAlgorithm | None = None,
         enclose: bool = True,
+        nonce: x509.OCSPNonce | None = None,
     ) -> bytes:
         """An OCSP answer by the authority itself, or by `signer` (certificate and key)."""
         revoked = status == ocsp.OCSPCertStatus.REVOKED
@@ -154,6 +155,8 @@ class Authority:
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, by)
         if signer is not None and enclose:
             builder = builder.certificates([by])
+        if nonce is not None:
+            builder = builder.add_extension(nonce, critical=False)
         return builder.sign(key, algorithm or hashes.SHA256()).public_bytes(Encoding.DER)
 
     def delegate(self, **changes: Any) -> tuple[x509.Certificate, Any]:

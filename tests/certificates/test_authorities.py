@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.x509 import Certificate
+from cryptography import x509
+from cryptography.x509 import Certificate, ocsp
 
 from gateway.authorities import Asking, Authorities, SilentError, admit, read_authorities
-from gateway.delivery.outbound import Outbound
+from gateway.delivery.outbound import Call, Outbound, Reply
 from gateway.errors import CertificateError, KeyRefusedError, OperatorError, UnconfirmedKeyError
 from gateway.keys.certificate import Certified, verify_chain
 from gateway.keys.directory import ACTIVE, Agency, AgencyKey, Directory, directory
@@ -175,6 +176,34 @@ def test_a_forbidden_address_is_never_called(settings: CertificateSettings) -> N
         await asker.fetch(certified.path[1:], NOW)
         assert asker.failures == ["the endpoint resolves to an address that its allow-list does not name"]
 
+    asking(changed, act)
+
+
+def test_a_responder_is_asked_with_a_nonce_where_the_settings_say_so(
+    settings: CertificateSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh one each time: an answer that was overheard and is played again is silence."""
+    place = {"url": "http://127.0.0.1:9/ocsp", "networks": ["127.0.0.0/8"]}
+    changed = CertificateSettings.model_validate(
+        settings.model_dump() | {"lists": [{"file": settings.lists[0].file}], "responders": [place], "nonce": True}
+    )
+    asked: list[x509.OCSPNonce] = []
+
+    async def call(_: Outbound, __: Any, question: Call) -> Reply:
+        extensions = ocsp.load_der_ocsp_request(question.body).extensions
+        asked.append(extensions.get_extension_for_class(x509.OCSPNonce).value)
+        return Reply(200, "application/ocsp-response", BELOW.answer(LEAF, nonce=asked[0]))
+
+    async def act(asker: Asking, certified: Certified) -> None:
+        await asker.fetch(certified.path[1:], NOW)
+        path = certified.path[:2]
+        assert (await asker.standing(path, NOW)).revoked_at is None
+        with pytest.raises(SilentError):
+            await asker.standing(path, NOW)
+        assert asker.failures == ["the OCSP answer does not have the nonce of the question"]
+        assert (len(asked), len({one.nonce for one in asked}), len(asked[0].nonce)) == (2, 2, 32)
+
+    monkeypatch.setattr(Outbound, "call", call)
     asking(changed, act)
 
 

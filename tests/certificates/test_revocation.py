@@ -170,33 +170,75 @@ def test_a_delegate_is_asked_about_itself() -> None:
             )
 
 
-def test_an_answer_under_rsa_pss_says_nothing() -> None:
-    """It is not understood, so it is refused: of a certificate that was taken back as of one that counts."""
+def tlv(tag: int, *content: bytes) -> bytes:
+    """DER."""
+    body = b"".join(content)
+    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big") or b"\x00"
+    return bytes([tag]) + (size if len(body) < 128 else bytes([0x80 | len(size)]) + size) + body
+
+
+def pss_answer(plain: bytes, key: Any, digest: hashes.HashAlgorithm, salt: int, over: hashes.HashAlgorithm) -> bytes:
+    """The same answer signed anew with RSA-PSS (RFC 4055 §3.1), which `cryptography` reads and does not make."""
+    tbs = ocsp.load_der_ocsp_response(plain).tbs_response_bytes
+    signature = key.sign(tbs, padding.PSS(padding.MGF1(over), salt), digest)
+    hashed = {
+        "sha1": "2b0e03021a",
+        "sha224": "608648016503040204",
+        "sha256": "608648016503040201",
+        "sha384": "608648016503040202",
+    }
+    one, other = (tlv(0x30, tlv(6, bytes.fromhex(hashed[alg.name])), tlv(5)) for alg in (digest, over))
+    mgf = tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d010108")), other)
+    parameters = tlv(0x30, tlv(0xA0, one), tlv(0xA1, mgf), tlv(0xA2, tlv(2, bytes([salt]))))
+    algorithm = tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d01010a")), parameters)
+    basic = tlv(0x30, tbs, algorithm, tlv(3, b"\x00", signature))
+    typed = tlv(0x30, tlv(6, bytes.fromhex("2b0601050507300101")), tlv(4, basic))
+    return tlv(0x30, tlv(10, b"\x00"), tlv(0xA0, typed))
+
+
+def test_an_answer_may_be_signed_with_rsa_pss() -> None:
+    """With SHA-256 or better and any salt; not over less, not by another key, and not in the name of the older padding."""
     leaf = RSA_ISSUER.certify(ec_private().public_key())
-    plain = RSA_ISSUER.answer(leaf)
-    response = ocsp.load_der_ocsp_response(plain)
-    assert ocsp_standing(plain, leaf, RSA_ISSUER.certificate, NOW) == GOOD
-    pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
-    signature = RSA_ISSUER.key.sign(response.tbs_response_bytes, pss, hashes.SHA256())
-    # The same signature under the name of RSASSA-PSS, and under the old name: of one length, so that the DER stays whole.
-    for name in (response.signature_algorithm_oid, x509.ObjectIdentifier("1.2.840.113549.1.1.10")):
-        old, new = (bytes.fromhex("2a864886f70d0101") + bytes([int(str(one.dotted_string).rpartition(".")[2])])
-                    for one in (response.signature_algorithm_oid, name))  # fmt: skip
-        answer = plain.replace(response.signature, signature).replace(old, new)
-        refused(lambda answer=answer: ocsp_standing(answer, leaf, RSA_ISSUER.certificate, NOW), "OCSP answer")  # type: ignore[misc]
+    key, issuer = RSA_ISSUER.key, RSA_ISSUER.certificate
+    good, gone = RSA_ISSUER.answer(leaf), RSA_ISSUER.answer(leaf, status=REVOKED)
+    sha224, sha256, sha384 = hashes.SHA224(), hashes.SHA256(), hashes.SHA384()
+    for digest, salt in ((sha256, 32), (sha256, 0), (sha384, 48), (sha384, 24)):
+        assert ocsp_standing(pss_answer(good, key, digest, salt, digest), leaf, issuer, NOW) == GOOD
+        assert ocsp_standing(pss_answer(gone, key, digest, salt, digest), leaf, issuer, NOW).revoked_at is not None
+    signature = ocsp.load_der_ocsp_response(good).signature
+    named = key.sign(
+        ocsp.load_der_ocsp_response(good).tbs_response_bytes, padding.PSS(padding.MGF1(sha256), 32), sha256
+    )
+    for wrong in (
+        pss_answer(good, key, sha224, 28, sha224),
+        pss_answer(good, key, sha256, 32, sha384),
+        pss_answer(good, rsa_private(2), sha256, 32, sha256),
+        good.replace(signature, named),
+    ):
+        refused(lambda wrong=wrong: ocsp_standing(wrong, leaf, issuer, NOW), "no responder of the authority")  # type: ignore[misc]
 
 
 def test_a_nonce_of_somebody_else_makes_no_answer_fresher() -> None:
-    """None is sent and none is looked at: an answer to another's question counts for its own time and no longer."""
-    builder = ocsp.OCSPResponseBuilder().add_response(
-        cert=LEAF, issuer=ISSUER.certificate, algorithm=hashes.SHA1(), cert_status=ocsp.OCSPCertStatus.GOOD,  # noqa: S303
-        this_update=NOW, next_update=NOW + DAY, revocation_time=None, revocation_reason=None,
-    )  # fmt: skip
-    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, ISSUER.certificate)
-    answer = builder.add_extension(x509.OCSPNonce(b"n" * 16), critical=False).sign(ISSUER.key, hashes.SHA256())
-    data = answer.public_bytes(Encoding.DER)
+    """Where none was sent none is looked at: an answer to another's question counts for its own time and no longer."""
+    data = ISSUER.answer(LEAF, nonce=x509.OCSPNonce(b"n" * 16))
     assert standing(data) == GOOD
     refused(lambda: standing(data, moment=NOW + DAY + LEEWAY), "out of date")
+
+
+def test_an_older_answer_played_again_has_not_the_nonce() -> None:
+    """Where one was sent the answer must have it: a fresh answer to another question, and one without, say nothing."""
+    mine, other = b"m" * 32, b"o" * 32
+    asked = ocsp.load_der_ocsp_request(ocsp_request(LEAF, ISSUER.certificate, mine))
+    assert asked.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce == mine
+    assert (
+        ocsp_standing(ISSUER.answer(LEAF, nonce=x509.OCSPNonce(mine)), LEAF, ISSUER.certificate, NOW, nonce=mine)
+        == GOOD
+    )
+    for answer in (ISSUER.answer(LEAF, nonce=x509.OCSPNonce(other)), ISSUER.answer(LEAF)):
+        refused(
+            lambda answer=answer: ocsp_standing(answer, LEAF, ISSUER.certificate, NOW, nonce=mine),  # type: ignore[misc]
+            "does not have the nonce",
+        )
 
 
 def test_nobody_else_answers() -> None:
