@@ -241,7 +241,12 @@ def open_gateway(settings: Settings, clock: Callable[[], datetime] = now) -> Ite
         )
         messages = catalogue.load(resources.schemas_dir())
         require_published(store.database, messages)
-        configuration = Configuration(store.database, learn=store.keys.learn, patience=settings.certificates.patience())
+        configuration = Configuration(
+            store.database,
+            learn=store.keys.learn,
+            unopened=lambda: bool(store.keys.faults),
+            patience=settings.certificates.patience(),
+        )
         sealer, tokens = Sealer(store.keys.storage), SubjectTokens(store.keys.index)
         exchange = Exchange(
             limits=settings.limits.limits(),

@@ -21,6 +21,8 @@ from gateway.store.activated import require_activated
 from gateway.store.session import Database
 
 REFRESH_SECONDS: Final = 1.0
+# A key's file that does not open is tried again so often; a wrong passphrase costs a tenth of a second each time.
+AGAIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class Snapshot:
 class Configuration:
     """Loads at once; `reload` is called every second by the server, and when the recorder says so.
 
-    `learn` is told the gateway's own keys each time: a key that rotation added is opened before it is used. `patience` is the
-    directory's.
+    `learn` is told the gateway's own keys each time: a key that rotation added is opened before it is used; and again every few
+    seconds while some are `unopened`, because a file may come late. `patience` is the directory's.
     """
 
     def __init__(
@@ -44,16 +46,18 @@ class Configuration:
         clock: Callable[[], float] = time.monotonic,
         *,
         learn: Callable[[Sequence[OwnKey]], None] = lambda _: None,
+        unopened: Callable[[], bool] = lambda: False,
         patience: timedelta | None = None,
     ) -> None:
         self._database = database
         self._learn = learn
+        self._unopened = unopened
         self._patience = patience
         self._clock = clock
         self._lock = threading.Lock()
         self._agreements: dict[tuple[str, int], Agreement] = {}
         self._snapshot = self._load()
-        self._checked = clock()
+        self._checked = self._learnt = clock()
 
     def current(self) -> Snapshot:
         """At most about a second old; costs nothing."""
@@ -72,6 +76,9 @@ class Configuration:
                 version = queries.config_version(session)
             if version != self._snapshot.version:
                 self._snapshot = self._load()
+            elif self._unopened() and self._clock() - self._learnt >= AGAIN_SECONDS:
+                self._learnt = self._clock()
+                self._learn(self._snapshot.own_keys)
             self._checked = self._clock()
             return self._snapshot
 

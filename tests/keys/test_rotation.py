@@ -19,10 +19,10 @@ from gateway.key_management.standing import history
 from gateway.keys.keychain import OwnKey
 from gateway.operations import acts
 from gateway.settings import Settings
-from gateway.store import queries
+from gateway.store import configuration, queries
 from gateway.store.recorder import Recorder, Transaction
 from gateway.store.tables import SubjectIndex
-from gateway.wiring import Store, now, open_store
+from gateway.wiring import Store, now, open_gateway, open_store
 
 AT_ONCE = timedelta()
 
@@ -232,3 +232,22 @@ def test_where_other_nodes_may_serve_they_are_given_time(store: Store, monkeypat
     assert {rotation.default_lead(store, role) for role in rotation.ROLES} == {timedelta(minutes=15)}
     planned = rotation.plan(store, "storage", lead=timedelta(seconds=5))
     assert planned.begins < now() + timedelta(seconds=6)
+
+
+def test_a_file_that_comes_late_is_opened_without_another_change(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that read of the key before it had the file is ready again once it has it, not only at the next rotation."""
+    with open_gateway(settings) as node:
+        with open_store(settings) as store:
+            done = rotation.rotate(store, "sign", why="T-1", who="tester")
+            (place,) = files(store, "sign")
+        hidden = place.rename(place.with_suffix(".hidden"))
+        node.configuration.reload()
+        assert [str(done.new) in fault for fault in node.store.keys.faults] == [True]
+        hidden.rename(place)
+        node.configuration.reload()
+        assert len(node.store.keys.faults) == 1
+        monkeypatch.setattr(configuration, "AGAIN_SECONDS", 0.0)
+        node.configuration.reload()
+        assert node.store.keys.faults == ()
