@@ -15,7 +15,7 @@ from gateway.errors import OperatorError
 from gateway.founding import RefusedError
 from gateway.key_management.compromise import compromise
 from gateway.key_management.own_compromise import compromise_own, find_own, require_replaced
-from gateway.key_management.rotation import Expected, default_lead, key_at, rotate
+from gateway.key_management.rotation import Expected, key_at, rotate
 from gateway.key_management.rotation import plan as plan_rotation
 from gateway.keys.directory import Endpoint, parse_endpoint
 from gateway.operations.acts import Authority
@@ -86,7 +86,7 @@ def wanted_rotation(
 ) -> Wanted:
     """The next one of the gateway's own keys. The lead begins with the second signature. Raises as `rotation.plan` does."""
     planned = plan_rotation(store, role, uri=uri, lead=lead, overlap=overlap, instead=instead, lost=lost)
-    spans = {"lead_seconds": default_lead(store, role) if lead is None else lead, "overlap_seconds": overlap}
+    spans = {"lead_seconds": lead, "overlap_seconds": overlap}
     also = {"uri": uri, "kid": key_at(store, role, uri), "instead_of": planned.instead_of}
     also["lost"] = "yes" if lost else None
     parameters = {
@@ -188,7 +188,7 @@ def _rotate(store: Store, kept: Kept, by: Authority) -> str:
         store,
         said["role"],
         uri=said.get("uri"),
-        lead=duration(said["lead_seconds"]),
+        lead=duration(said["lead_seconds"]) if "lead_seconds" in said else None,
         overlap=duration(said["overlap_seconds"]) if "overlap_seconds" in said else None,
         instead="instead_of" in said,
         lost="lost" in said,
@@ -197,7 +197,8 @@ def _rotate(store: Store, kept: Kept, by: Authority) -> str:
         who=by,
     )
     begins = done.begins.isoformat(timespec="seconds")
-    return f"the new {done.role} key {done.new} is {done.uri}; it is used from {begins} on"
+    told = f"the new {done.role} key {done.new} is {done.uri}; it is used from {begins} on"
+    return told if not done.lacking else f"{told}, and is not at hand yet at {', '.join(done.lacking)}"
 
 
 def _set_agency(store: Store, kept: Kept, by: Authority) -> str:

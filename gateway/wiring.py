@@ -85,6 +85,11 @@ class Keys:
         except GatewayError:
             return False
 
+    def opens(self, role: str, uri: str) -> str | None:
+        """The id of the key of this role there, where this process can open it."""
+        ring = next((ring for ring in self._rings if ring.role == role), None)
+        return None if ring is None else ring.opens(uri)
+
     def learn(self, known: Sequence[OwnKey]) -> None:
         for ring in (self.signing, self.requesting, self.checkpoint, self.storage, self.index, self.long_lived_keys):
             ring.learn(known)

@@ -39,6 +39,7 @@ from gateway.errors import CODES, BusyError, CallerError, GatewayError, Reason
 from gateway.key_management.confirmation import confirmation
 from gateway.record import OWN_LEDGER
 from gateway.retention import Retention
+from gateway.store.nodes import Presence
 from gateway.store.patrol import Patrol
 from gateway.telemetry import Metrics
 from gateway.wiring import Gateway
@@ -151,6 +152,7 @@ def _context(gateway: Gateway) -> Context:
         clock=gateway.clock,
         metrics=metrics,
         retention=Retention.of(settings.retention, store.database, store.recorder, OWN_LEDGER, gateway.clock),
+        presence=presence(gateway),
     )
     patrol = Patrol(
         database=store.database,
@@ -170,6 +172,16 @@ def _context(gateway: Gateway) -> Context:
         confirmation(gateway, metrics),
         metrics,
         Admission(settings.server, metrics),
+    )
+
+
+def presence(gateway: Gateway) -> Presence | None:
+    """On PostgreSQL, where there may be other nodes."""
+    store = gateway.store
+    if store.database.is_sqlite:
+        return None
+    return Presence(
+        store.database, store.recorder, gateway.configuration, store.keys.opens, lambda: len(store.keys.faults)
     )
 
 

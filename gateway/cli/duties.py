@@ -97,6 +97,7 @@ DUTIES: Final[Mapping[str, Duty]] = MappingProxyType(
         "keys revoke": Duty(OPERATOR, 1, "one is enough, because it must be fast; with `--since` two"),
         "keys compromised": Duty(OPERATOR, 2, "one proposes, another approves; of the gateway's own keys as well"),
         "keys status": _READS,
+        "keys nodes": _READS,
         "keys history": _READS,
         "keys rotate": Duty(OPERATOR, 2, "one proposes, another approves"),
         "keys withdraw": Duty(OPERATOR, 1, "one is enough: the key in use goes on"),

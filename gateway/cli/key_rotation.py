@@ -53,7 +53,8 @@ def rotate_(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="How long the new key is known before it is used [default: sign and request 300, others 5; on PostgreSQL 900].",
+            help="How long the new key is known before it is used [default: sign and request 300, others 5; 900 where a node on"
+            " PostgreSQL cannot open it yet].",
         ),
     ] = None,
     overlap: Annotated[
@@ -142,6 +143,7 @@ def _tell(done: "Rotation", unknown: int, *, json: bool, dry_run: bool) -> None:
                 "instead_of": done.instead_of,
                 "lost": list(done.lost),
                 "forgotten": unknown,
+                "lacking": list(done.lacking),
                 "uri": done.uri,
                 "dry_run": dry_run,
             }
@@ -158,6 +160,8 @@ def _tell(done: "Rotation", unknown: int, *, json: bool, dry_run: bool) -> None:
             message(f"{unknown} erased messages are recognised no more: who sends one again gets no receipt.")
     elif done.old_ends is not None:
         message(f"What the old one, {done.old}, signs counts until {when(done.old_ends)}; what it signed stays valid.")
+    if done.lacking:
+        message(f"It does not open yet at: {', '.join(done.lacking)}. Give them the file before, or withdraw the key.")
     message(f"Every node must be able to read that file. Then let keys.{done.role} name it, and restart at leisure.")
 
 

@@ -9,6 +9,7 @@ from gateway.cli.output import NO, as_json, message, table, when
 def register(app: typer.Typer) -> None:
     """Puts the commands into the group `keys`."""
     command(app, "status", example="sinergi keys status\nsinergi keys status --json")(status)
+    command(app, "nodes", example="sinergi keys nodes\nsinergi keys nodes --json")(nodes)
     command(app, "history", example="sinergi keys history\nsinergi keys history --json")(history)
 
 
@@ -52,6 +53,39 @@ def status(context: typer.Context) -> None:
             ],
         )
     if any(one.warning for one in found):
+        raise typer.Exit(NO)
+
+
+def nodes(context: typer.Context) -> None:
+    """Which processes serve, and what each knows of the keys, as they say every two seconds. On PostgreSQL alone.
+
+    `behind`: it has not read the newest change of agencies and keys. `unopened`: so many keys that it needs now or soon do not
+    open there; its `/readyz` says so. Ends with 1 where there is one of either.
+    """
+    from gateway.store import queries
+    from gateway.store.clocks import database_time
+    from gateway.store.nodes import live
+
+    with invocation(context).store() as store, store.database.reading() as session:
+        version, time = queries.config_version(session), database_time(session)
+        rows = [
+            {
+                "node": one.name,
+                "seen_seconds_ago": round((time - one.seen_at).total_seconds(), 1),
+                "behind": one.config_version < version,
+                "unopened": one.unopened,
+            }
+            for one in live(session)
+        ]
+        alone = store.database.is_sqlite
+    if invocation(context).json:
+        as_json(rows)
+    else:
+        columns = ("node", "seen_seconds_ago", "behind", "unopened")
+        table(columns, [[row[name] for name in columns] for row in rows])
+        if alone:
+            message("On SQLite one machine serves, and no register of nodes is kept.")
+    if any(row["behind"] or row["unopened"] for row in rows):
         raise typer.Exit(NO)
 
 

@@ -6,6 +6,7 @@ Every node runs all of them; leases and the recorder's locks keep two nodes from
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from gateway.delivery.lane import Courier, Lane
 from gateway.delivery.liaison import NOTICE_SECONDS, LiaisonNotices
 from gateway.delivery.outbound import Outbound, Resolve
 from gateway.delivery.page import OTHERS, URGENT, Shelf
+from gateway.errors import GatewayError
 from gateway.jose import Signer
 from gateway.retention import Retention
 from gateway.settings import DeliverySettings
@@ -29,6 +31,7 @@ from gateway.store.configuration import REFRESH_SECONDS, Configuration
 from gateway.store.endings import Ending, endings
 from gateway.store.jobs.deliveries import Expire
 from gateway.store.jobs.events import ForgetTokens
+from gateway.store.nodes import BEAT_SECONDS, Presence
 from gateway.store.recorder import Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
@@ -66,6 +69,7 @@ class Worker:
         clock: Callable[[], datetime],
         metrics: Metrics | None = None,
         retention: Retention | None = None,
+        presence: Presence | None = None,
         resolve: Resolve = outbound.resolve,
     ) -> None:
         self._settings = settings
@@ -91,6 +95,7 @@ class Worker:
             retry_limit=settings.retry_limit,
         )
         self._retention = retention
+        self._presence = presence
         self._metrics = metrics
         self._escalations = Escalations(database, recorder, clock, metrics)
         self._gateway_id = gateway_id
@@ -113,6 +118,8 @@ class Worker:
         )
         if self._retention is not None and self._retention.every:
             loops = (*loops, ("retention", RETENTION_SECONDS, self._retain))
+        if self._presence is not None:
+            loops = (*loops, ("presence", BEAT_SECONDS, self._beat))
         self._loops = [asyncio.create_task(self._every(*loop), name=loop[0]) for loop in loops]
         if self._settings.push:
             self._loops.append(asyncio.create_task(self._tell_liaisons(), name="liaison"))
@@ -131,6 +138,9 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
         self._loops, self._lanes = [], {}
+        if self._presence is not None:
+            with suppress(GatewayError, TimeoutError):  # else its row is soon too old
+                await asyncio.to_thread(self._presence.leave)
 
     def wake(self, agency: str) -> None:
         """A message for this agency was just recorded here: push it at once."""
@@ -210,6 +220,10 @@ class Worker:
         known = self._configuration.current()
         with self._database.reading() as session:
             return list(endings(session, known.own_keys, known.directory, self._gateway_id, self._clock()))
+
+    async def _beat(self) -> None:
+        assert self._presence is not None
+        await asyncio.to_thread(self._presence.beat)
 
     async def _retain(self) -> None:
         assert self._retention is not None

@@ -22,6 +22,7 @@ from sqlmodel import col
 from gateway import keyring
 from gateway.errors import KeyringError, OperatorError, StoreUnavailableError
 from gateway.founding import RefusedError, require_code
+from gateway.key_management.everywhere import asked_everywhere
 from gateway.key_management.index_loss import give_up, losses, lost_keys
 from gateway.key_management.withdrawal import ROLES as REPLACEABLE
 from gateway.key_management.withdrawal import end_announced
@@ -34,6 +35,7 @@ from gateway.operations.acts import ConflictError, Who, authority, record, requi
 from gateway.record import OWN_LEDGER
 from gateway.store import queries
 from gateway.store.checkpoint_keys import NoteKey
+from gateway.store.clocks import TOLERANCE
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Transaction
 from gateway.store.tables import AgencyKeyRow, GatewayKeyRow, LedgerHead, OfficerRow, micros
@@ -86,10 +88,12 @@ class Rotation:
     instead_of: str | None = None
     # Index keys that nobody has any more.
     lost: tuple[str, ...] = ()
+    # Nodes that serve and cannot open the new key yet.
+    lacking: tuple[str, ...] = ()
 
 
 def default_lead(store: Store, role: str) -> timedelta:
-    """On PostgreSQL other nodes may serve, and each of them must be given the new key first: without it, it serves nothing."""
+    """At most. On PostgreSQL other nodes may serve, and one that is not given the new key before serves nothing from then on."""
     return LEADS[role] if store.database.is_sqlite else max(LEADS[role], OTHER_NODES)
 
 
@@ -179,6 +183,8 @@ def rotate(
     if made is not None:
         keyring.generate(made, _algorithm(store, role), passphrase)
     try:
+        if lead is None and not store.database.is_sqlite:
+            planned = _sooner(store, planned)
         return _announce(store, planned, passphrase, why=why, who=who)
     except (RefusedError, KeyringError):
         if made is not None:
@@ -190,6 +196,17 @@ def rotate(
         raise StoreUnavailableError(
             f"it is not known whether the key was announced: {made} stays; `sinergi keys status` shows it if it was"
         ) from error
+
+
+def _sooner(store: Store, planned: Rotation) -> Rotation:
+    """Where every node that serves can open the new key already, it begins as soon as their clocks may agree that it does."""
+    role = planned.role
+    nodes, lacking = asked_everywhere(store, role, planned.uri, key_at(store, role, planned.uri) or "")
+    if lacking:
+        return replace(planned, lacking=lacking)
+    begins = now() + (LEADS[role] if nodes <= 1 else max(LEADS[role], TOLERANCE))
+    ends = None if planned.old_ends is None else begins + (planned.old_ends - planned.begins)
+    return replace(planned, begins=begins, old_ends=ends)
 
 
 def _algorithm(store: Store, role: str) -> str:

@@ -158,6 +158,13 @@ class Ring(Generic[K]):
         self._known, self.faults, self.away = mine, (*faults, *coming), away and bool(faults)
         self.coming = tuple(coming)
 
+    def opens(self, uri: str) -> str | None:
+        """The id of the key there, which is not kept; None where it does not open in this process."""
+        try:
+            return None if self._load is None else self._load(uri).kid
+        except KeyringError:
+            return None
+
     def current(self) -> K:
         """The key to use now. Raises KeyringError where this process could not open it: an older one is never used instead."""
         return self._now().current

@@ -78,9 +78,9 @@ TERMS: Final[Mapping[str, Terms]] = MappingProxyType(
             {
                 "role": _like("sign|request|checkpoint|checkpoint_mldsa|storage|index"),
                 "replaces": _like("[A-Za-z0-9_-]{1,64}"),
-                "lead_seconds": _like(_SECONDS),
             },
             {
+                "lead_seconds": _like(_SECONDS),
                 "overlap_seconds": _like(_SECONDS),
                 "uri": _URL,
                 "kid": _like("[A-Za-z0-9_-]{1,64}"),

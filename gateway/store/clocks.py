@@ -7,7 +7,7 @@ was set back, or runs away, is found before anything is judged or signed by it.
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlmodel import Session
 
 from gateway.errors import ClockError, LedgerInvalidError, NotFoundError
@@ -25,8 +25,12 @@ _NOW: Final = {
 
 
 def database_time(session: Session) -> datetime:
-    asked = _NOW[session.get_bind().dialect.name]
-    return datetime.fromtimestamp(float(session.connection().execute(asked).scalar_one()), UTC)
+    return time_at(session.connection())
+
+
+def time_at(connection: Connection) -> datetime:
+    asked = _NOW[connection.dialect.name]
+    return datetime.fromtimestamp(float(connection.execute(asked).scalar_one()), UTC)
 
 
 def newest_times(session: Session) -> dict[str, datetime]:

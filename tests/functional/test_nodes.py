@@ -8,6 +8,7 @@ import httpx
 from gateway.ledger.source import HttpSource
 from gateway.ledger.verify import audit
 from gateway.operations.agency_keys import revoke_key
+from gateway.store.nodes import live
 from gateway.wiring import open_store
 from tests.functional.test_exchange import ledger_verifier
 from tests.province import AGREEMENT, Province
@@ -67,6 +68,8 @@ def test_a_revoked_key_is_refused_on_every_node_at_once(
     province = new_province(postgres_url).start(nodes=2)
     assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
     with open_store(province.settings) as store:
+        with store.database.reading() as session:
+            assert [node.unopened for node in live(session)] == [0, 0]  # each says that it is there
         kid = province.imigrasi.signer.kid
         revoke_key(store, province.imigrasi.id, kid, why="LOST", who="tester")
         for base in province.bases:

@@ -16,7 +16,7 @@ from gateway.store.tables import TABLES
 
 _HERE: Final = Path(__file__).parent
 # Tables of which the application deletes rows: leases and tokens end, erasure is a law (UU 27/2022 Art 43-44).
-_ERASABLE: Final = ("subject_index", "outbox", "used_token", "transfer_code", "early_warning", "liaison_notice")
+_ERASABLE: Final = ("subject_index", "outbox", "used_token", "transfer_code", "early_warning", "liaison_notice", "node")
 
 
 def _config() -> Config:

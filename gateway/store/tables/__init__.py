@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from gateway.store.tables.column import EPOCH, micros, moment
-from gateway.store.tables.custody import ChoreRow, HoldRow, SubjectRequestRow
+from gateway.store.tables.custody import ChoreRow, HoldRow, NodeRow, SubjectRequestRow
 from gateway.store.tables.deliveries import AcknowledgementRow, AlertRow, DeadlineRow, LiaisonNoticeRow, OutboxRow
 from gateway.store.tables.ledgers import (
     AttestedCheckpoint,
@@ -70,6 +70,7 @@ __all__ = [
     "LedgerMention",
     "LedgerTile",
     "LiaisonNoticeRow",
+    "NodeRow",
     "OfficerRow",
     "OperatorRow",
     "OutboxRow",
@@ -132,6 +133,7 @@ TABLES: Final = (
     HoldRow,
     SubjectRequestRow,
     ChoreRow,
+    NodeRow,
     UsedToken,
     AuditorRow,
 )

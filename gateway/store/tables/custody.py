@@ -1,4 +1,4 @@
-"""How long what is stored is kept: legal holds, persons' requests, and the work that one node does for all."""
+"""How long what is stored is kept, and by whom: legal holds, persons' requests, work that one node does for all, the nodes."""
 
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
@@ -55,3 +55,16 @@ class ChoreRow(SQLModel, table=True):
     __tablename__ = "chore"
     name: str = Field(primary_key=True, max_length=32)
     due_at: int = Field(sa_column=big())
+
+
+class NodeRow(SQLModel, table=True):
+    """A running process, as `store/nodes.py` says; `asks` is a command's question, as JSON, and then it serves nothing."""
+
+    __tablename__ = "node"
+    id: str = Field(primary_key=True, max_length=36)
+    name: str = Field(max_length=255)
+    seen_at: int = Field(sa_column=big())
+    config_version: int = Field(sa_column=big())
+    unopened: int
+    asks: str | None = None
+    opens: str
