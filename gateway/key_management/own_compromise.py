@@ -21,7 +21,7 @@ from gateway.key_management.compromise import BATCH, Doubtful
 from gateway.key_management.renewal import renew_alerts, renew_releases, signed_since
 from gateway.key_management.rotation import WALKS
 from gateway.key_management.withdrawal import Withdrawal, resume, resumed
-from gateway.keys.keychain import CHECKPOINT, LONG_LIVED, REVOKED, SIGN, OwnKey, in_use
+from gateway.keys.keychain import CHECKPOINT, LONG_LIVED, LOST, REVOKED, SIGN, OwnKey, in_use
 from gateway.ledger.entry import Entry, KeyRevoked
 from gateway.operations.acts import ConflictError, Who, authority, record, require_two
 from gateway.record import OWN_LEDGER
@@ -108,7 +108,7 @@ def require_replaced(store: Store, key: OwnKey, time: datetime) -> None:
         return
     if used is None or (used.not_before < key.not_before and not key.over(time)):
         raise RefusedError(f"the key is in use: first `sinergi keys rotate --role {key.role} --lead 0`")
-    if key.role in WALKS and not key.over(time):
+    if key.role in WALKS and (key.status == LOST or not key.over(time)):
         raise RefusedError(f"what is stored still needs the key: first `sinergi keys {WALKS[key.role]}`")
 
 

@@ -27,7 +27,7 @@ from gateway.key_management.index_loss import give_up, losses, lost_keys
 from gateway.key_management.withdrawal import ROLES as REPLACEABLE
 from gateway.key_management.withdrawal import end_announced
 from gateway.keys.directory import ACTIVE
-from gateway.keys.keychain import CHECKPOINT, INDEX, LONG_LIVED, REQUEST, SIGN, STORAGE, OwnKey, in_use, state
+from gateway.keys.keychain import CHECKPOINT, INDEX, LONG_LIVED, LOST, REQUEST, SIGN, STORAGE, OwnKey, in_use, state
 from gateway.ledger.entry import CheckpointKey, Entry, KeyAdded, KeyRetired
 from gateway.ledger.note import ML_DSA_44
 from gateway.ledger.succession import Succession
@@ -132,7 +132,7 @@ def plan(
         )
     gone = lost_keys(store, own, used, time) if lost else ()
     for key in own:
-        if role in WALKS and key.role == role and state(key, own, time) == "retiring" and not gone:
+        if role in WALKS and key.role == role and state(key, own, time) in ("retiring", LOST) and not gone:
             raise RefusedError(
                 f"what is stored still needs the {role} key before: run `sinergi keys {WALKS[role]}` first"
             )

@@ -201,6 +201,9 @@ def test_a_lost_index_key_loses_what_is_erased_and_nothing_else(
     assert office(*hold, stdin=SUBJECT).code == output.UNASKED
     warned = {row["kid"]: (row["state"], row["warning"]) for row in office("keys", "status", "--json").json}
     assert warned[old] == ("lost", "what is stored waits for `sinergi keys reindex`")
+    # Until then it stays what it is: neither another rotation nor a compromise makes the half index look like the whole.
+    assert office("keys", "rotate", "--role", "index", "--why", "T-1").code == output.NO
+    assert office("keys", "compromised", "gw-test", old, "--since", "2026-11-01", "--why", "T-1").code == output.NO
     # Cut off before the change over, the walk is continued.
     with monkeypatch.context() as cut, open_store(load_settings(office.config)) as store:
         cut.setattr(reindexing, "_change_over", _power_cut)
