@@ -235,7 +235,7 @@ class Province:
                 self.wait_ready(base, process)
         return self
 
-    def wait_ready(self, base: str, process: subprocess.Popen[bytes], seconds: float = 40) -> None:
+    def wait_ready(self, base: str, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             assert process.poll() is None, f"the gateway ended: {self.log()[-3000:]}"
