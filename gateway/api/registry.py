@@ -10,7 +10,8 @@ from starlette.responses import Response
 from gateway.api import shapes
 from gateway.api.context import Context, context, json_response
 from gateway.errors import NotFoundError
-from gateway.keys.directory import stage
+from gateway.keys.directory import ACTIVE, stage
+from gateway.keys.keychain import LONG_LIVED
 from gateway.message import batch
 from gateway.store import queries
 from gateway.store.tables import LedgerHead
@@ -97,7 +98,12 @@ def _own_jwks(gateway: Gateway) -> list[dict[str, Any]]:
     now = gateway.clock()
     with gateway.store.database.reading() as session:
         own = queries.own_keys(session)
-    return [key.as_jwk(now, own) for key in own if key.jwk is not None]
+    keys = [key.as_jwk(now, own) for key in own if key.jwk is not None]
+    # One that the settings name since the gateway was founded signs as well; since when, its first rotation writes down.
+    ring, known = gateway.store.keys.long_lived_keys.ring, {key.kid for key in own}
+    unwritten = [] if ring is None else [key for key in ring.held() if key.kid not in known]
+    told = {"use": "sig", "purpose": LONG_LIVED, "status": ACTIVE, "stage": ACTIVE}
+    return [*keys, *({**key.jwk, "kid": key.kid, **told} for key in unwritten)]
 
 
 @router.get(

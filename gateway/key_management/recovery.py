@@ -29,10 +29,14 @@ def _told(store: Store) -> Iterator[str]:
     for copy in sorted({copy for place in _places(store) for copy in copies(place)}):
         try:
             record_recovery(store, read_record(copy.read_text()))
-            copy.unlink()
         except (GatewayError, OSError, UnicodeDecodeError) as error:
             told = error.detail if isinstance(error, GatewayError) else type(error).__name__
             yield f"{copy} says that the storage key was recovered, and could not be dealt with: {told}"
+            continue
+        try:
+            copy.unlink()
+        except OSError:  # keys are often on a read-only file system
+            yield f"{copy} is in the ledger, and cannot be removed from here: remove it"
 
 
 def _places(store: Store) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """Ceremonies: two operators make the keys, a record says so, shares rebuild the storage key; and attacks on each of the three."""
 
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -74,6 +75,10 @@ def test_shares_are_for_their_holders_alone(held: Shell) -> None:
     assert b" ".join(word.encode() for word in shares[0][4:10]) not in (held.config.parent / "sinergi.db").read_bytes()
 
 
+def read_only(*_: Any, **__: Any) -> None:
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
 def test_two_of_three_shares_rebuild_the_storage_key(held: Shell, tmp_path: Path) -> None:
     """The file is lost: the gateway does not open; rebuilt from shares it is the same key, and a record is signed."""
     stick, kept = held.home / "stick", tmp_path / "kept.pem"
@@ -104,6 +109,9 @@ def test_two_of_three_shares_rebuild_the_storage_key(held: Shell, tmp_path: Path
     sentence = script(held, **answers | {"why": "it was lost"}, shares=shares)
     assert held("keys", "ceremony", "recover", "--script", sentence, "--out", tmp_path / "no.json").code == MISUSE
     # Whoever opens the store next tells the ledger of both, once, and whose keys were no operators'.
+    with pytest.MonkeyPatch.context() as mounted:
+        mounted.setattr(Path, "unlink", read_only)
+        assert held.ok("keys", "list").err.count("is in the ledger, and cannot be removed from here") == 2
     held.ok("keys", "list")
     assert list(stick.glob("*.recovered-*")) == []
     assert "knew of it" in by(held, "sari", "keys", "ceremony", "record", out).err

@@ -122,10 +122,8 @@ def test_the_thumbprint_is_the_one_of_rfc_9964() -> None:
     assert held.kid == "T4xl70S7MT6Zeq6r9V9fPJGVn76wfnXJ21-gyo0Gu6o"
 
 
-def test_a_long_lived_key_is_published_where_no_reader_stumbles(settings: Settings) -> None:
-    """In the gateway's own set, with its stage; not in the one that every verifier reads, since some refuse it whole."""
-    with open_store(settings) as store:
-        done = rotation.rotate(store, LONG_LIVED, lead=timedelta(hours=1), why="T-1", who="tester")
+def asked(settings: Settings) -> list[Any]:
+    """The set of every verifier, the gateway's own, and nobody's."""
 
     async def ask(app: FastAPI) -> list[Any]:
         transport = httpx.ASGITransport(app)
@@ -134,7 +132,15 @@ def test_a_long_lived_key_is_published_where_no_reader_stumbles(settings: Settin
             return [await client.get(path) for path in paths]
 
     with open_gateway(settings) as gateway:
-        plain, whole, nobody = asyncio.run(ask(create_app(gateway)))
+        return asyncio.run(ask(create_app(gateway)))
+
+
+def test_a_long_lived_key_is_published_where_no_reader_stumbles(settings: Settings) -> None:
+    """In the gateway's own set, with its stage; not in the one that every verifier reads, since some refuse it whole."""
+    with open_store(settings) as store:
+        done = rotation.rotate(store, LONG_LIVED, lead=timedelta(hours=1), why="T-1", who="tester")
+
+    plain, whole, nobody = asked(settings)
     assert nobody.status_code == 404
     common, every = plain.json()["keys"], whole.json()["keys"]
     lasting = [jwk for jwk in every if jwk not in common]
@@ -183,11 +189,13 @@ def test_a_key_that_the_settings_alone_name_is_rotated_as_well(settings: Setting
             transaction.connection.execute(delete(GatewayKeyRow).where(col(GatewayKeyRow.use) == LONG_LIVED))
 
         acts.act(store, [], forget)
-        refresh(store)
+    (lasting,) = [jwk for jwk in asked(settings)[1].json()["keys"] if jwk["kty"] == "AKP"]
+    assert ("nbf" in lasting, lasting["stage"], lasting["purpose"]) == (False, "active", LONG_LIVED)
+    with open_store(settings) as store:
         done = rotation.rotate(store, LONG_LIVED, lead=AT_ONCE, why="T-1", who="tester")
         refresh(store)
         assert sorted(stages(store)) == ["active", "retiring"]
-        assert done.old != done.new
+        assert lasting["kid"] == done.old != done.new
         lives, wrong = history(store)
         assert wrong == []
         assert [(one.kid, one.status) for one in lives if one.use == LONG_LIVED] == [
