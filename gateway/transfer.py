@@ -24,7 +24,6 @@ from gateway.errors import (
     UnconfirmedKeyError,
     UnwitnessedError,
 )
-from gateway.jose import b64encode
 from gateway.ledger.merkle import leaf_hash
 from gateway.lookup import NOTHING, Found, Lookup, asks
 from gateway.message.envelope import (
@@ -259,7 +258,8 @@ class Exchange:
                 self.writer.signer(),
                 origin=origin,
                 index=row.position,
-                leaf_hash=b64encode(leaf_hash(leaf)),
+                leaf=leaf,
+                message=str(open_content(self.sealer, row)["message"]),
             )
         else:
             placed = Placed(row.ledger, origin, row.position, leaf_hash(leaf))

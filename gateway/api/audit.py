@@ -18,9 +18,7 @@ from gateway.attestation.standing import RETRY_SECONDS
 from gateway.decision.subjects import CASE, SEARCHED_KINDS
 from gateway.errors import CODES, CallerError, NotFoundError, UnwitnessedError
 from gateway.evidence.collect import Collector
-from gateway.jose import b64encode
 from gateway.ledger.entry import AuditRead, recordable, timestamp
-from gateway.ledger.merkle import leaf_hash
 from gateway.ledger.timestamp import stamped_under
 from gateway.message.envelope import TRANSFER_ID, Limits, parse
 from gateway.record import OWN_LEDGER, open_content
@@ -381,7 +379,8 @@ def _own_receipt(gateway: Gateway, row: TransferRow, origin: str, leaf: bytes) -
         gateway.store.keys.sign,
         origin=origin,
         index=row.position,
-        leaf_hash=b64encode(leaf_hash(leaf)),
+        leaf=leaf,
+        message=str(open_content(gateway.sealer, row)["message"]),
     )
     return [{"event": row.decision, "receipt": receipt, "index": row.position}]
 

@@ -17,11 +17,11 @@ from gateway.attestation.policy import Policies
 from gateway.evidence import checks, court
 from gateway.evidence.bundle import pack, unpack
 from gateway.evidence.report import reports
-from gateway.jose import Signer, b64encode, parse_jws, public_key_from_jwk
+from gateway.jose import Signer, parse_jws, public_key_from_jwk
 from gateway.keys.keychain import SIGN
 from gateway.ledger.cosignature import Trust as LedgerTrust
 from gateway.ledger.entry import decode, instant
-from gateway.ledger.merkle import inclusion_proof, leaf_hash
+from gateway.ledger.merkle import inclusion_proof
 from gateway.ledger.note import NoteVerifier, parse_note
 from gateway.ledger.proof import format_proof, parse_proof
 from gateway.record import OWN_LEDGER, open_content, released_text
@@ -113,11 +113,15 @@ class Collector:
                 self.signer,
                 origin=queries.ledger_head(self.session, row.ledger).origin,
                 index=row.position,
-                leaf_hash=b64encode(leaf_hash(self.files[f"{court.ENTRIES}/decision.json"])),
+                leaf=self.files[f"{court.ENTRIES}/decision.json"],
+                message=str(content["message"]),
             ).encode()
         if row.decision == ACCEPTED:
-            self.files[court.RELEASED] = released_text(content).encode()
-            self.files[court.RELEASE] = release_now(str(content["release"]), own, self.signer).encode()
+            released = released_text(content)
+            self.files[court.RELEASED] = released.encode()
+            self.files[court.RELEASE] = release_now(
+                str(content["release"]), own, self.signer, transfer=row.id, released=released
+            ).encode()
 
     def acknowledgements(self, row: TransferRow) -> None:
         for one in queries.acknowledgements(self.session, row.id):

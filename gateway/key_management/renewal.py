@@ -13,17 +13,19 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+import structlog
 from sqlalchemy import update
 from sqlmodel import col, select
 
-from gateway.errors import KeyringError
+from gateway.errors import CallerError, GatewayError, KeyringError
 from gateway.jose import PublicKey, parse_jws, public_key_from_jwk
 from gateway.keys.keychain import OwnKey
 from gateway.ledger.entry import AlertIssued
 from gateway.operations.acts import record
-from gateway.record import OWN_LEDGER, open_content
+from gateway.record import OWN_LEDGER, open_content, released_text
 from gateway.statements.alert import ALERT_TYP, Alert, read_alert
-from gateway.statements.receipt import RECEIPT_TYP, RELEASE_TYP, read_release, sign_release
+from gateway.statements.receipt import RECEIPT_TYP, RELEASE_TYP
+from gateway.statements.restatement import release_under
 from gateway.store import queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import CONTENT_PART, RECEIPT_PART
@@ -34,6 +36,7 @@ from gateway.wiring import Store, now
 
 BATCH: Final = 200
 _UNDELIVERED: Final = (WAITING, DEAD)
+_log: Final = structlog.get_logger("sinergi.keys")
 
 
 def signed_since(sealer: Sealer, row: TransferRow, key: OwnKey, since: datetime) -> bool:
@@ -51,9 +54,12 @@ def signed_since(sealer: Sealer, row: TransferRow, key: OwnKey, since: datetime)
 
 
 def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> int:
-    """Those of `transfers` that are not delivered, by the key in use; how many there were."""
-    sealer, public, done = Sealer(store.keys.storage), public_key_from_jwk(lost.jwk or {}), 0
-    begun = _begins(store)
+    """Those of `transfers` that are not delivered, by the key in use; how many there were.
+
+    One that does not open, or is not what was released, keeps no other from its recipient: it stays as it is, and the audit
+    tells of it (`ledger fsck`).
+    """
+    sealer, done, begun = Sealer(store.keys.storage), 0, _begins(store)
     for first in range(0, len(transfers), BATCH):
         with store.database.reading() as session:
             waiting = select(OutboxRow.transfer).where(
@@ -62,20 +68,32 @@ def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> int:
             rows = queries.transfers(session, session.exec(waiting).all()).values()
         changed = []
         for row in rows:
-            if row.erased_at is not None:
+            try:
+                content = _renewed(store, sealer, row, lost, begun)
+            except GatewayError as error:
+                _log.error("release_not_renewed", transfer=row.id, detail=error.detail)
                 continue
-            content = open_content(sealer, row)
-            if parse_jws(content["release"], RELEASE_TYP, 4).kid != lost.kid:
-                continue
-            said = read_release(content["release"], public)
-            # Whoever gets it asks for the key at that moment: it must have begun. Not later: the sender's key is asked for too.
-            content["release"] = sign_release(replace(said, iat=max(said.iat, begun)), store.keys.sign)
-            seal = sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
-            changed.append((row.id, row.sealed_content, seal.close(CONTENT_PART, json.dumps(content).encode())))
+            if content is not None:
+                changed.append((row.id, row.sealed_content, content))
         if changed:
             record(store, RecordEvent(OWN_LEDGER, (), partial(_replace, changed)))
             done += len(changed)
     return done
+
+
+def _renewed(store: Store, sealer: Sealer, row: TransferRow, lost: OwnKey, begun: int) -> bytes | None:
+    """The sealed content with another release in it; None where that is not by the lost key, or the message is erased."""
+    if row.erased_at is not None:
+        return None
+    content = open_content(sealer, row)
+    if parse_jws(content["release"], RELEASE_TYP, 4).kid != lost.kid:
+        return None
+    # Whoever gets it asks for the key at that moment: it must have begun. Not later: the sender's key is asked for too.
+    content["release"] = release_under(
+        content["release"], lost, begun, store.keys.sign, transfer=row.id, released=released_text(content)
+    )
+    seal = sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
+    return seal.close(CONTENT_PART, json.dumps(content).encode())
 
 
 def _begins(store: Store) -> int:
@@ -105,7 +123,7 @@ def renew_alerts(store: Store, lost: OwnKey, sign: Callable[[Alert], str]) -> in
         ).all()
     under: dict[str, list[str]] = {}
     for ledger, id_, jws in found:
-        if parse_jws(jws, ALERT_TYP, 2).kid == lost.kid:
+        if _is_alert_by(jws, lost.kid):
             under.setdefault(ledger, []).append(id_)
     public = public_key_from_jwk(lost.jwk or {})
     return sum(
@@ -113,6 +131,14 @@ def renew_alerts(store: Store, lost: OwnKey, sign: Callable[[Alert], str]) -> in
         for ledger, ids in under.items()
         for first in range(0, len(ids), BATCH)
     )
+
+
+def _is_alert_by(jws: str, kid: str) -> bool:
+    """False also for what is no alert any more: somebody altered the row."""
+    try:
+        return parse_jws(jws, ALERT_TYP, 2).kid == kid
+    except CallerError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +165,14 @@ class RenewAlerts:
             .with_for_update()
         )
         for row in connection.execute(waiting).all():
-            if parse_jws(row.jws, ALERT_TYP, 2).kid != self.lost.kid:
+            if not _is_alert_by(row.jws, self.lost.kid):
                 continue
-            said = replace(read_alert(row.jws, self.lost), iat=int(self.now.timestamp()))
+            try:
+                said = replace(read_alert(row.jws, self.lost), iat=int(self.now.timestamp()))
+            except CallerError as error:
+                # Not even the lost key said that: the audit tells of it, and the other alerts go out.
+                _log.error("alert_not_renewed", alert=row.id, detail=error.detail)
+                continue
             connection.execute(update(AlertRow).where(col(AlertRow.id) == row.id).values(jws=self.sign(said)))
             since = datetime.fromtimestamp(said.since, self.now.tzinfo)
             transaction.append(

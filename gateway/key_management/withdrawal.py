@@ -6,7 +6,7 @@ ledger says already that it comes next, and both signed that. Leaves to `rotatio
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import delete, update
@@ -20,6 +20,7 @@ from gateway.ledger.entry import Entry, KeyAdded, KeyRetired
 from gateway.operations.acts import ConflictError, Who, authority, record
 from gateway.record import OWN_LEDGER
 from gateway.store import queries
+from gateway.store.clocks import TOLERANCE
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Transaction
 from gateway.store.tables import GatewayKeyRow, SubjectIndex, micros
@@ -71,15 +72,20 @@ def withdraw(store: Store, role: str, *, why: str, who: Who) -> Withdrawal:
 
 
 def end_announced(transaction: Transaction, role: str, kid: str, time: datetime) -> None:
-    """It never begins. Raises ConflictError for one that has, at `time` or by the clock: something may be under it."""
+    """It never begins. Raises ConflictError for one that has, at `time` or by the clock: something may be under it.
+
+    On PostgreSQL the clock of another node may be ahead of this one's, as far as clocks may differ.
+    """
+    alone = transaction.connection.dialect.name == "sqlite"
+    begun = max(time, now()) + (timedelta() if alone else TOLERANCE)
     ended = transaction.connection.execute(
         update(GatewayKeyRow)
         .where(col(GatewayKeyRow.kid) == kid, col(GatewayKeyRow.status) == ACTIVE)
-        .where(col(GatewayKeyRow.not_before) > micros(max(time, now())))
+        .where(col(GatewayKeyRow.not_before) > micros(begun))
         .values(status=RETIRED, not_after=micros(time))
     )
     if ended.rowcount != 1:
-        raise ConflictError("the key has begun, or was taken back, meanwhile")
+        raise ConflictError("the key has begun, perhaps on another node, or was taken back meanwhile")
     _forget_digests(transaction, role, kid)
 
 

@@ -2,8 +2,9 @@
 
 Decides which receipts and releases those are: by a key of its own that was revoked, since the moment from which it is not
 trusted. Nothing of what they say changes but their time, where the key in use began after it; so the same bytes sent again get
-the same receipt again. A receipt is said again only if it names the entry that the ledger has at that place: the entry is what
-proves, and the receipt only points to it. What came before stands as it is. Pure; what waits on its way is `renewal.py`'s.
+the same receipt again. A receipt is said again only if the entry at the place that it names says the same, of the same message:
+the entry is what proves, and whoever holds the lost key could have signed anything. So with a release: it is of the transfer and
+the very bytes that were released. What came before stands as it is. Pure; what waits on its way is `renewal.py`'s.
 """
 
 import math
@@ -12,8 +13,11 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.errors import GatewayError
-from gateway.jose import Signer, parse_jws, public_key_from_jwk
+from gateway.jose import Signer, b64encode, parse_jws, public_key_from_jwk
 from gateway.keys.keychain import REVOKED, SIGN, OwnKey
+from gateway.ledger.entry import commitment, decode
+from gateway.ledger.merkle import leaf_hash
+from gateway.message.envelope import sd_hash
 from gateway.statements.receipt import (
     RECEIPT_TYP,
     RELEASE_TYP,
@@ -26,24 +30,43 @@ from gateway.statements.receipt import (
 _LEVELS: Final = 4
 
 
-def receipt_now(text: str, own: Sequence[OwnKey], signer: Signer, *, origin: str, index: int, leaf_hash: str) -> str:
-    """`text` itself; or, where its key was lost, what it says under the key in use. `leaf_hash` of the entry there, base64url."""
+def receipt_now(
+    text: str, own: Sequence[OwnKey], signer: Signer, *, origin: str, index: int, leaf: bytes, message: str
+) -> str:
+    """`text` itself; or, where its key was lost, what it says under the key in use.
+
+    `leaf` is the ledger's entry at `index`, `message` what was sent. Raises GatewayError for a receipt that they do not bear out.
+    """
     key = _lost(text, RECEIPT_TYP, own)
     if key is None:
         return text
     said = read_gateway_receipt(text, public_key_from_jwk(key.jwk or {}))
-    if (said.origin, said.index, said.leaf_hash) != (origin, index, leaf_hash):
+    entry = decode(leaf)
+    borne_out = (
+        (said.origin, said.index, said.leaf_hash) == (origin, index, b64encode(leaf_hash(leaf)))
+        and (f"transfer.{said.event}", said.transfer, said.aud) == tuple(map(entry.get, ("kind", "transfer", "sender")))
+        and said.sd_hash == sd_hash(message)
+        and commitment(bytes.fromhex(said.commitment_key), message.partition("~")[0]) == entry.get("commitment")
+    )
+    if not borne_out:
         raise GatewayError("a stored receipt is not about the ledger's entry")
     return sign_gateway_receipt(replace(said, iat=max(said.iat, _begins(own, signer))), signer)
 
 
-def release_now(text: str, own: Sequence[OwnKey], signer: Signer) -> str:
-    """The same of a release."""
+def release_now(text: str, own: Sequence[OwnKey], signer: Signer, *, transfer: str, released: str) -> str:
+    """The same of a release; `released` is what the recipient is handed."""
     key = _lost(text, RELEASE_TYP, own)
     if key is None:
         return text
+    return release_under(text, key, _begins(own, signer), signer, transfer=transfer, released=released)
+
+
+def release_under(text: str, key: OwnKey, begins: int, signer: Signer, *, transfer: str, released: str) -> str:
+    """What a release under the lost `key` says, by a key in use since `begins`, whole seconds."""
     said = read_release(text, public_key_from_jwk(key.jwk or {}))
-    return sign_release(replace(said, iat=max(said.iat, _begins(own, signer))), signer)
+    if (said.transfer, said.sd_hash) != (transfer, sd_hash(released)):
+        raise GatewayError("a stored release is not about what was released")
+    return sign_release(replace(said, iat=max(said.iat, begins)), signer)
 
 
 def _lost(text: str, typ: str, own: Sequence[OwnKey]) -> OwnKey | None:

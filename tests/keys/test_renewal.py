@@ -1,10 +1,14 @@
 """A lost key of the gateway: what it signed is what its id says, and what is not delivered is signed anew so that it arrives."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
+from sqlmodel import col
 
 from gateway.delivery.redeliver import redeliver
 from gateway.jose import parse_jws
@@ -15,11 +19,13 @@ from gateway.keys.keychain import SIGN
 from gateway.record import open_content
 from gateway.sdk.reception import KeySet
 from gateway.settings import load_settings
+from gateway.statements.receipt import read_release, sign_release
 from gateway.store import queries
 from gateway.store.sealing import Sealer
+from gateway.store.tables import AlertRow, TransferRow
 from gateway.wiring import Store, open_store
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded
-from tests.cli.test_retention import PKS, entries, exchanged, query
+from tests.cli.test_retention import FOREIGNER, PKS, entries, exchanged, query
 
 IMIGRASI, POLDA = AGENCIES
 GATEWAY = "gw-test"
@@ -126,3 +132,32 @@ def test_what_was_not_delivered_arrives_under_the_key_in_use(office: Shell) -> N
     issued = [entry["alert"] for entry in entries(office, PKS) if entry["kind"] == "alert.issued"]
     assert sorted(issued) == sorted([renewed.payload["jti"], *(row.id for row in alerts)])
     office.ok("ledger", "fsck")
+
+
+def test_what_was_altered_keeps_nothing_else_from_its_recipient(office: Shell) -> None:
+    """One row that does not open, one release and one alert that nobody's key bears out: the others go out, these do not."""
+    since = datetime.now(UTC) - timedelta(minutes=20)
+    asked = [FOREIGNER | {"document": FOREIGNER["document"] | {"number": number}} for number in ("A1", "A2", "A3")]
+    outcomes = exchanged(office, *(("stay-permit.query/1", body, {}) for body in asked), ago=timedelta(minutes=-15))
+    waiting = [outcome.transfer for outcome in outcomes if outcome.decision == "accepted"]
+    assert len(waiting) == 3
+    with open_store(load_settings(office.config)) as store:
+        compromise(store, POLDA, office.kid(POLDA), since, why="INC-1", who="tester")
+        old = store.keys.sign.kid
+        sealer = Sealer(store.keys.storage)
+        with store.database.reading() as session:
+            row = queries.transfer(session, waiting[1])
+        content = open_content(sealer, row)
+        honest = read_release(content["release"], store.keys.sign.public)
+        content["release"] = sign_release(replace(honest, transfer=waiting[0]), store.keys.sign)
+        forged = sealer.unwrap(row.id, row.storage_key, row.wrapped_key).close("content", json.dumps(content).encode())
+        with store.database.write.begin() as connection:
+            for name, value in ((waiting[0], b"altered"), (waiting[1], forged)):
+                connection.execute(update(TransferRow).where(col(TransferRow.id) == name).values(sealed_content=value))
+            jws = connection.execute(select(col(AlertRow.jws))).scalar_one()
+            connection.execute(update(AlertRow).values(jws=f"{jws[:-6]}AAAAAA"))
+        new = next_key(store)
+        done = compromise_own(store, old, since, why="INC-2", who="tester")
+        assert (done.signed_anew, done.alerts_anew) == (1, 0)
+        assert release(store, waiting[2]).kid == new
+        assert release(store, waiting[1]).kid == old
