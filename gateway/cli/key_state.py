@@ -14,13 +14,19 @@ def register(app: typer.Typer) -> None:
 
 
 def status(context: typer.Context) -> None:
-    """Every key in use or to come: how old it is, what happens next, and what to do. Ends with 1 where there is a warning."""
+    """Every key in use or to come: how old it is, what happens next, and what to do.
+
+    Ends with 1 where there is a warning, or a node that cannot open a key.
+    """
     from gateway.key_management.standing import standings
+    from gateway.store.nodes import live
     from gateway.wiring import now
 
     time = now()
     with invocation(context).store() as store:
         found = standings(store, time)
+        with store.database.reading() as session:
+            poor = [node for node in live(session) if node.unopened]
     if invocation(context).json:
         as_json(
             [
@@ -52,7 +58,9 @@ def status(context: typer.Context) -> None:
                 for one in found
             ],
         )
-    if any(one.warning for one in found):
+    for node in poor:
+        message(f"{node.name} cannot open {node.unopened} keys that it needs now or soon: sinergi keys nodes")
+    if poor or any(one.warning for one in found):
         raise typer.Exit(NO)
 
 

@@ -160,6 +160,8 @@ def test_a_node_that_lacks_something_is_shown(shell: Shell) -> None:
         store.recorder.submit(Beat("b", {**values, "name": "poor", "unopened": 1})).result(10)
         store.recorder.submit(Beat("c", {**values, "name": "late", "unopened": 0, "config_version": 0})).result(10)
         told = shell("keys", "nodes", "--json")
+        status = shell("keys", "status")
+    assert (status.code, "poor cannot open 1 keys" in status.err, "late" in status.err) == (NO, True, False)
     assert told.code == NO
     assert {row["node"]: (row["behind"], row["unopened"]) for row in told.json} == {
         "whole": (False, 0), "poor": (False, 1), "late": (True, 0)
