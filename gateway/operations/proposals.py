@@ -73,7 +73,12 @@ def propose(store: Store, proposal: Proposal, signature: str, *, attachment: str
 
 
 def judge(store: Store, kept: Kept, signature: str) -> Authority:
-    """The word of two operators, good for what the proposal says, once. Raises AccessDeniedError with every fault."""
+    """The word of two operators, good for what the proposal says, once. Raises AccessDeniedError with every fault.
+
+    Somebody who writes to the database may have put there what the same persons signed for another gateway of theirs.
+    """
+    if kept.proposal.gateway != store.settings.gateway.id:
+        raise RefusedError("the proposal is for another gateway")
     snapshot = Configuration(store.database).current()
     first, second = require_two((kept.signature, signature), kept.proposal, snapshot.directory, now())
     return Authority(

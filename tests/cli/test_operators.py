@@ -16,6 +16,7 @@ from gateway.cli.context import Invocation
 from gateway.cli.duties import DUTIES, ROLES
 from gateway.cli.main import app
 from gateway.cli.output import DONE, MISUSE, NO
+from gateway.countersigning import approve
 from gateway.errors import OperatorError
 from gateway.founding import RefusedError
 from gateway.jose import parse_jws, public_key_from_jwk, verify_jws
@@ -247,6 +248,22 @@ def test_what_was_signed_is_what_is_done(gate: Shell) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("DELETE FROM proposal WHERE id = ?", (id_,))
         connection.commit()
+
+
+def test_what_was_signed_for_another_gateway_is_nothing_here(gate: Shell) -> None:
+    """The same two run a gateway for trying things out: what they sign there, put into this database, is void."""
+    statement = statement_of(gate, "kiki")
+    id_ = proposed(gate, "sari", "operators", "add", statement, "--why", "T-1")
+    sari, budi = (
+        load_signer(f"file:{gate.home / name}.pem", passphrase_of(name).encode()) for name in ("sari", "budi")
+    )
+    with open_store(load_settings(gate.config)) as store:
+        kept = find(store, id_)
+        there = replace(kept.proposal, gateway="gw-tried-out")
+        put = replace(kept, id=there.digest, proposal=there, signature=sign_proposal(there, sari))
+        with pytest.raises(RefusedError, match="another gateway"):
+            approve(store, put, sign_proposal(there, budi))
+    assert by(gate, "dewi", "operators", "withdraw", "--why", "T-1", id_).code == DONE
 
 
 def test_who_is_admitted_is_who_was_signed_for(gate: Shell) -> None:
