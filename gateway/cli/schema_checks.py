@@ -107,5 +107,5 @@ def _invalid(catalogue: Catalogue, type_: str, place: str, told: Any) -> Iterato
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SchemaInvalidError(f"{path} cannot be read as JSON") from error

@@ -9,7 +9,7 @@ import typer
 from gateway.cli.context import command, group, invocation
 from gateway.cli.output import NO, as_json, line, message, table
 from gateway.cli.reason import WhyOption
-from gateway.errors import NotFoundError, SchemaInvalidError
+from gateway.errors import NotFoundError
 
 if TYPE_CHECKING:
     from gateway.message_types.compatibility import Compatibility
@@ -153,16 +153,7 @@ def _schemas(place: Path) -> dict[str, Any]:
 
     if place.is_dir():
         return {entry.type: entry.schema for entry in catalogue.Catalogue(catalogue.read(place)).types()}
-    try:
-        schema = json.loads(place.read_text(encoding="utf-8"))
-        name, version = schema["$id"].removeprefix("urn:sinergi:schema:").split(":")[:2]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SchemaInvalidError(f"{place} is neither a folder of schemas nor a schema that `show` printed") from error
-    if "$defs" not in schema or "urn:sinergi:common" in json.dumps(schema):
-        raise SchemaInvalidError(
-            f"{place} refers to other files: compare folders, or print it with `sinergi schemas show`"
-        )
-    return {f"{name}/{version}": schema}
+    return catalogue.read_one(place)
 
 
 @command(

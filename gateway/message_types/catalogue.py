@@ -9,6 +9,7 @@ How a schema judges and what becomes of it at release is in `schema`; what dates
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from gateway.errors import Reason, SchemaInvalidError
 from gateway.message_types import validity
 from gateway.message_types.places import Places, office_words, places_of
 from gateway.message_types.schema import Judge, absent_pointers, released, self_contained, sensitive_pointers
+from gateway.message_types.soundness import require_pins, require_plain, require_schema, require_sound
 
 _LIMITS: Final = ("valid_from", "valid_to")
 PINS: Final = "digests.json"
+_PRINTED: Final = re.compile(r"urn:sinergi:schema:(?P<name>[a-z0-9.-]+):(?P<version>[1-9][0-9]{0,3})(?::release)?")
 # Lists of what offices and ports are called, which no person is told by.
 _OFFICES: Final = ("checkpoint", "immigration-office", "unit")
 
@@ -117,6 +120,7 @@ class Catalogue:
 
         What is not `pinned`, and so never was compiled by those who pinned it, is compiled at once.
         """
+        require_sound(documents)
         by_id = {document["$id"]: document for document in documents.values()}
         if len(by_id) != len(documents):
             raise SchemaInvalidError("two documents have the same $id")
@@ -184,6 +188,7 @@ def load(directory: Path) -> Catalogue:
     documents = read(directory)
     catalogue = Catalogue(documents, pinned=True)
     pinned = _parse(directory / PINS)
+    require_pins(PINS, pinned)
     for kind, actual in pins(documents, catalogue).items():
         wrong = sorted(set(actual.items()) ^ set(pinned.get(kind, {}).items()))
         if wrong:
@@ -192,13 +197,35 @@ def load(directory: Path) -> Catalogue:
 
 
 def read(directory: Path) -> dict[str, Any]:
-    """Every schema, definition and code list of a folder by relative path; examples and pins are not among them."""
+    """Every schema, definition and code list of a folder by relative path; examples and pins are not among them.
+
+    Raises SchemaInvalidError for what is no folder, or none of message types.
+    """
+    if not directory.is_dir():
+        raise SchemaInvalidError(f"{directory} is no folder")
     paths = {path.relative_to(directory): path for path in directory.rglob("*.json")}
-    return {
+    found = {
         relative.as_posix(): _parse(path)
         for relative, path in sorted(paths.items())
         if relative.name != PINS and "examples" not in relative.parts
     }
+    if not any(path.endswith("/schema.json") for path in found):
+        raise SchemaInvalidError(f"{directory} holds no message type: no NAME/VERSION/schema.json")
+    return found
+
+
+def read_one(path: Path) -> dict[str, dict[str, Any]]:
+    """The one schema that `sinergi schemas show` printed, complete in itself, by its type. Raises SchemaInvalidError."""
+    schema = _parse(path)
+    require_plain(path.name, schema)
+    require_schema(path.name, schema)
+    found = _PRINTED.fullmatch(schema["$id"])
+    if found is None or not isinstance(schema.get("$defs"), dict):
+        raise SchemaInvalidError(f"{path} is neither a folder of schemas nor a schema that `show` printed")
+    whole = self_contained(schema["$id"], {schema["$id"]: schema})
+    if whole != schema:
+        raise SchemaInvalidError(f"{path} has definitions that nothing refers to: print it with `sinergi schemas show`")
+    return {f"{found['name']}/{found['version']}": schema}
 
 
 def examples(directory: Path) -> dict[str, tuple[Any, ...]]:
@@ -232,7 +259,7 @@ def _parse(path: Path) -> Any:
 
     try:
         return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=members)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SchemaInvalidError(f"{path} cannot be read as JSON") from error
 
 
