@@ -101,7 +101,8 @@ def diff(
 ) -> None:
     """Whether what the old version took is still taken, type by type; if not, a body that is newly refused.
 
-    Exit code 1 if a type under the same major version is incompatible, not proven compatible, or gone. Needs no gateway.
+    A field that may be withheld no more, or protects fewer people, is an incompatible change as well. Exit code 1 if a type
+    under the same major version is incompatible, not proven compatible, or gone. Needs no gateway.
     """
     from gateway.message_types import catalogue
     from gateway.message_types.compatibility import Verdict, compare
@@ -125,7 +126,9 @@ def diff(
             }
         )
     else:
-        table(("type", "change", "of bodies", "newly refused"), [_row(*change) for change in changes])
+        table(
+            ("type", "change", "of bodies", "newly refused", "beside the schema"), [_row(*change) for change in changes]
+        )
     message(f"{len(changes)} types differ, {len(bad)} of them need a new major version.")
     if bad:
         raise typer.Exit(NO)
@@ -137,14 +140,28 @@ _VERDICTS = {"yes": "compatible", "no": "incompatible", "unknown": "not proven c
 def _told(found: "Compatibility | None") -> dict[str, Any]:
     if found is None:
         return {}
-    told = {"form": found.form, "witness": found.witness, "newly_rejected": found.newly_rejected}
+    told = {
+        "form": found.form,
+        "witness": found.witness,
+        "newly_rejected": found.newly_rejected,
+        "weakened": found.weakened or None,
+        "asked_more": found.asked_more or None,
+        "asked_less": found.asked_less or None,
+    }
     return {name: value for name, value in told.items() if value is not None}
 
 
 def _row(type_: str, state: str, found: "Compatibility | None") -> tuple[str, ...]:
-    shown = None if found is None else found.witness if found.witness is not None else found.newly_rejected
+    if found is None:
+        return type_, state, "", "", ""
+    shown = found.witness if found.witness is not None else found.newly_rejected
     text = "" if shown is None else json.dumps(shown, ensure_ascii=False)
-    return type_, state, (found.form or "") if found else "", text if len(text) <= _LONG else text[:_LONG] + "…"
+    beside = [
+        *(f"weakened: {one}" for one in found.weakened),
+        *(f"asked now: {one}" for one in found.asked_more),
+        *(f"asked no more: {one}" for one in found.asked_less),
+    ]
+    return type_, state, found.form or "", text if len(text) <= _LONG else text[:_LONG] + "…", "; ".join(beside)
 
 
 def _schemas(place: Path) -> dict[str, Any]:
@@ -203,7 +220,7 @@ def publish(
                 _row(one.type, _state(one.entry is None, one.replaces, one.compatibility), one.compatibility)
                 for one in publications
             ]
-            table(("type", "change", "of bodies", "newly refused"), rows)
+            table(("type", "change", "of bodies", "newly refused", "beside the schema"), rows)
         if not dry_run:
             place(store, types, examples, why=why, who=invocation(context).who)
     if dry_run:

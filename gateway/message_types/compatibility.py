@@ -1,14 +1,14 @@
 """Whether a new version of a message type's schema still takes everything that the old one took.
 
-Decides YES, NO or UNKNOWN, for bodies as sent and as released, and shows a body that was good and is no longer. Leaves
-to `operations` what may be published: only YES keeps a major version. Annotations say nothing about a body and are
-ignored, but for `x-sensitive`, which makes the release schema. A format is a name here: one that is added or changed is
-not proven to take what went before, and a format whose code changed under the same name is not seen. A
-code that is in force on fewer days than before (`x-code-days`) is a NO.
+Decides YES, NO or UNKNOWN, for bodies as sent and as released, and shows a body that was good and is no longer. What is
+protected less (`protections.py`) is a NO, whatever bodies are taken. Leaves to `operations` what may be published: only YES
+keeps a major version. Other annotations say nothing about a body and are ignored. A format is a name here: one that is added or
+changed is not proven to take what went before, and a format whose code changed under the same name is not seen. A code that is
+in force on fewer days than before (`x-code-days`) is a NO.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import chain, islice
 from typing import Any, Final
@@ -17,15 +17,14 @@ import jsonschema_rs
 from jsonschema_rs import canonical
 
 from gateway.errors import SchemaInvalidError
+from gateway.message_types.protections import asked_less, asked_more, weakened
 from gateway.message_types.schema import Judge, released
 from gateway.message_types.specimens import specimens, variations
 from gateway.message_types.validity import (
     CODE_DAYS,
-    MINOR_ON,
     VALID_ON,
     checks,
     list_of,
-    mrz_places,
     published_days,
     violations,
 )
@@ -37,8 +36,6 @@ _SCHEMAS: Final = frozenset({"items", "additionalProperties", "contains", "not",
 _LISTS: Final = frozenset({"allOf", "anyOf", "oneOf"})
 _NAMED: Final = frozenset({"properties", "$defs"})
 _SILENT: Final = frozenset({"$id", "$comment", "title", "description"})
-# What `validity` asks beside the schema: a set of values cannot say it.
-_BESIDE: Final = (VALID_ON, MINOR_ON)
 _NOTHING: Final = object()
 
 
@@ -55,13 +52,17 @@ class Compatibility:
     """`form`: whether bodies as `sent` or as `released` are what the verdict turns on; None where both are taken.
 
     `witness`: a body that the old schema takes and the new one rejects, both asked; None where none was found.
-    `newly_rejected`: a schema of all such bodies, where the algebra can state it.
+    `newly_rejected`: a schema of all such bodies, where the algebra can state it. `weakened`: what is protected less;
+    `asked_more` and `asked_less`: checks beside the schema that came or went.
     """
 
     verdict: Verdict
     form: str | None = None
     witness: Any = None
     newly_rejected: Any = None
+    weakened: tuple[str, ...] = ()
+    asked_more: tuple[str, ...] = ()
+    asked_less: tuple[str, ...] = ()
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], examples: Iterable[Any] = ()) -> Compatibility:
@@ -69,7 +70,18 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], examples: Iterable[A
 
     Raises SchemaInvalidError for a schema that no validator can be made of.
     """
-    bodies = tuple(examples)
+    found = _of_bodies(old, new, tuple(examples))
+    lost = weakened(old, new)
+    return replace(
+        found,
+        verdict=Verdict.NO if lost else found.verdict,
+        weakened=lost,
+        asked_more=asked_more(old, new),
+        asked_less=asked_less(old, new),
+    )
+
+
+def _of_bodies(old: Mapping[str, Any], new: Mapping[str, Any], bodies: tuple[Any, ...]) -> Compatibility:
     if shortened := _shortened(old, new):
         return _fewer_days(old, new, bodies, shortened)
     sent = _compare(old, new, bodies, "sent")
@@ -125,9 +137,10 @@ def _set(schema: Schema) -> jsonschema_rs.CanonicalSchema:
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any], examples: tuple[Any, ...], form: str) -> Compatibility:
     before, after = algebra(old), algebra(new)
     verdict = Verdict.YES if before == after else covers(after, before)
-    if verdict is Verdict.YES and _asks_more(old, new):
-        verdict = Verdict.UNKNOWN
+    # A set of bodies cannot say what is asked beside the schema: nothing is newly rejected by the schema itself then.
     rest = None if verdict is Verdict.YES else _newly_rejected(before, after)
+    if verdict is Verdict.YES and asked_more(old, new):
+        verdict = Verdict.UNKNOWN
     # Even a YES is asked about the examples: the validators have the last word.
     candidates = examples if verdict is Verdict.YES else _candidates(old, rest, examples)
     witness = _witness(Judge(old), Judge(new), candidates)
@@ -136,13 +149,6 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any], examples: tuple[Any
     if verdict is Verdict.YES:
         return Compatibility(Verdict.YES)
     return Compatibility(verdict, form, None, rest)
-
-
-def _asks_more(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether there is a check of `validity` in the new schema that may not be in the old one."""
-    if not mrz_places(new) <= mrz_places(old):
-        return True
-    return any(keyword in new and new[keyword] != old.get(keyword) for keyword in _BESIDE)
 
 
 def _shortened(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:

@@ -122,7 +122,52 @@ def test_a_new_check_of_dates_is_not_proven(keyword: str) -> None:
     """What stands beside the schema refuses bodies too."""
     old = schema({"a": text()})
     assert compare(old, {**old, keyword: {"codes": "a", "from": "a"}}).verdict is Verdict.UNKNOWN
-    assert compare({**old, keyword: {"codes": "a", "from": "a"}}, old).verdict is Verdict.YES
+    less = compare({**old, keyword: {"codes": "a", "from": "a"}}, old)
+    assert (less.verdict, less.weakened, less.asked_less) == (
+        (Verdict.NO, ("x-minor-on",), ()) if keyword == "x-minor-on" else (Verdict.YES, (), ("x-valid-on",))
+    )
+    # By its schema nothing is refused: no set of bodies is shown, only what is asked.
+    more = compare(old, {**old, keyword: {"codes": "a", "from": "a"}})
+    assert (more.asked_more, more.witness, more.newly_rejected) == ((keyword,), None, None)
+
+
+PROTECTED = text(**{"x-sensitive": True, "x-protects": ["victim", "child"]})
+INSIDE = {**WORDS, "type": "object", "properties": {"a": PROTECTED}, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lost"),
+    [
+        (PROTECTED, text(**{"x-protects": ["victim", "child"]}), ("x-sensitive at /body/f",)),
+        (PROTECTED, text(**{"x-sensitive": True}), ("x-protects (child, victim) at /body/f",)),
+        (PROTECTED, text(**{"x-sensitive": True, "x-protects": ["child"]}), ("x-protects (victim) at /body/f",)),
+        (PROTECTED, text(), ("x-sensitive at /body/f", "x-protects (child, victim) at /body/f")),
+        (
+            {**WORDS, "type": "array", "items": INSIDE},
+            {**WORDS, "type": "array", "items": {**INSIDE, "properties": {"a": text()}}},
+            ("x-sensitive at /body/f/*/a", "x-protects (child, victim) at /body/f/*/a"),
+        ),
+        ({"anyOf": [PROTECTED, INTEGER]}, {"anyOf": [text(), INTEGER]}, ("x-sensitive at /body/f",)),
+        (text(**{"x-protects": ["child"]}), PROTECTED, ()),
+        (text(), PROTECTED, ()),
+    ],
+    ids=["withheld", "whom", "one of two", "both", "in an array", "in a branch", "more people", "more"],
+)
+def test_what_is_protected_less_needs_another_major_version(
+    old: dict[str, Any], new: dict[str, Any], lost: tuple[str, ...]
+) -> None:
+    """The very same bodies are taken, and what kept a victim's name from being released is gone."""
+    found = compare(schema({"f": old}), schema({"f": new}))
+    assert found.weakened[:1] == lost[:1]
+    assert set(lost) <= set(found.weakened)
+    assert (found.verdict is Verdict.NO) is bool(lost)
+
+
+def test_a_field_that_is_gone_protects_nobody() -> None:
+    """What is not there any more cannot be released; that its bodies are refused is told as for any other field."""
+    found = compare(schema({"a": text(), "f": PROTECTED}), schema({"a": text()}))
+    assert (found.verdict, found.weakened) == (Verdict.NO, ())
+    assert found.witness is not None
 
 
 def test_a_new_check_of_numbers_is_not_proven() -> None:
