@@ -10,7 +10,7 @@ import getpass
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -63,6 +63,18 @@ class RefusedError(OperatorError):
     """The act is well-formed and not possible as things stand: already there, not there, ended, too old."""
 
     answers_no: Final = True
+
+
+def require_own_keys(gateway: Mapping[str, str], operators: Iterable[str]) -> None:
+    """Key ids of the gateway by role, and of its operators: one private key is one party's, for one thing. Raises OperatorError.
+
+    A gateway with an operator's key could sign as that operator, and one person would then be two.
+    """
+    roles: dict[str, str] = dict.fromkeys(operators, "an operator's")
+    for role, kid in gateway.items():
+        if kid in roles:
+            raise OperatorError(f"the {role} key is {roles[kid]} already: one key is for one thing")
+        roles[kid] = f"the {role} key"
 
 
 def require_code(text: str, what: str) -> str:
@@ -149,6 +161,8 @@ def initialise(
             made.append(keys_dir / f"{name}.pem")
             keyring.generate(made[-1], algorithm, passphrase)
         keys = load_keys(settings)
+        signers = {SIGN: keys.sign.kid, REQUEST: keys.request.kid, CHECKPOINT: keys.checkpoint.signer.public.kid}
+        require_own_keys(signers, (one.key.kid for one in founders))
         memory = _found_database(settings, keys, who, made, Founders(founders, ceremony))
         _put_in_place(draft, final)
         try:

@@ -23,6 +23,7 @@ import rfc8785
 
 from gateway import keyring
 from gateway.errors import GatewayError, KeyringError, MalformedError, OperatorError
+from gateway.founding import require_own_keys
 from gateway.jose import sign_jws, strict_json, verify_jws
 from gateway.keyring import shares
 from gateway.keyring.held import KeyringSigner
@@ -131,6 +132,7 @@ def create(
                 made.append(path)
                 uris[role] = f"file:{quote(str(path.absolute()))}"
         keys = {role: _known_by(role, uris[role], passphrase) for role in algorithms}
+        require_own_keys({role: key["hash"] for role, key in keys.items()}, (one.signer.kid for one in plan.operators))
         split: Mapping[str, Any] | None = None
         if uris[STORAGE].startswith("file:"):
             words = shares.split(uris[STORAGE], passphrase, plan.threshold, plan.count)

@@ -31,14 +31,14 @@ from gateway.keys.keychain import CHECKPOINT, INDEX, LONG_LIVED, LOST, REQUEST, 
 from gateway.ledger.entry import CheckpointKey, Entry, KeyAdded, KeyRetired
 from gateway.ledger.note import ML_DSA_44
 from gateway.ledger.succession import Succession
-from gateway.operations.acts import ConflictError, Who, authority, record, require_two
+from gateway.operations.acts import ConflictError, Who, authority, holder_of, record, require_two
 from gateway.record import OWN_LEDGER
 from gateway.store import queries
 from gateway.store.checkpoint_keys import NoteKey
 from gateway.store.clocks import TOLERANCE
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Transaction
-from gateway.store.tables import AgencyKeyRow, GatewayKeyRow, LedgerHead, OfficerRow, micros
+from gateway.store.tables import GatewayKeyRow, LedgerHead, micros
 from gateway.wiring import Store, now
 
 # How long a key is known before it is used. Signing keys: longer than any cache may hold the key set, twice over.
@@ -259,9 +259,8 @@ def _announce(store: Store, planned: Rotation, passphrase: bytes, *, why: str, w
     def announce(transaction: Transaction) -> None:
         connection = transaction.connection
         require_two(transaction, who, time)
-        for column in (GatewayKeyRow.kid, AgencyKeyRow.kid, OfficerRow.kid):
-            if connection.execute(select(col(column)).where(col(column) == kid)).first() is not None:
-                raise ConflictError(f"the key {kid} is known already: a new key is needed")
+        if (holder := holder_of(transaction, kid)) is not None:
+            raise ConflictError(f"the key {kid} is known already ({holder}): a new key is needed")
         if unknown is not None:
             connection.execute(insert(GatewayKeyRow), [_row(unknown)])
         if planned.instead_of is not None:

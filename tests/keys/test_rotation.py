@@ -1,5 +1,6 @@
 """What a rotation leaves where it is interrupted, meets another one, or is told of a key in another folder."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -14,14 +15,16 @@ from gateway import keyring
 from gateway.errors import OperatorError, StoreUnavailableError
 from gateway.founding import RefusedError, initialise
 from gateway.key_management import rotation, withdrawal
+from gateway.key_management.ceremony import Plan, Present, create
 from gateway.key_management.own_compromise import compromise_own
 from gateway.key_management.standing import history
 from gateway.keys.keychain import OwnKey
 from gateway.operations import acts
 from gateway.settings import Settings
+from gateway.statements.appointment import sign_appointment
 from gateway.store import configuration, queries
 from gateway.store.recorder import Recorder, Transaction
-from gateway.store.tables import SubjectIndex
+from gateway.store.tables import OperatorRow, RecoveryKeyRow, SubjectIndex, micros
 from gateway.wiring import Store, now, open_gateway, open_store
 
 AT_ONCE = timedelta()
@@ -223,6 +226,69 @@ def test_a_key_that_has_begun_is_not_withdrawn(store: Store) -> None:
     rotation.rotate(store, "sign", lead=AT_ONCE, why="T-1", who="tester")
     with pytest.raises(RefusedError):
         withdrawal.withdraw(store, "sign", why="INC-1", who="tester")
+
+
+PASSPHRASE = "bukan-rahasia-siapa-pun"
+
+
+def theirs(folder: Path, name: str) -> tuple[str, keyring.KeyringSigner]:
+    """A person's own key file: its URI, and the key."""
+    path = folder / f"{name}.pem"
+    keyring.generate(path, "EdDSA", PASSPHRASE.encode())
+    return f"file:{path}", keyring.load_signer(f"file:{path}", PASSPHRASE.encode())
+
+
+@pytest.mark.parametrize("held", ["operator", "recovery"])
+def test_a_gateway_does_not_take_the_key_of_an_operator_or_a_recovery_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    """With it the gateway would be the second person, or would speak for an agency whose keys are lost."""
+    monkeypatch.setenv("SINERGI_KEY_PASSPHRASE", PASSPHRASE)
+    given = tmp_path / "passphrase"
+    keyring.write_private(given, PASSPHRASE.encode())
+    settings = initialise(tmp_path / "gw", who="tester", gateway_id="gw-test", passphrase_file=given)
+    uri, key = theirs(tmp_path, held)
+    time, jwk = micros(now()), json.dumps(dict(key.public.jwk))
+    row = {"kid": key.kid, "jwk": jwk, "status": "revoked", "changed_at": time}  # revoked: it does not come back either
+    rows: dict[str, tuple[Any, dict[str, Any]]] = {
+        "operator": (OperatorRow, {**row, "operator": "ayu", "added_at": time}),
+        "recovery": (RecoveryKeyRow, {**row, "agency": "polda", "not_before": time, "not_after": time + 1}),
+    }
+    with open_store(settings) as store:
+        acts.act(store, [], rows=[rows[held]])
+        monkeypatch.setattr(rotation, "require_two", lambda *_: None)
+        for role in ("sign", "request", "checkpoint"):
+            with pytest.raises(RefusedError, match="is known already"):
+                rotation.rotate(store, role, uri=uri, lead=AT_ONCE, why="T-1", who="tester")
+
+
+@pytest.mark.parametrize("role", ["sign", "request", "checkpoint"])
+def test_a_gateway_is_not_founded_with_the_key_of_an_operator_or_one_key_for_two_things(
+    tmp_path: Path, role: str
+) -> None:
+    """Neither by a ceremony nor by init; what was refused leaves no gateway behind."""
+    given = tmp_path / "passphrase"
+    keyring.write_private(given, PASSPHRASE.encode())
+    people = {name: theirs(tmp_path, name) for name in ("ayu", "budi")}
+    stated = [
+        sign_appointment(name, "gw-test", key=key.public, signer=key, now=now()) for name, (_, key) in people.items()
+    ]
+    uri, _ = people["ayu"]
+    with pytest.raises(OperatorError, match="is an operator's already"):
+        initialise(
+            tmp_path / "gw", who="t", gateway_id="gw-test", passphrase_file=given, operators=stated, given={role: uri}
+        )
+    others = {"sign": "request", "request": "checkpoint", "checkpoint": "sign"}
+    twice = {role: uri, others[role]: uri}
+    with pytest.raises(OperatorError, match="one key is for one thing"):
+        initialise(tmp_path / "gw", who="t", gateway_id="gw-test", passphrase_file=given, given=twice)
+    present = tuple(Present(name, key) for name, (_, key) in people.items())
+    plan = Plan("gw-test", tmp_path / "made", present, 2, 3, {role: uri}, given)
+    plan.directory.mkdir()
+    with pytest.raises(OperatorError, match="is an operator's already"):
+        create(plan, now(), lambda _shares: ["a", "b", "c"], lambda _text: None)
+    assert not (tmp_path / "gw" / "sinergi.toml").exists()
+    assert list(plan.directory.iterdir()) == []
 
 
 def test_where_other_nodes_may_serve_they_are_given_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
