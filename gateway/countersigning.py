@@ -177,7 +177,8 @@ def _compromise(store: Store, kept: Kept, by: Authority) -> str:
     kid, since = said.parameters["kid"], moment(said.parameters["since"])
     if said.about == store.settings.gateway.id:
         done = compromise_own(store, kid, since, why=said.why, who=by)
-        return f"the gateway's {done.role} key {kid} is revoked; it touched {len(done.transfers)} transfers since then"
+        left = f"; not signed anew, because they are not what was recorded: {', '.join(done.left)}" if done.left else ""
+        return f"the gateway's {done.role} key {kid} is revoked; it touched {len(done.transfers)} transfers since then{left}"
     found = compromise(store, said.about, kid, since, why=said.why, who=by)
     return f"the key {kid} of {said.about} is revoked; in doubt: {len(found)} transfers"
 

@@ -133,6 +133,7 @@ def _own(context: typer.Context, store: "Store", kid: str, since: datetime, *, w
         as_json(
             told
             | {"dry_run": dry_run, "in_doubt": rows, "signed_anew": done.signed_anew, "alerts_anew": done.alerts_anew}
+            | {"not_signed_anew": list(done.left)}
         )
         return
     if rows:
@@ -143,6 +144,8 @@ def _own(context: typer.Context, store: "Store", kid: str, since: datetime, *, w
         message(f"{done.signed_anew} releases that are not delivered were signed anew.")
     if done.alerts_anew:
         message(f"{done.alerts_anew} alerts that are not signed for were signed anew.")
+    for one in done.left:
+        message(f"{one} was not signed anew: it is not what was recorded. `sinergi ledger fsck` looks at all of it.")
 
 
 def _rows(found: "Sequence[Doubtful]") -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from sqlmodel import col, select
 from gateway.errors import OperatorError
 from gateway.founding import RefusedError, require_code
 from gateway.key_management.compromise import BATCH, Doubtful
-from gateway.key_management.renewal import renew_alerts, renew_releases, signed_since
+from gateway.key_management.renewal import Renewed, renew_alerts, renew_releases, signed_since
 from gateway.key_management.rotation import WALKS
 from gateway.key_management.withdrawal import Withdrawal, resume, resumed
 from gateway.keys.keychain import CHECKPOINT, LONG_LIVED, LOST, REVOKED, SIGN, OwnKey, in_use
@@ -40,12 +40,16 @@ _SAID: Final = (CHECKPOINT, LONG_LIVED)
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What a lost key of the gateway touched: transfers, by role, and how many waiting releases and alerts were signed anew."""
+    """What a lost key of the gateway touched: transfers, by role, and how many waiting releases and alerts were signed anew.
+
+    `left` are those that were not, because they do not open, or are not what was recorded: nobody will take them.
+    """
 
     role: str
     transfers: tuple[Doubtful, ...]
     signed_anew: int = 0
     alerts_anew: int = 0
+    left: tuple[str, ...] = ()
 
 
 def touched(store: Store, kid: str, since: datetime) -> Touched:
@@ -73,7 +77,7 @@ def compromise_own(store: Store, kid: str, since: datetime, *, why: str, who: Wh
     with store.database.reading() as session:
         store.keys.learn(queries.own_keys(session))  # what is signed from here on is by a key that is not lost
     found = _transfers(store, key, since)
-    signed = renewed = 0
+    signed = renewed = Renewed()
     if key.role == SIGN:
 
         def sign(alert: Alert) -> str:
@@ -84,7 +88,7 @@ def compromise_own(store: Store, kid: str, since: datetime, *, why: str, who: Wh
         lost = LostKey(gateway, gateway, kid, since, sign)
         for ledger, transfers in _by_ledger(found):
             record(store, AlertAbout(ledger, transfers, lost, time))
-    return Touched(key.role, found, signed, renewed)
+    return Touched(key.role, found, signed.done, renewed.done, (*signed.left, *renewed.left))
 
 
 def find_own(store: Store, kid: str) -> OwnKey:

@@ -7,20 +7,20 @@ Leaves to `own_compromise.py` that a key was lost, and since when.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import Connection, func, update
 from sqlmodel import col, select
 
-from gateway.errors import CallerError, GatewayError, KeyringError
+from gateway.errors import GatewayError, KeyAwayError, KeyringError
 from gateway.jose import PublicKey, parse_jws, public_key_from_jwk
 from gateway.keys.keychain import OwnKey
-from gateway.ledger.entry import AlertIssued
+from gateway.ledger.entry import AlertIssued, decode, timestamp
 from gateway.operations.acts import record
 from gateway.record import OWN_LEDGER, open_content, released_text
 from gateway.statements.alert import ALERT_TYP, Alert, read_alert
@@ -31,12 +31,22 @@ from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import CONTENT_PART, RECEIPT_PART
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Sealer
-from gateway.store.tables import DEAD, WAITING, AlertRow, OutboxRow, TransferRow, micros
+from gateway.store.tables import ACCEPTED, DEAD, WAITING, AlertRow, LedgerEntry, OutboxRow, TransferRow, micros
 from gateway.wiring import Store, now
 
 BATCH: Final = 200
 _UNDELIVERED: Final = (WAITING, DEAD)
 _log: Final = structlog.get_logger("sinergi.keys")
+_PAGE: Final = 1_000
+_ISSUED: Final = f'"kind":"{AlertIssued.kind}"'.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """How many were signed anew, and the ids of those that are under the lost key, or cannot be read, and were not."""
+
+    done: int = 0
+    left: tuple[str, ...] = ()
 
 
 def signed_since(sealer: Sealer, row: TransferRow, key: OwnKey, since: datetime) -> bool:
@@ -53,13 +63,12 @@ def signed_since(sealer: Sealer, row: TransferRow, key: OwnKey, since: datetime)
     return any(jws.kid == key.kid and jws.payload["iat"] >= int(since.timestamp()) for jws in told)
 
 
-def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> int:
-    """Those of `transfers` that are not delivered, by the key in use; how many there were.
+def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> Renewed:
+    """Those of `transfers` that are not delivered, by the key in use.
 
-    One that does not open, or is not what was released, keeps no other from its recipient: it stays as it is, and the audit
-    tells of it (`ledger fsck`).
+    One that does not open, or is not what was released, keeps no other from its recipient: it stays as it is, and is named.
     """
-    sealer, done, begun = Sealer(store.keys.storage), 0, _begins(store)
+    sealer, done, begun, left = Sealer(store.keys.storage), 0, _begins(store), list[str]()
     for first in range(0, len(transfers), BATCH):
         with store.database.reading() as session:
             waiting = select(OutboxRow.transfer).where(
@@ -70,15 +79,18 @@ def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> int:
         for row in rows:
             try:
                 content = _renewed(store, sealer, row, lost, begun)
+            except KeyAwayError:
+                raise  # nothing was altered: the same run later finds the key
             except GatewayError as error:
                 _log.error("release_not_renewed", transfer=row.id, detail=error.detail)
+                left.append(row.id)
                 continue
             if content is not None:
                 changed.append((row.id, row.sealed_content, content))
         if changed:
             record(store, RecordEvent(OWN_LEDGER, (), partial(_replace, changed)))
             done += len(changed)
-    return done
+    return Renewed(done, tuple(left))
 
 
 def _renewed(store: Store, sealer: Sealer, row: TransferRow, lost: OwnKey, begun: int) -> bytes | None:
@@ -113,8 +125,8 @@ def _replace(changed: Iterable[tuple[str, bytes, bytes]], transaction: Transacti
         )
 
 
-def renew_alerts(store: Store, lost: OwnKey, sign: Callable[[Alert], str]) -> int:
-    """Every alert that is not signed for and is under the lost key, by the key in use; how many there were."""
+def renew_alerts(store: Store, lost: OwnKey, sign: Callable[[Alert], str]) -> Renewed:
+    """Every alert that is not signed for and is under the lost key, by the key in use."""
     with store.database.reading() as session:
         found = session.exec(
             select(AlertRow.ledger, AlertRow.id, AlertRow.jws)
@@ -122,32 +134,48 @@ def renew_alerts(store: Store, lost: OwnKey, sign: Callable[[Alert], str]) -> in
             .where(col(OutboxRow.state).in_(_UNDELIVERED))
         ).all()
     under: dict[str, list[str]] = {}
+    unread = []
     for ledger, id_, jws in found:
-        if _is_alert_by(jws, lost.kid):
-            under.setdefault(ledger, []).append(id_)
-    public = public_key_from_jwk(lost.jwk or {})
-    return sum(
-        record(store, RenewAlerts(ledger, ids[first : first + BATCH], public, sign, now()))
-        for ledger, ids in under.items()
-        for first in range(0, len(ids), BATCH)
-    )
+        try:
+            if parse_jws(jws, ALERT_TYP, 2).kid == lost.kid:
+                under.setdefault(ledger, []).append(id_)
+        except GatewayError:
+            unread.append(id_)
+    public, done, left = public_key_from_jwk(lost.jwk or {}), 0, unread
+    for ledger, ids in under.items():
+        issued = _issued(store, ledger, frozenset(ids))
+        for first in range(0, len(ids), BATCH):
+            job = RenewAlerts(
+                ledger, ids[first : first + BATCH], issued, public, store.settings.gateway.id, sign, now()
+            )
+            renewed = record(store, job)
+            done, left = done + renewed.done, [*left, *renewed.left]
+    return Renewed(done, tuple(left))
 
 
-def _is_alert_by(jws: str, kid: str) -> bool:
-    """False also for what is no alert any more: somebody altered the row."""
-    try:
-        return parse_jws(jws, ALERT_TYP, 2).kid == kid
-    except CallerError:
-        return False
+def _issued(store: Store, ledger: str, alerts: frozenset[str]) -> Mapping[str, Mapping[str, Any]]:
+    """What the ledger says of these alerts. Who has the lost key can sign any, and may have written rows, but no entries."""
+    entries = select(LedgerEntry.leaf).where(col(LedgerEntry.ledger) == ledger).order_by(col(LedgerEntry.position))
+    found: dict[str, Mapping[str, Any]] = {}
+    with store.database.reading() as session:
+        for leaf in session.exec(entries.execution_options(yield_per=_PAGE)):
+            if _ISSUED in leaf and (entry := decode(leaf))["kind"] == AlertIssued.kind and entry["alert"] in alerts:
+                found.setdefault(entry["alert"], entry)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class RenewAlerts:
-    """The same alerts under another signature, each with one more entry `alert.issued`. Done twice, it changes nothing."""
+    """The same alerts under another signature, each with one more entry `alert.issued`. Done twice, it changes nothing.
+
+    `issued` is what the ledger says of them, by their ids: one of which it says nothing, or something else, gets no signature.
+    """
 
     ledger: str
     alerts: Sequence[str]
+    issued: Mapping[str, Mapping[str, Any]]
     lost: PublicKey
+    gateway: str
     sign: Callable[[Alert], str]
     now: datetime
     message_id: None = None
@@ -156,8 +184,8 @@ class RenewAlerts:
     def ledgers(self) -> Sequence[str]:
         return (self.ledger,)
 
-    def stage(self, transaction: Transaction) -> int:
-        connection, done = transaction.connection, 0
+    def stage(self, transaction: Transaction) -> Renewed:
+        connection, done, left = transaction.connection, 0, []
         waiting = (
             select(col(AlertRow.id), col(AlertRow.jws))
             .join(OutboxRow, col(OutboxRow.transfer) == col(AlertRow.id))
@@ -165,16 +193,21 @@ class RenewAlerts:
             .with_for_update()
         )
         for row in connection.execute(waiting).all():
-            if not _is_alert_by(row.jws, self.lost.kid):
-                continue
             try:
-                said = replace(read_alert(row.jws, self.lost), iat=int(self.now.timestamp()))
-            except CallerError as error:
-                # Not even the lost key said that: the audit tells of it, and the other alerts go out.
+                if parse_jws(row.jws, ALERT_TYP, 2).kid != self.lost.kid:
+                    continue
+                said = read_alert(row.jws, self.lost)
+            except GatewayError as error:
                 _log.error("alert_not_renewed", alert=row.id, detail=error.detail)
+                left.append(row.id)
                 continue
+            entry = self.issued.get(row.id, {})
+            if not self._borne_out(row.id, said, entry) or not self._of_these(connection, said):
+                _log.error("alert_not_renewed", alert=row.id, detail="the ledger does not bear it out")
+                left.append(row.id)
+                continue
+            said = replace(said, iat=int(self.now.timestamp()))
             connection.execute(update(AlertRow).where(col(AlertRow.id) == row.id).values(jws=self.sign(said)))
-            since = datetime.fromtimestamp(said.since, self.now.tzinfo)
             transaction.append(
                 self.ledger,
                 AlertIssued(
@@ -183,8 +216,27 @@ class RenewAlerts:
                     recipient=said.aud,
                     agency=said.agency,
                     key=said.kid,
-                    not_after=since,
+                    not_after=datetime.fromtimestamp(said.since, self.now.tzinfo),
                 ),
             )
             done += 1
-        return done
+        return Renewed(done, tuple(left))
+
+    def _borne_out(self, alert: str, said: Alert, entry: Mapping[str, Any]) -> bool:
+        told = (said.iss, said.jti, said.jti, said.aud, said.agency, said.kid)
+        names = ("alert", "recipient", "agency", "key")
+        since = timestamp(datetime.fromtimestamp(said.since, self.now.tzinfo))
+        # An alert speaks of whole seconds, the first entry of it more finely.
+        return told == (self.gateway, alert, *map(entry.get, names)) and entry["not_after"][:19] == since[:19]
+
+    def _of_these(self, connection: Connection, said: Alert) -> bool:
+        """Whether the recipient was handed each of them, by that key. No entry names them."""
+        theirs = select(func.count()).where(
+            col(TransferRow.id).in_(said.transfers),
+            col(TransferRow.ledger) == self.ledger,
+            col(TransferRow.recipient) == said.aud,
+            col(TransferRow.decision) == ACCEPTED,
+        )
+        if said.agency != self.gateway:
+            theirs = theirs.where(col(TransferRow.sender) == said.agency, col(TransferRow.kid) == said.kid)
+        return connection.execute(theirs).scalar_one() == len(said.transfers)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlmodel import col
 
 from gateway.delivery.redeliver import redeliver
@@ -19,10 +19,12 @@ from gateway.keys.keychain import SIGN
 from gateway.record import open_content
 from gateway.sdk.reception import KeySet
 from gateway.settings import load_settings
+from gateway.statements.alert import read_alert, sign_alert
 from gateway.statements.receipt import read_release, sign_release
 from gateway.store import queries
+from gateway.store.identity import new_transfer_id
 from gateway.store.sealing import Sealer
-from gateway.store.tables import AlertRow, TransferRow
+from gateway.store.tables import AlertRow, GatewayKeyRow, OutboxRow, TransferRow, micros
 from gateway.wiring import Store, open_store
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded
 from tests.cli.test_retention import FOREIGNER, PKS, entries, exchanged, query
@@ -152,12 +154,43 @@ def test_what_was_altered_keeps_nothing_else_from_its_recipient(office: Shell) -
         content["release"] = sign_release(replace(honest, transfer=waiting[0]), store.keys.sign)
         forged = sealer.unwrap(row.id, row.storage_key, row.wrapped_key).close("content", json.dumps(content).encode())
         with store.database.write.begin() as connection:
+            connection.execute(update(GatewayKeyRow).values(not_before=micros(since - HALF_AN_HOUR)))
             for name, value in ((waiting[0], b"altered"), (waiting[1], forged)):
                 connection.execute(update(TransferRow).where(col(TransferRow.id) == name).values(sealed_content=value))
             jws = connection.execute(select(col(AlertRow.jws))).scalar_one()
             connection.execute(update(AlertRow).values(jws=f"{jws[:-6]}AAAAAA"))
         new = next_key(store)
         done = compromise_own(store, old, since, why="INC-2", who="tester")
-        assert (done.signed_anew, done.alerts_anew) == (1, 0)
+        assert (done.signed_anew, done.alerts_anew, len(done.left)) == (1, 0, 3)
+        assert set(waiting[:2]) < set(done.left)
         assert release(store, waiting[2]).kid == new
         assert release(store, waiting[1]).kid == old
+
+
+def test_an_alert_that_the_ledger_does_not_bear_out_is_not_signed_anew(office: Shell) -> None:
+    """Who has the lost key and can write the database makes an alert up, or turns one: the key in use signs neither."""
+    since = datetime.now(UTC) - timedelta(minutes=20)
+    sent(office, "letter-one", timedelta(minutes=15))
+    with open_store(load_settings(office.config)) as store:
+        compromise(store, POLDA, office.kid(POLDA), since, why="INC-1", who="tester")
+        lost, old = store.keys.sign, store.keys.sign.kid
+        new = next_key(store)
+        with store.database.write.begin() as connection:
+            row: dict[str, Any] = dict(connection.exec_driver_sql("SELECT * FROM alert").mappings().one())
+            waits: dict[str, Any] = dict(
+                connection.exec_driver_sql("SELECT * FROM outbox WHERE transfer=?", (row["id"],)).mappings().one()
+            )
+            true = read_alert(row["jws"], lost.public)
+            made_up = replace(true, jti=new_transfer_id(datetime.now(UTC)))
+            connection.execute(insert(AlertRow), [row | {"id": made_up.jti, "jws": sign_alert(made_up, lost)}])
+            connection.execute(insert(OutboxRow), [waits | {"transfer": made_up.jti}])
+            turned = replace(true, agency=IMIGRASI, kid=office.kid(IMIGRASI))
+            connection.execute(
+                update(AlertRow).where(col(AlertRow.id) == true.jti).values(jws=sign_alert(turned, lost))
+            )
+        done = compromise_own(store, old, since, why="INC-2", who="tester")
+        assert (done.alerts_anew, set(done.left)) == (0, {made_up.jti, true.jti})
+        with store.database.reading() as session:
+            texts = session.connection().exec_driver_sql("SELECT jws FROM alert").scalars().all()
+        told = [parse_jws(jws, "alert+jwt", 2) for jws in texts]
+        assert {jws.payload["jti"] for jws in told if jws.kid == new}.isdisjoint({made_up.jti, true.jti})
