@@ -130,7 +130,7 @@ def bundle_trust(
     except LedgerInvalidError as error:
         raise OperatorError(f"--vkey: {error.detail}") from error
     ledgers = {origin: read_trust(texts, witness, quorum) for origin, texts in own.items()}
-    gateway = {key.kid: key for file in keys for key in _keys(file)}
+    gateway = {key.kid: key for file in keys for key in gateway_keys(file)}
     known = () if authorities is None else _authorities(authorities)
     return Trust(gateway, ledgers, None if roots is None else _stamped(roots), known)
 
@@ -144,15 +144,18 @@ def _authorities(file: Path) -> "tuple[Certificate, ...]":
         raise OperatorError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _keys(file: Path) -> "list[PublicKey]":
-    """The keys of a JWK or of a set of them; members that say nothing of the key itself are passed over."""
+def gateway_keys(file: Path) -> "list[PublicKey]":
+    """The keys of a JWK or of a set of them; members that say nothing of the key itself are passed over.
+
+    So are, in a set, keys that sign no statement: a gateway's own set has its ML-DSA-44 checkpoint keys as well (RFC 9964).
+    """
     from gateway.cli.given import read_object
     from gateway.errors import GatewayError
     from gateway.jose import public_key_from_jwk
 
     held = read_object(file)
-    members = held.get("keys", [held])
     try:
+        members = [one for one in held["keys"] if one.get("kty") != "AKP"] if "keys" in held else [held]
         return [
             public_key_from_jwk({name: one[name] for name in ("kty", "crv", "x", "y") if name in one})
             for one in members

@@ -1,34 +1,40 @@
 """Evidence of a message after its type, its agreement and the gateway's keys have changed: judged by what was in force then."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine, event
 from sqlmodel import Session
 
 from gateway import resources
 from gateway.attestation.wiring import read_policies
+from gateway.cli.verifier import gateway_keys
+from gateway.errors import OperatorError
 from gateway.evidence.bundle import Bundle, unpack
 from gateway.evidence.checks import check
 from gateway.evidence.collect import Collector
 from gateway.evidence.court import AGREEMENT, ENTRIES, RECEIPT, RELEASE, SCHEMA, Trust
 from gateway.jose import parse_jws, public_key_from_jwk
 from gateway.key_management.rotation import rotate
-from gateway.keys.keychain import CHECKPOINT
+from gateway.keyring import signer_for
+from gateway.keys.keychain import CHECKPOINT, LONG_LIVED, SIGN
 from gateway.ledger.cosignature import Trust as LedgerTrust
+from gateway.ledger.cosignature import with_signatures
 from gateway.ledger.entry import OperatorAct
-from gateway.ledger.note import NoteVerifier, parse_note
-from gateway.ledger.proof import parse_proof
+from gateway.ledger.note import NoteSignature, NoteVerifier, parse_note
+from gateway.ledger.proof import format_proof, parse_proof
 from gateway.message_types import catalogue
 from gateway.settings import load_settings
 from gateway.store import queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.sealing import Sealer
 from gateway.wiring import now, open_store
-from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded, peopled
+from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded, new_shell, peopled
 from tests.cli.test_retention import exchanged, query
 from tests.cli.test_schemas import change, optional_member
 from tests.evidence.test_evidence import failed
@@ -44,7 +50,11 @@ def evidence(shell: Shell, transfer: str) -> tuple[Bundle, Trust]:
 
         collector = Collector(session, sealer, policies, store.settings.gateway.id, store.keys.sign, vkeys)
         bundle = unpack(collector.bundle(transfer, now()))
-        signing = [public_key_from_jwk(key.jwk) for key in queries.own_keys(session) if key.jwk is not None]
+        signing = [
+            public_key_from_jwk(key.jwk)
+            for key in queries.own_keys(session)
+            if key.jwk is not None and key.role == SIGN
+        ]
         origins = [head.origin for head in queries.ledgers(session)]
         ledgers = {origin: LedgerTrust(origin, tuple(map(NoteVerifier.parse, vkeys(origin)))) for origin in origins}
     return bundle, Trust({key.kid: key for key in signing}, ledgers)
@@ -166,3 +176,67 @@ def test_a_verifier_that_knows_the_first_checkpoint_key_alone_follows_its_succes
     assert last.isdisjoint(one.key_id for one in note.signatures)
     unsaid = {name: held for name, held in bundle.files.items() if b'"kind":"checkpoint.key"' not in held}
     assert 2 in failed(check(Bundle(unsaid), replace(first, gateway=today.gateway)))
+
+
+def test_evidence_outlives_the_long_lived_key_as_well(tmp_path: Path) -> None:
+    """A verifier that was handed the first ML-DSA-44 key follows its successor through the bundle, and reads every line that is
+    there: one that was altered fails, even though the Ed25519 line beside it is good.
+    """
+    shell = new_shell(tmp_path)
+    shell.ok("init", tmp_path / "gw", "--id", "gw-test", "--public-url", "http://gw.test", "--ml-dsa")
+    shell = peopled(shell)
+    (old,) = exchanged(shell, query(), ago=timedelta(0))
+    _, first = evidence(shell, old.transfer)
+    with open_store(load_settings(shell.config)) as store:
+        pinned = {origin: store.keys.long_lived(origin) for origin in first.ledgers}
+        rotate(store, LONG_LIVED, why="T-1", who="tester", lead=timedelta(0), overlap=timedelta(0))
+    (after,) = exchanged(shell, query(jti="under-the-next-key"), ago=timedelta(0))
+    ledgers = {
+        origin: replace(trust, keys=(*trust.keys, pinned[origin].verifier))  # type: ignore[union-attr]
+        for origin, trust in first.ledgers.items()
+    }
+    trusted = replace(first, ledgers=ledgers)
+    with open_store(load_settings(shell.config)) as store:
+        coming = {origin: store.keys.long_lived(origin) for origin in first.ledgers}
+    assert all(coming[origin].verifier != pinned[origin].verifier for origin in coming)  # type: ignore[union-attr]
+
+    lines: dict[str, NoteSignature] = {}
+
+    def lined(bundle: Bundle, altered: bytes) -> Bundle:
+        """As with a ledger whose collector has signed every checkpoint."""
+        files = dict(bundle.files)
+        for name in [name for name in files if name.endswith(".tlog-proof")]:
+            proof = parse_proof(bundle.text(name))
+            text = proof.checkpoint.partition(b"\n\n")[0].decode() + "\n"
+            line = lines.get(text) or coming[text.split("\n")[0]].cosign(text, 1_800_000_000)  # type: ignore[union-attr]
+            lines[text] = line
+            line = replace(line, signature=line.signature[: -len(altered) or None] + altered)
+            noted = with_signatures(proof.checkpoint, [line])
+            files[name] = format_proof(proof.index, proof.hashes, noted).encode()
+        return Bundle(files)
+
+    for sent in (old, after):
+        bundle, _ = evidence(shell, sent.transfer)
+        # The first check is of the bundle as the gateway packed it; what it proves begins with the second.
+        assert failed(check(lined(bundle, b""), trusted)).keys() == {1}
+    assert 2 in failed(check(lined(bundle, b"\0\0"), trusted))
+    assert 2 in failed(check(bundle, trusted))
+    unsaid = {name: held for name, held in bundle.files.items() if b'"kind":"checkpoint.key"' not in held}
+    assert 2 in failed(check(lined(Bundle(unsaid), b""), trusted))
+    shell.ok("ledger", "fsck")
+    for exported in shell.ok("ledger", "export", tmp_path / "export", "--json").json:
+        out = tmp_path / "export" / exported["ledger"]
+        assert shell.ok("ledger", "verify", out, "--vkey", exported["vkey"], "--json").json["ok"]
+
+
+def test_the_gateways_own_key_set_is_taken_as_it_is_published(tmp_path: Path) -> None:
+    """It has ML-DSA-44 checkpoint keys too, which sign no receipt; a set of nothing else holds no key for a receipt."""
+    signing = dict(signer_for(Ed25519PrivateKey.generate()).public.jwk)
+    checkpoint = {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA", "kid": "k"}
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": [checkpoint, signing | {"use": "sig"}]}))
+    assert [dict(key.jwk) for key in gateway_keys(file)] == [signing]
+    for held in (checkpoint, {"keys": [checkpoint, {"kty": "oct"}]}, {"keys": 7}, {"keys": ["x"]}):
+        file.write_text(json.dumps(held))
+        with pytest.raises(OperatorError, match="no public key"):
+            gateway_keys(file)
