@@ -57,6 +57,15 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._of_messages()
+        self._of_ledgers()
+        self._of_the_recorder()
+        self._of_deadlines()
+        self._of_witnesses()
+        self._of_keys()
+
+    def _of_messages(self) -> None:
+        """What comes in, what becomes of it, and what waits to go out."""
         self.messages = Counter(
             "sinergi_messages", "Messages by what became of them", ["decision"], registry=self.registry
         )
@@ -75,6 +84,9 @@ class Metrics:
             "sinergi_acknowledgements", "Acknowledgements by result", ["status"], registry=self.registry
         )
         self.backlog = Gauge("sinergi_outbox_waiting", "Messages waiting", ["recipient"], registry=self.registry)
+
+    def _of_ledgers(self) -> None:
+        """How large each is, and whether it was found sound."""
         self.ledger_size = Gauge("sinergi_ledger_entries", "Entries of a ledger", ["ledger"], registry=self.registry)
         self.ledger_sound = Gauge(
             "sinergi_ledger_sound", "0 when the audit found a ledger altered", ["ledger"], registry=self.registry
@@ -85,12 +97,18 @@ class Metrics:
             ["ledger"],
             registry=self.registry,
         )
+
+    def _of_the_recorder(self) -> None:
+        """What waits for its commit, and what became of commits."""
         self.recorder_waiting = Gauge("sinergi_recorder_waiting", "Jobs waiting", registry=self.registry)
         self.recorder_commits = Gauge("sinergi_recorder_commits", "Commits since the start", registry=self.registry)
         self.recorder_jobs = Gauge("sinergi_recorder_jobs", "Jobs since the start", registry=self.registry)
         self.recorder_unknown = Gauge(
             "sinergi_recorder_unknown_commits", "Commits whose outcome was unknown", registry=self.registry
         )
+
+    def _of_deadlines(self) -> None:
+        """What should have been done by now."""
         self.escalations = Counter(
             "sinergi_escalations", "Deadlines that passed unanswered", ["type"], registry=self.registry
         )
@@ -102,6 +120,9 @@ class Metrics:
             "Messages that are past their last day and still stored, whatever stands against it",
             registry=self.registry,
         )
+
+    def _of_witnesses(self) -> None:
+        """How far others have confirmed each ledger: cosignatures and timestamps."""
         self.witnessed_age = Gauge(
             "sinergi_witnessed_age_seconds",
             "Since the newest witnessed checkpoint was cosigned",
@@ -132,6 +153,9 @@ class Metrics:
         self.timestamp_failures = Counter(
             "sinergi_timestamp_failures", "Timestamps not obtained", ["kind"], registry=self.registry
         )
+
+    def _of_keys(self) -> None:
+        """When what somebody signs with ends."""
         self.key_ends = Gauge(
             "sinergi_key_ends_timestamp_seconds",
             "When the next key or token of a kind (agency, gateway, officer, auditor) ends; 0 for an agency without a key",

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.context import command, invocation, quiet
+from gateway.cli.context import Invocation, command, invocation, quiet
 from gateway.cli.given import read_text
 from gateway.cli.output import as_json, line, message
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
     from gateway.key_management.ceremony import Record
+    from gateway.settings import Settings
 
 FileOption = Annotated[Path | None, typer.Option(metavar="FILE")]
 
@@ -102,7 +103,6 @@ def init(
     statements = [read_text(file) for file in operator_statement or ()]
     quiet()
     from gateway.founding import initialise
-    from gateway.wiring import load_keys
 
     given = dict(_role_and_uri(text) for text in keys_given or ())
     witnessed = None
@@ -131,11 +131,17 @@ def init(
         operators=statements,
         ceremony=witnessed,
     )
-    config = directory.absolute() / "sinergi.toml"
+    _tell(invocation(context), settings, directory.absolute() / "sinergi.toml", operated=bool(statements))
+
+
+def _tell(asked: Invocation, settings: "Settings", config: Path, *, operated: bool) -> None:
+    """What was made, how its ledger is verified, and what to do next."""
+    from gateway.wiring import load_keys
+
     ledger = settings.gateway.ledger_origin("gateway")
     keys = load_keys(settings)
     vkey = keys.checkpoint.note_signer(ledger).vkey
-    if invocation(context).json:
+    if asked.json:
         as_json(
             {
                 "config": str(config),
@@ -153,7 +159,7 @@ def init(
         message("and, for as long as evidence must last, with")
         message(f"  {long_lived.verifier.vkey}")
     message("Keep a copy of the keys and of their passphrase in two places: without them no stored message opens.")
-    if not statements:
+    if not operated:
         message(
             "It has no operators of its own: whoever holds its files acts under any name. For trying things out only;"
         )

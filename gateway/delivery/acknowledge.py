@@ -32,7 +32,12 @@ from gateway.errors import (
 )
 from gateway.message.envelope import Limits, sd_hash
 from gateway.record import open_content, released_text
-from gateway.statements.receipt import Acknowledgement, parse_acknowledgement, verify_acknowledgement
+from gateway.statements.receipt import (
+    Acknowledgement,
+    UnverifiedAcknowledgement,
+    parse_acknowledgement,
+    verify_acknowledgement,
+)
 from gateway.store import queries
 from gateway.store.append import Placed
 from gateway.store.configuration import Configuration, Snapshot
@@ -47,7 +52,6 @@ from gateway.telemetry import Metrics
 RECORDED: Final = "recorded"
 DUPLICATE: Final = "duplicate"
 REFUSED: Final = "refused"
-_UNKNOWN: Final = "key.unknown"
 _ROUNDS: Final = 5
 _log: Final = structlog.get_logger("sinergi.delivery")
 
@@ -153,12 +157,13 @@ class Acknowledgements:
         ]
 
     def _judge(self, texts: Sequence[str], agency: str, handed_out: Mapping[str, HandedOut]) -> "_Judged":
-        now, snapshot = self.clock(), self.configuration.current()
-        read = [self._read(text, agency, snapshot, now) for text in texts]
-        if any(isinstance(item, AckResult) and item.code == _UNKNOWN for item in read):
-            # Signed with a key that was admitted a moment ago, perhaps.
-            snapshot, now = self.configuration.reload(), self.clock()
-            read = [self._read(text, agency, snapshot, now) for text in texts]
+        parsed = [_parsed(text) for text in texts]
+        kids = {item.jws.kid for item in parsed if not isinstance(item, AckResult)}
+        snapshot = (
+            self.configuration.current() if self.configuration.knows(agency, kids) else self.configuration.reload()
+        )
+        now = self.clock()
+        read = [self._read(item, text, agency, snapshot, now) for item, text in zip(parsed, texts, strict=True)]
         wanted = {item.claims.transfer for item in read if isinstance(item, _Signed)} - handed_out.keys()
         rows, alerts = self._stored(wanted) if wanted else ({}, {})
         items = [
@@ -176,13 +181,14 @@ class Acknowledgements:
             rows = queries.transfers(session, wanted)
             return rows, queries.alerts(session, wanted - rows.keys())
 
-    def _read(self, text: str, agency: str, snapshot: Snapshot, now: datetime) -> _Signed | AckResult:
-        """Steps 1 to 5."""
-        transfer = None
+    def _read(
+        self, receipt: UnverifiedAcknowledgement | AckResult, text: str, agency: str, snapshot: Snapshot, now: datetime
+    ) -> _Signed | AckResult:
+        """Steps 2 to 5."""
+        if isinstance(receipt, AckResult):
+            return receipt
+        claims = receipt.claims
         try:
-            receipt = parse_acknowledgement(text)  # 1 parse
-            claims = receipt.claims
-            transfer = claims.transfer
             if claims.iss != agency or claims.aud != self.gateway_id:  # 2 parties
                 raise ReceiptError("the receipt is between other parties", code="receipt.mismatch")
             key = snapshot.directory.key_for(agency, receipt.jws.kid, now)  # 3 key
@@ -190,7 +196,7 @@ class Acknowledgements:
             if claims.iat > int((now + self.limits.leeway).astimezone(UTC).timestamp()):  # 5 date
                 raise ReceiptError("the receipt is dated in the future", code="envelope.not-yet-valid")
         except (CallerError, UnconfirmedKeyError) as error:
-            return AckResult(transfer, REFUSED, code=error.code)
+            return AckResult(claims.transfer, REFUSED, code=error.code)
         return _Signed(claims, receipt.jws.kid, text)
 
     def _match(
@@ -213,6 +219,14 @@ class Acknowledgements:
         if known.recipient != claims.iss or known.sd_hash != claims.sd_hash:
             return AckResult(claims.transfer, REFUSED, code="receipt.mismatch")
         return VerifiedReceipt(known.ledger, claims.transfer, claims.event, known.recipient, signed.kid, signed.text)
+
+
+def _parsed(text: str) -> UnverifiedAcknowledgement | AckResult:
+    """Step 1."""
+    try:
+        return parse_acknowledgement(text)
+    except CallerError as error:
+        return AckResult(None, REFUSED, code=error.code)
 
 
 def _match_alert(signed: _Signed, row: AlertRow, version: int, now: datetime) -> AcknowledgeAlert | AckResult:

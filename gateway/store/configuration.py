@@ -7,7 +7,7 @@ old one is judged again. So a revoked key is refused on every node from the comm
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -63,11 +63,14 @@ class Configuration:
         """At most about a second old; costs nothing."""
         return self._snapshot
 
+    def knows(self, agency: str, kids: Iterable[str]) -> bool:
+        """Whether every one of these keys is in `current`: else look anew, for a key counts from its admission's commit on."""
+        keys = self._snapshot.directory.keys
+        return all((agency, kid) in keys for kid in kids)
+
     async def knowing(self, agency: str, kid: str) -> Snapshot:
-        """`current`, looked at anew where this key is not in it: a key counts on every node from its admission's commit on."""
-        if (agency, kid) in self._snapshot.directory.keys:
-            return self._snapshot
-        return await asyncio.to_thread(self.reload)
+        """`current`, looked at anew where this key is not in it."""
+        return self._snapshot if self.knows(agency, [kid]) else await asyncio.to_thread(self.reload)
 
     def reload(self) -> Snapshot:
         """Reads the version, and everything when it moved. Blocks: call it from a thread."""
