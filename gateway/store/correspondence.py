@@ -88,7 +88,7 @@ class Correspondence:
         erased or ended. Raises StoreUnavailableError.
         """
         with self._database.reading() as session:
-            self.owed.finish(session, size)
+            self.owed.finish(session, size, whole=whole)
             if not whole:
                 return
             self.compared += self.few.compare_holds(session, size, self.findings)

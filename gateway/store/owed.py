@@ -2,9 +2,11 @@
 
 Decides whether each accepted message that has not expired will be delivered, or was ended as its ledger says, and whether
 what expired in the last month had its place. A row that
-is gone, goes to somebody else, or calls itself delivered or ended without a receipt or an entry, delivers nothing.
+is gone, goes to somebody else, or calls itself delivered or ended without a receipt or an entry, delivers nothing. The same of
+the gateway's own alerts, which their entries name.
 """
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,8 +15,17 @@ from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
 from gateway.errors import LedgerInvalidError
-from gateway.ledger.entry import TransferDead, TransferRedelivered, TransferWithdrawn, decode
+from gateway.ledger.entry import (
+    AlertAcknowledged,
+    AlertIssued,
+    TransferDead,
+    TransferRedelivered,
+    TransferWithdrawn,
+    decode,
+    instant,
+)
 from gateway.ledger.verify import Findings
+from gateway.store.jobs.alerts import LASTS
 from gateway.store.tables import (
     ACCEPTED,
     DEAD,
@@ -36,10 +47,12 @@ _LOOKED_BACK: Final = timedelta(days=30)
 _PAGE: Final = 1_000
 _ENDS: Final = {DEAD: TransferDead.kind, WITHDRAWN: TransferWithdrawn.kind}
 _KINDS: Final = frozenset(kind.encode() for kind in (*_ENDS.values(), TransferRedelivered.kind))
+_OF_ALERTS: Final = b'"kind":"alert.'
+_ALERT_KINDS: Final = frozenset(kind.encode() for kind in (AlertIssued.kind, AlertAcknowledged.kind))
 
 
 class Owed:
-    """Of one ledger, at one moment. Memory holds what was ended before its time, and nothing else."""
+    """Of one ledger, at one moment. Memory holds what was ended before its time, and which alerts there are, and no more."""
 
     def __init__(self, ledger: str, now: datetime) -> None:
         self._ledger = ledger
@@ -47,6 +60,9 @@ class Owed:
         self._after = micros(now - _LOOKED_BACK)
         self._ended: dict[str, str] = {}
         self._said: dict[str, str] = {}
+        # Of each alert what its first entry says: to whom, and until when; and the digest of its receipt.
+        self._issued: dict[str, tuple[str, int]] = {}
+        self._answered: dict[str, str] = {}
         self.findings = Findings()
         self.looked = 0
 
@@ -68,24 +84,51 @@ class Owed:
                 if kind in _KINDS:
                     self._note(leaf)
 
-    def finish(self, session: Session, size: int) -> None:
-        """After the entries up to `size`: whether what was ended was ended by an entry; and the gateway's own alerts."""
-        if self._ended:
+        if not _ALERT_KINDS.isdisjoint(kinds):
+            for leaf, kind in zip(leaves, kinds, strict=True):
+                if kind in _ALERT_KINDS:
+                    self._note_alert(leaf)
+
+    def finish(self, session: Session, size: int, *, whole: bool) -> None:
+        """After the entries up to `size`, with `whole` from the first one on: whether what was ended was ended by an entry; and
+        the gateway's own alerts.
+        """
+        # Before the entries of the meantime: each of these rows has one by now, and each entry so far its row.
+        alerts = {row.id: row for row in session.connection().execute(_ALERTS, {"ledger": self._ledger})}
+        for gone in sorted(self._issued.keys() - alerts.keys()):
+            self.findings.add(f"the alert {gone} is gone")
+        if self._ended or alerts:
             later = select(col(LedgerEntry.leaf)).where(
                 col(LedgerEntry.ledger) == self._ledger, col(LedgerEntry.position) >= size
             )
             for leaf in session.connection().execute(later, execution_options={"yield_per": _PAGE}).scalars():
                 self._note(bytes(leaf))
+                if _OF_ALERTS in leaf:
+                    self._note_alert(bytes(leaf))
         for transfer, state in self._ended.items():
             if self._said.get(transfer) != _ENDS[state]:
                 self.findings.add(f"{transfer} calls itself {state}, and no entry says so")
-        for alert in session.connection().execute(_ALERTS, {"ledger": self._ledger, "after": self._alive}):
-            self.looked += 1
-            wanted = WAITING if alert.acknowledgement is None else DELIVERED
-            if alert.state != wanted:
-                self.findings.add(f"the alert {alert.id} is {alert.state or 'gone from the outbox'}, not {wanted}")
-            elif alert.to != alert.recipient:
-                self.findings.add(f"the alert {alert.id} is to somebody else")
+        for alert in alerts.values():
+            if (fault := self._alert(alert, whole=whole)) is not None:
+                self.findings.add(f"the alert {alert.id} {fault}")
+
+    def _alert(self, row: Any, *, whole: bool) -> str | None:
+        """What is wrong with it. Where not all entries were read, its own may have been among the others."""
+        self.looked += 1
+        issued = self._issued.get(row.id)
+        if whole and issued is None:
+            return "was issued by no entry"
+        until = issued[1] if whole and issued is not None else row.expires_at
+        if row.expires_at != until or row.until not in (until, None):
+            return "ends at another time"
+        if whole and row.acknowledgement is not None and self._answered.get(row.id) != _digest(row.acknowledgement):
+            return "calls itself signed for, and no entry says so"
+        wanted = WAITING if row.acknowledgement is None else DELIVERED
+        if row.state != wanted and until > self._alive:
+            return f"is {row.state or 'gone from the outbox'}, not {wanted}"
+        if row.to not in (row.recipient, None) or (issued is not None and row.recipient != issued[0]):
+            return "is to somebody else"
+        return None
 
     def _delivery(self, row: Any) -> None:
         self.looked += 1
@@ -112,6 +155,21 @@ class Owed:
         transfer = str(entry.get("transfer"))
         if transfer in self._ended and entry["kind"].encode() in _KINDS:
             self._said[transfer] = entry["kind"]
+
+    def _note_alert(self, leaf: bytes) -> None:
+        try:
+            entry = decode(leaf)
+        except LedgerInvalidError:
+            return  # check 3 has found it, or will
+        if entry["kind"] == AlertIssued.kind:
+            until = micros(instant(entry["time"]) + LASTS)
+            self._issued.setdefault(entry["alert"], (entry["recipient"], until))
+        elif entry["kind"] == AlertAcknowledged.kind:
+            self._answered[entry["alert"]] = entry["receipt_digest"]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 _SIGNED: Final = (
@@ -145,9 +203,11 @@ _ALERTS: Final[Any] = (
         col(AlertRow.id),
         col(AlertRow.recipient),
         col(AlertRow.acknowledgement),
+        col(AlertRow.expires_at),
         col(OutboxRow.state),
         col(OutboxRow.recipient).label("to"),
+        col(OutboxRow.expires_at).label("until"),
     )
     .outerjoin(OutboxRow, col(OutboxRow.transfer) == col(AlertRow.id))
-    .where(col(AlertRow.ledger) == bindparam("ledger"), col(AlertRow.expires_at) > bindparam("after"))
+    .where(col(AlertRow.ledger) == bindparam("ledger"))
 )

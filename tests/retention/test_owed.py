@@ -142,3 +142,46 @@ def test_an_alert_that_was_signed_for_is_owed_no_more(flow: Flow, shared: Secret
     with flow.database.write.begin() as connection:
         waiting(state="waiting")(connection, alert)
     assert faults(flow, shared) == {14: f"the alert {alert} is waiting, not delivered"}
+
+
+HIDDEN: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
+    "with its row": (
+        lambda connection, alert: (
+            OWED["taken away"][0](connection, alert),
+            connection.execute(delete(AlertRow).where(col(AlertRow.id) == alert)),
+        ),
+        "is gone",
+    ),
+    "called signed for": (
+        lambda connection, alert: (
+            waiting(state="delivered")(connection, alert),
+            connection.execute(update(AlertRow).where(col(AlertRow.id) == alert).values(acknowledgement="a.b.c")),
+        ),
+        "calls itself signed for, and no entry says so",
+    ),
+    "called over": (
+        lambda connection, alert: (
+            waiting(state="expired", expires_at=1)(connection, alert),
+            connection.execute(update(AlertRow).where(col(AlertRow.id) == alert).values(expires_at=1)),
+        ),
+        "ends at another time",
+    ),
+    "in another ledger": (
+        lambda connection, alert: connection.execute(
+            update(AlertRow).where(col(AlertRow.id) == alert).values(ledger="gateway")
+        ),
+        "is gone",
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", HIDDEN)
+def test_an_alert_is_owed_by_its_entry_whatever_its_row_says(flow: Flow, shared: Secrets, attack: str) -> None:
+    """Whoever can write the outbox can write the row beside it as well: what is owed is told by the ledger."""
+    change, told = HIDDEN[attack]
+    alert = alerted(flow, shared)
+    with flow.database.write.begin() as connection:
+        change(connection, alert)
+    found = faults(flow, shared)
+    assert list(found) == [14]
+    assert f"the alert {alert} {told}" in found[14]

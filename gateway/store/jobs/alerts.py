@@ -17,7 +17,7 @@ from gateway.store.identity import new_transfer_id
 from gateway.store.recorder import Transaction
 from gateway.store.tables import DELIVERED, IS_WAITING, URGENT, WAITING, AlertRow, OutboxRow, TransferRow, micros
 
-# It does not lapse: the recipient has the messages for as long.
+# It does not lapse: the recipient has the messages for as long. The audit counts on it (`owed.py`).
 LASTS: Final = timedelta(days=3650)
 
 
