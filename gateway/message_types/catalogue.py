@@ -10,7 +10,8 @@ How a schema judges and what becomes of it at release is in `schema`; what dates
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +22,13 @@ from gateway.errors import Reason, SchemaInvalidError
 from gateway.message_types import validity
 from gateway.message_types.places import Places, office_words, places_of
 from gateway.message_types.schema import Judge, absent_pointers, released, self_contained, sensitive_pointers
-from gateway.message_types.soundness import require_pins, require_plain, require_schema, require_sound
+from gateway.message_types.soundness import (
+    require_pins,
+    require_plain,
+    require_references,
+    require_schema,
+    require_sound,
+)
 
 _LIMITS: Final = ("valid_from", "valid_to")
 PINS: Final = "digests.json"
@@ -149,7 +156,11 @@ class Catalogue:
             self._released.compile()
         self._codes = {name: frozenset(entry.entries) for name, entry in self._code_lists.items()}
         days = {name: _days(entry) for name, entry in self._code_lists.items()}
-        self._dated = {entry.type: validity.checks(entry.schema, days) for entry in types}
+        self._dated = {}
+        for entry in types:
+            with _in(f"{entry.type}/schema.json"):
+                validity.require_listed(entry.schema, days)
+                self._dated[entry.type] = validity.checks(entry.schema, days)
 
     def get(self, type_: str) -> MessageType | None:
         """The message type of a `type` claim such as `early-warning.report/1`."""
@@ -219,6 +230,7 @@ def read_one(path: Path) -> dict[str, dict[str, Any]]:
     schema = _parse(path)
     require_plain(path.name, schema)
     require_schema(path.name, schema)
+    require_references({path.name: schema})
     found = _PRINTED.fullmatch(schema["$id"])
     if found is None or not isinstance(schema.get("$defs"), dict):
         raise SchemaInvalidError(f"{path} is neither a folder of schemas nor a schema that `show` printed")
@@ -263,6 +275,15 @@ def _parse(path: Path) -> Any:
         raise SchemaInvalidError(f"{path} cannot be read as JSON") from error
 
 
+@contextmanager
+def _in(path: str) -> Iterator[None]:
+    """Names the file in what is raised about its schema."""
+    try:
+        yield
+    except SchemaInvalidError as error:
+        raise SchemaInvalidError(f"{path}: {error.detail}") from error
+
+
 def _message_type(
     path: str, by_id: Mapping[str, Any], code_lists: Mapping[str, CodeList], offices: frozenset[str]
 ) -> MessageType:
@@ -270,8 +291,9 @@ def _message_type(
     identifier = f"urn:sinergi:schema:{name}:{version}"
     if identifier not in by_id:
         raise SchemaInvalidError(f"{path}: its $id must be {identifier}")
-    schema = self_contained(identifier, by_id)
-    dated = code_lists.get(validity.list_of(schema) or "")
+    with _in(path):
+        schema = self_contained(identifier, by_id)
+        dated = code_lists.get(validity.list_of(schema) or "")
     if dated is not None:
         schema = {**schema, validity.CODE_DAYS: _limited(dated)}
     release_schema = {**released(schema), "$id": f"{identifier}:release"}

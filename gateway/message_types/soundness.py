@@ -1,12 +1,13 @@
 """Whether files are schemas, definitions and code lists at all, before anything is read out of them.
 
 Decides the form alone: members that are there, keywords that hold what JSON Schema (draft 2020-12) and this catalogue's own
-words want, nothing deeper than anybody needs. Leaves to `schema` which keywords are known and where references lead, and to
-`validity` whether a path in one leads somewhere.
+words want, references that lead somewhere and never back, nothing deeper or larger than anybody needs. Leaves to `schema`
+which keywords are known, and to `validity` whether a path in one leads somewhere.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import jsonschema_rs
@@ -15,6 +16,9 @@ from gateway import jcs
 from gateway.errors import SchemaInvalidError
 
 DEPTH: Final = 64
+PLACES: Final = 20_000
+"""Schemas in one with its references followed: this program's largest has some 200. Without a limit, ten definitions that each
+name the next ten times would be 10^10."""
 _PATH: Final = re.compile(r"[a-z0-9.-]+/[1-9][0-9]{0,3}/schema\.json")
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
@@ -77,6 +81,7 @@ def require_sound(documents: Mapping[str, Any]) -> None:
             if not _PATH.fullmatch(path):
                 raise SchemaInvalidError(f"{path}: a message type lies at NAME/VERSION/schema.json")
             _require(_TYPE, path, document)
+    require_references({path: document for path, document in documents.items() if not path.startswith("codes/")})
 
 
 def require_schema(path: str, document: Any) -> None:
@@ -89,6 +94,22 @@ def require_schema(path: str, document: Any) -> None:
         raise SchemaInvalidError(f"{path}: {_pointer(error)} is not what JSON Schema wants there") from error
     for place, schema in _parts(document, ""):
         _require(_OWN_WORDS, path, schema, place)
+        if not _compiles(schema.get("pattern", "")):
+            raise SchemaInvalidError(f"{path}: {place}/pattern is no regular expression")
+
+
+@lru_cache(maxsize=512)
+def _compiles(pattern: str) -> bool:
+    try:
+        _validator({"pattern": pattern})
+    except ValueError:
+        return False
+    return True
+
+
+def require_references(schemas: Mapping[str, Any]) -> None:
+    """Sound schemas by path. Raises SchemaInvalidError for a reference that leads nowhere, or back, or to too much."""
+    _References(schemas).require()
 
 
 def require_pins(path: str, document: Any) -> None:
@@ -124,6 +145,49 @@ def _require(validator: jsonschema_rs.Draft202012Validator, path: str, value: An
         raise SchemaInvalidError(f"{path}: {place}{_pointer(error)}: {error.message[:_SHOWN]}") from error
 
 
+class _References:
+    """Where each `$ref` leads, whether a type uses it or not, and how much a schema grows by what it refers to."""
+
+    def __init__(self, documents: Mapping[str, Any]) -> None:
+        self.documents = {document["$id"]: (path, document) for path, document in documents.items()}
+        # Schemas and levels of each definition, by $id and name, "" being the root; None while it is measured.
+        self.known: dict[tuple[str, str], tuple[int, int] | None] = {}
+
+    def require(self) -> None:
+        """Raises SchemaInvalidError."""
+        for identifier, (_, document) in self.documents.items():
+            for name in ("", *document.get("$defs", {})):
+                self._measured(identifier, name)
+
+    def _measured(self, identifier: str, name: str) -> tuple[int, int] | None:
+        if (identifier, name) in self.known:
+            return self.known[identifier, name]
+        self.known[identifier, name] = None
+        path, document = self.documents[identifier]
+        place = f"/$defs/{name}" if name else ""
+        inside = document["$defs"][name] if name else {key: value for key, value in document.items() if key != "$defs"}
+        places, levels = 0, 0
+        for at, schema in _parts(inside, place):
+            places, levels = places + 1, max(levels, at.count("/"))
+            if "$ref" in schema:
+                more, deeper = self._followed(schema["$ref"], identifier, f"{path}: {at}/$ref")
+                places, levels = places + more, max(levels, at.count("/") + deeper)
+            if places > PLACES or levels > 4 * DEPTH:
+                raise SchemaInvalidError(f"{path}: {at or '/'} grows too large with what it refers to")
+        self.known[identifier, name] = places, levels
+        return places, levels
+
+    def _followed(self, reference: str, identifier: str, place: str) -> tuple[int, int]:
+        document, _, name = reference.partition("#/$defs/")
+        target = document or identifier
+        if target not in self.documents or name not in self.documents[target][1].get("$defs", {}):
+            raise SchemaInvalidError(f"{place}: {reference} is not in the catalogue")
+        size = self._measured(target, name)
+        if size is None:
+            raise SchemaInvalidError(f"{place}: {name} refers back to itself")
+        return size
+
+
 def _pointer(error: jsonschema_rs.ValidationError) -> str:
     steps = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in error.instance_path)
     return steps or "/"
@@ -137,7 +201,8 @@ def _parts(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for keyword, value in schema.items():
         if keyword in {"properties", "$defs"}:
             for name, entry in value.items():
-                yield from _parts(entry, f"{place}/{keyword}/{name}")
+                step = name.replace("~", "~0").replace("/", "~1")
+                yield from _parts(entry, f"{place}/{keyword}/{step}")
         elif keyword in {"allOf", "anyOf", "oneOf"}:
             for number, entry in enumerate(value):
                 yield from _parts(entry, f"{place}/{keyword}/{number}")

@@ -159,6 +159,18 @@ def list_of(schema: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def require_listed(schema: Mapping[str, Any], days: Mapping[str, Mapping[str, Days]]) -> None:
+    """SchemaInvalidError if a code may stand at `codes` of which its list has no days: nobody could say whether it holds."""
+    name = list_of(schema)
+    if name is None or name not in days:
+        return
+    known = days[name]
+    codes = _declared(schema, (*_path(schema, schema[VALID_ON]["codes"]), "*")).get("enum", ("any text",))
+    strange = [code for code in codes if not isinstance(code, str) or code not in known]
+    if strange:
+        raise SchemaInvalidError(f"/{VALID_ON}: permits {strange[0]}, which the list {name} has not")
+
+
 class _Published(dict[str, Days]):
     """The days of `x-code-days`; a code without any is always in force."""
 

@@ -37,7 +37,7 @@ def steps(document: Any) -> list[tuple[Any, ...]]:
     return found
 
 
-WAYS = {path: steps(KEPT[path]) for path in (SCHEMA, "codes/unit.json", "common/person/1.json") if path in KEPT}
+WAYS = {path: steps(KEPT[path]) for path in (SCHEMA, "codes/unit.json", "common/person.json") if path in KEPT}
 JUNK = st.recursive(
     st.none()
     | st.booleans()
@@ -124,6 +124,41 @@ def test_what_is_wrong_is_told_with_its_file(change: Change, said: str) -> None:
     with pytest.raises(SchemaInvalidError, match=said) as wrong:
         Catalogue(KEPT | {SCHEMA: document})
     assert TYPE in str(wrong.value)
+
+
+WORDS = {"title": "T", "x-title-id": "J", "description": "D", "x-description-id": "K"}
+GROWING = {
+    f"A{step}": {**WORDS, "properties": {name: {"$ref": f"#/$defs/A{step + 1}"} for name in "abcdefghij"}}
+    for step in range(10)
+}
+
+
+@pytest.mark.parametrize(
+    ("definitions", "said"),
+    [
+        ({"A": {"$ref": "#/$defs/B"}, "B": {"items": {"$ref": "#/$defs/A"}}}, r"/\$defs/B/items/\$ref: A refers back"),
+        ({"A": {"$ref": "#/$defs/Nowhere"}}, r"/\$defs/A/\$ref: #/\$defs/Nowhere is not in"),
+        ({"A": {"$ref": "urn:x#/$defs/Nowhere"}}, r"/\$defs/A/\$ref: urn:x#/\$defs/Nowhere is not in"),
+        ({"A": {"type": "string", "pattern": "("}}, r"/\$defs/A/pattern is no regular expression"),
+        (GROWING | {"A10": WORDS}, r"/\$defs/A[0-9]/properties/[a-j] grows too large"),
+    ],
+    ids=["a circle", "nowhere", "no document", "a pattern", "ten times ten times ten"],
+)
+def test_what_no_type_uses_is_looked_at_as_well(definitions: dict[str, Any], said: str) -> None:
+    """`schemas check` reads every definition, and a reference that never ends would never let it end."""
+    document = copy.deepcopy(KEPT["common/person.json"])
+    document["$defs"] |= definitions
+    with pytest.raises(SchemaInvalidError, match=f"^common/person.json: {said}"):
+        Catalogue(KEPT | {"common/person.json": document}, pinned=True)
+
+
+def test_a_code_without_its_entry_in_the_list_is_refused_at_once() -> None:
+    """Whether it was in force nobody could say, and the first message with it would be a fault of the program."""
+    path = "case.referral/1/schema.json"
+    offences = copy.deepcopy(KEPT["codes/offence.json"])
+    gone = offences["codes"].pop(0)["code"]
+    with pytest.raises(SchemaInvalidError, match=rf"^{path}: /x-valid-on: permits {gone}, "):
+        Catalogue(KEPT | {path: REAL[path], "codes/offence.json": offences}, pinned=True)
 
 
 @pytest.mark.parametrize(

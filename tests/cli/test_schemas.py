@@ -197,6 +197,23 @@ def test_a_gateway_with_other_schemas_than_the_published_ones_does_not_start(
     assert "sinergi schemas publish" in checks["schemas"]["detail"]
 
 
+def test_a_gateway_with_damaged_schemas_does_not_start(
+    fresh: Shell, folder: Path, upgraded: Callable[[Change], None]
+) -> None:
+    """Neither the start nor `check` or `diff` stops in the middle: the file, the place, and the exit code of a wrong input."""
+    assert upgraded
+    path = folder / TYPE / "1" / "schema.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"properties": []}))
+    told = f"{TYPE}/1/schema.json: /properties is not"
+    with pytest.raises(OperatorError, match=told) as refused, open_gateway(load_settings(fresh.config)):
+        pass
+    assert refused.value.code == "schema.invalid"
+    for arguments in (("check",), ("check", folder), ("diff", folder, folder), ("publish", "--why", "T-1")):
+        result = fresh("schemas", *arguments)
+        assert result.code == output.MISUSE
+        assert result.err.startswith(f"sinergi: schema.invalid: {told}")
+
+
 def test_a_compatible_change_is_published_and_the_gateway_starts(
     fresh: Shell, upgraded: Callable[[Change], None], tmp_path: Path
 ) -> None:
