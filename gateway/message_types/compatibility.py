@@ -71,7 +71,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], examples: Iterable[A
     Raises SchemaInvalidError for a schema that no validator can be made of.
     """
     found = _of_bodies(old, new, tuple(examples))
-    lost = weakened(old, new)
+    lost = weakened(old, new, all_taken=found.verdict is Verdict.YES)
     return replace(
         found,
         verdict=Verdict.NO if lost else found.verdict,

@@ -1,6 +1,6 @@
 """What a new version of a message type protects less than the old one, though it may take the very same bodies.
 
-Decides it field by field, where both versions have the field: what may be withheld (`x-sensitive`), who is protected there
+Decides it field by field, where both versions may have the field: what may be withheld (`x-sensitive`), who is protected there
 (`x-protects`), whether anybody's age is compared (`x-minor-on`). More protection is no loss. What is asked of a body beside
 its schema (`x-valid-on`, `x-minor-on`, `x-mrz-of`) is told in words, because a set of bodies cannot say it.
 """
@@ -27,14 +27,19 @@ class _Marks:
         return _Marks(self.sensitive or other.sensitive, self.protects | other.protects)
 
 
-def weakened(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    """Every loss, in words: `x-sensitive at /body/name`. Two self-contained schemas of one type."""
+def weakened(old: Mapping[str, Any], new: Mapping[str, Any], *, all_taken: bool) -> tuple[str, ...]:
+    """Every loss, in words: `x-sensitive at /body/name`. Two self-contained schemas of one type.
+
+    `all_taken`: whether the new one takes every body that the old one took. Then a field that it declares no more may still
+    be sent, in an object that is open, and is protected no more.
+    """
     before, after = _marks(old), _marks(new)
     found = []
-    for place in sorted(before.keys() & after.keys()):
-        if before[place].sensitive and not after[place].sensitive:
+    for place in sorted(before.keys() if all_taken else before.keys() & after.keys()):
+        now = after.get(place, _Marks())
+        if before[place].sensitive and not now.sensitive:
             found.append(f"{SENSITIVE} at {place}")
-        if gone := sorted(before[place].protects - after[place].protects):
+        if gone := sorted(before[place].protects - now.protects):
             found.append(f"{PROTECTS} ({', '.join(gone)}) at {place}")
     return (*found, *([MINOR_ON] if MINOR_ON in old and MINOR_ON not in new else []))
 

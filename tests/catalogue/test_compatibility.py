@@ -170,6 +170,14 @@ def test_a_field_that_is_gone_protects_nobody() -> None:
     assert found.witness is not None
 
 
+def test_a_field_that_is_declared_no_more_and_may_still_be_sent_is_protected_less() -> None:
+    """An open object takes the victim's name as before, and nothing says any more that it may be withheld."""
+    opened = {"additionalProperties": True}
+    found = compare(schema({"f": PROTECTED}, **opened), schema({}, **opened))
+    assert found.verdict is Verdict.NO
+    assert found.weakened == ("x-sensitive at /body/f", "x-protects (child, victim) at /body/f")
+
+
 def test_a_new_check_of_numbers_is_not_proven() -> None:
     """That a number is now compared with its other form refuses bodies, wherever in the schema it is asked."""
     old = schema({"a": text(), "b": text()})
