@@ -103,7 +103,7 @@ class ServerSettings(BaseModel):
 class DeliverySettings(BaseModel):
     model_config = _STRICT
     push: bool = Field(True, description="Push to agencies that have an endpoint.")
-    lease_seconds: int = Field(60, ge=5, description="How long a handed-out item is not handed out again.")
+    lease_seconds: int = Field(60, ge=5, le=86_400, description="How long a handed-out item is not handed out again.")
     timeout: float = Field(15.0, gt=0, description="Seconds for one push, connecting included.")
     page: int = Field(100, ge=1, le=100, description="Messages in one push.")
     poll_seconds: float = Field(0.5, gt=0, description="How often the outbox is looked at when nothing else woke it.")

@@ -44,6 +44,8 @@ from gateway.store.tables import (
 _MARGIN: Final = timedelta(minutes=1)
 # Whoever takes a delivery away may hope that it expires before anybody looks.
 _LOOKED_BACK: Final = timedelta(days=30)
+# No attempt, and nothing that is handed out, waits for so long.
+_LONGEST: Final = timedelta(days=1)
 _PAGE: Final = 1_000
 _ENDS: Final = {DEAD: TransferDead.kind, WITHDRAWN: TransferWithdrawn.kind}
 _KINDS: Final = frozenset(kind.encode() for kind in (*_ENDS.values(), TransferRedelivered.kind))
@@ -58,6 +60,7 @@ class Owed:
         self._ledger = ledger
         self._alive = micros(now + _MARGIN)
         self._after = micros(now - _LOOKED_BACK)
+        self._soon = micros(now + _LONGEST)
         self._ended: dict[str, str] = {}
         self._said: dict[str, str] = {}
         # Of each alert what its first entry says: to whom, and until when; and the digest of its receipt.
@@ -128,6 +131,8 @@ class Owed:
             return f"is {row.state or 'gone from the outbox'}, not {wanted}"
         if row.to not in (row.recipient, None) or (issued is not None and row.recipient != issued[0]):
             return "is to somebody else"
+        if row.state == WAITING and row.due > self._soon:
+            return "is held back for more than a day"
         return None
 
     def _delivery(self, row: Any) -> None:
@@ -146,6 +151,8 @@ class Owed:
             self._ended[row.id] = row.state
         elif row.state != WAITING:
             self.findings.add(f"{row.id} calls itself {row.state} before its time")
+        elif row.due > self._soon:
+            self.findings.add(f"the delivery of {row.id} is held back for more than a day")
 
     def _note(self, leaf: bytes) -> None:
         try:
@@ -174,7 +181,12 @@ def _digest(text: str) -> str:
 
 _SIGNED: Final = (
     select(col(AcknowledgementRow.event))
-    .where(col(AcknowledgementRow.transfer) == col(TransferRow.id))
+    .where(
+        col(AcknowledgementRow.transfer) == col(TransferRow.id),
+        # Among the entries behind this one, where check 12 meets it.
+        col(AcknowledgementRow.ledger) == col(TransferRow.ledger),
+        col(AcknowledgementRow.position) > col(TransferRow.position),
+    )
     .limit(1)
     .scalar_subquery()
 )
@@ -186,6 +198,7 @@ _OWED: Final = (
         col(OutboxRow.state),
         col(OutboxRow.recipient).label("to"),
         col(OutboxRow.expires_at).label("until"),
+        col(OutboxRow.due_at).label("due"),
         _SIGNED.label("signed"),
     )
     .outerjoin(OutboxRow, col(OutboxRow.transfer) == col(TransferRow.id))
@@ -207,6 +220,7 @@ _ALERTS: Final[Any] = (
         col(OutboxRow.state),
         col(OutboxRow.recipient).label("to"),
         col(OutboxRow.expires_at).label("until"),
+        col(OutboxRow.due_at).label("due"),
     )
     .outerjoin(OutboxRow, col(OutboxRow.transfer) == col(AlertRow.id))
     .where(col(AlertRow.ledger) == bindparam("ledger"))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, insert, update
 from sqlmodel import col, select
 
 from gateway.delivery.redeliver import redeliver
@@ -14,7 +14,7 @@ from gateway.store.append import Memory
 from gateway.store.jobs.alerts import AcknowledgeAlert, AlertAbout, LostKey
 from gateway.store.jobs.deliveries import Reschedule, Retry
 from gateway.store.patrol import require_whole
-from gateway.store.tables import AlertRow, OutboxRow
+from gateway.store.tables import AcknowledgementRow, AlertRow, OutboxRow
 from tests.functional.flow import IMIGRASI, POLDA, Flow, Secrets
 from tests.retention.test_rows import faults
 
@@ -23,6 +23,13 @@ def waiting(**values: Any) -> Callable[[Connection, str], Any]:
     return lambda connection, transfer: connection.execute(
         update(OutboxRow).where(col(OutboxRow.transfer) == transfer).values(**values)
     )
+
+
+def signed_elsewhere(connection: Connection, transfer: str) -> None:
+    """A receipt in a ledger that there is not, where nobody compares it with an entry."""
+    waiting(state="delivered")(connection, transfer)
+    receipt = {"transfer": transfer, "event": "delivered", "jws": "a.b.c", "ledger": "nowhere", "position": 9}
+    connection.execute(insert(AcknowledgementRow), [receipt | {"recorded_at": 0}])
 
 
 OWED: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
@@ -36,6 +43,8 @@ OWED: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
     "called expired": (waiting(state="expired"), "calls itself expired before its time"),
     "to somebody else": (waiting(recipient="pemprov-banten"), "is to somebody else"),
     "for a shorter time": (waiting(expires_at=1), "ends at another time"),
+    "held back": (waiting(due_at=2**62), "held back for more than a day"),
+    "signed for elsewhere": (signed_elsewhere, "its recipient signed nothing"),
 }
 
 
@@ -118,6 +127,7 @@ ALERTS: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
     "called dead": (waiting(state="dead"), "is dead, not waiting"),
     "called expired": (waiting(state="expired"), "is expired, not waiting"),
     "to somebody else": (waiting(recipient=IMIGRASI), "is to somebody else"),
+    "held back": (waiting(due_at=2**62), "is held back for more than a day"),
 }
 
 
