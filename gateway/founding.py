@@ -70,11 +70,10 @@ def require_own_keys(gateway: Mapping[str, str], operators: Iterable[str]) -> No
 
     A gateway with an operator's key could sign as that operator, and one person would then be two.
     """
-    roles: dict[str, str] = dict.fromkeys(operators, "an operator's")
+    held = dict.fromkeys(operators, "an operator's")
     for role, kid in gateway.items():
-        if kid in roles:
-            raise OperatorError(f"the {role} key is {roles[kid]} already: one key is for one thing")
-        roles[kid] = f"the {role} key"
+        if held.setdefault(kid, f"the {role} key") != f"the {role} key":
+            raise OperatorError(f"the {role} key is {held[kid]} already: one key is for one thing")
 
 
 def require_code(text: str, what: str) -> str:

@@ -171,7 +171,10 @@ class Collector:
 
     def entry(self, name: str, ledger: str, position: int) -> None:
         quorum = self.policies.of(ledger).quorum
-        proof = attested.witnessed_proof(self.session, ledger, position, quorum) if quorum.count else None
+        if quorum.count:
+            proof = attested.witnessed_proof(self.session, ledger, position, quorum)
+        else:
+            proof = attested.proof_by_all(self.session, ledger, position)
         self.files[f"{court.ENTRIES}/{name}.json"] = queries.leaf(self.session, ledger, position)
         self.files[f"{court.ENTRIES}/{name}.tlog-proof"] = (
             proof or queries.proof(self.session, ledger, position)

@@ -46,9 +46,20 @@ def _first(rows: Iterable[AttestedCheckpoint], quorum: Quorum) -> AttestedCheckp
 def witnessed_proof(session: Session, ledger: str, position: int, quorum: Quorum) -> str | None:
     """The inclusion proof of an entry against a witnessed checkpoint; None while no such checkpoint covers it."""
     row = covering(session, ledger, position, quorum)
-    if row is None:
-        return None
-    node = queries.tile_reader(session, ledger, row.size).node
+    return None if row is None else _proof(session, position, row)
+
+
+def proof_by_all(session: Session, ledger: str, position: int) -> str | None:
+    """The same against the newest checkpoint with an ML-DSA-44 line, where no witness is asked for; None while there is none.
+
+    The newest, because the keys that sign now signed it: an earlier one may be by a key that was lost since.
+    """
+    row = newest(session, ledger, Quorum())
+    return _proof(session, position, row) if row is not None and row.size > position else None
+
+
+def _proof(session: Session, position: int, row: AttestedCheckpoint) -> str:
+    node = queries.tile_reader(session, row.ledger, row.size).node
     return format_proof(position, inclusion_proof(position, row.size, node), row.note)
 
 
