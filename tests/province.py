@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import resources
 from gateway.agreement.document import parse_agreement, signing_payload
+from gateway.demo.renewal import in_force
 from gateway.founding import initialise
 from gateway.jose import Signer, sign_jws
 from gateway.keyring import KeyringSigner, signer_for
@@ -193,7 +194,8 @@ class Province:
             for agency in (self.imigrasi, self.polda):
                 add_agency(store, agency.id, agency.id, why="T-1", who="tester")
                 import_key(store, agency.id, agency.signer.public.jwk, why="T-1", who="tester")
-            self.activate(store, (resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text())
+            text, _ = in_force((resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text(), now().date())
+            self.activate(store, text)
             self.auditor_token = issue_auditor(store, "bpk", "BPK", "auditor", 30, why="T-1", who="tester")
             self.dpo_token = issue_auditor(store, "dpo", "DPO", "dpo", 30, why="T-1", who="tester")
         return self

@@ -26,6 +26,7 @@ from gateway.statements.restatement import receipt_now
 from gateway.store import attested, queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import RECEIPT_PART
+from gateway.store.search import Search, matching
 from gateway.store.tables import ACCEPTED, WAITING, AgencyKeyRow, TransferRow, micros, moment
 from gateway.wiring import Gateway
 
@@ -123,7 +124,7 @@ async def _search(
 
     def look() -> list[dict[str, Any]]:
         with here.gateway.store.database.reading() as session:
-            return _described(session, queries.search(session, question))
+            return _described(session, matching(session, question))
 
     items = await asyncio.to_thread(look)
     page, more = items[: question.limit], len(items) > question.limit
@@ -157,7 +158,7 @@ async def record_read(
     await here.gateway.store.recorder.record(RecordEvent(OWN_LEDGER, (entry,)))
 
 
-def _question(here: Context, given: Mapping[str, Any], subject: tuple[str, str] | None) -> queries.Search:
+def _question(here: Context, given: Mapping[str, Any], subject: tuple[str, str] | None) -> Search:
     texts = {name: value for name, value in given.items() if name != "limit"}
     for name, value in texts.items():
         # PostgreSQL's text holds no NUL, and none of what is searched for has a control character.
@@ -174,7 +175,7 @@ def _question(here: Context, given: Mapping[str, Any], subject: tuple[str, str] 
         raise CallerError("overdue must be true, or left out", pointer="/overdue")
     wanted = [(CASE, texts["case"])] if "case" in texts else []
     wanted += [subject] if subject is not None else []
-    return queries.Search(
+    return Search(
         since=read_moment(texts, "from"),
         until=read_moment(texts, "to"),
         type=texts.get("type"),

@@ -30,6 +30,7 @@ from gateway.store.jobs.events import RecordEvent
 from gateway.store.past import AMENDS, ENDS
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Seal, Sealer, SubjectTokens
+from gateway.store.search import Search, matching
 from gateway.store.tables import ACCEPTED, SubjectRequestRow, TransferRow, micros, moment
 from gateway.wiring import Store, now
 
@@ -102,8 +103,8 @@ def transfers_of(store: Store, subject: Subject) -> list[TransferRow]:
     while True:
         before = rows[-1].id if rows else None
         with store.database.reading() as session:
-            question = queries.Search(tokens=((subject.kind, token),), before=before, limit=_PAGE)
-            page = queries.search(session, question)
+            question = Search(tokens=((subject.kind, token),), before=before, limit=_PAGE)
+            page = matching(session, question)
             session.expunge_all()
         rows += page[:_PAGE]
         if len(page) <= _PAGE:

@@ -64,6 +64,8 @@ class Play:
             facts[provinces.NAMES[agency]] = f"{desk.base}  (pid {pids[agency]})"
         facts["agreement"] = f"{provinces.AGREEMENT}, signed by both agencies"
         self._screen.opening(facts)
+        if (until := province.renewed_until) is not None:
+            self._screen.note(f"the draft's term is over: the demo plays the same words, renewed until {until}")
         self._screen.note(f"founded and started in {seconds:.1f} s; three processes, real HTTP, keys made for this run")
 
     def _play(self, stage: Stage) -> None:

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from gateway.agreement.document import AGREEMENT_TYP, parse_agreement, signing_p
 from gateway.demo.desk import Desk
 from gateway.demo.officers import Approver, appoint
 from gateway.demo.processes import Processes
+from gateway.demo.renewal import in_force
 from gateway.founding import initialise
 from gateway.jose import PublicKey, sign_jws
 from gateway.keys.directory import parse_endpoint
@@ -58,7 +60,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Province:
-    """Where everything is, and every public key."""
+    """Where everything is, every public key, and the agreement's last day where it is not the written one."""
 
     home: Path
     base: str
@@ -70,6 +72,7 @@ class Province:
     desks: Mapping[str, Desk]
     officers: Mapping[str, Approver]
     token_file: Path
+    renewed_until: date | None
 
     @property
     def config(self) -> Path:
@@ -88,7 +91,8 @@ def found(path: Path, http: httpx.Client) -> Province:
     base, home = f"http://127.0.0.1:{ports[0]}", path / "gateway"
     initialise(home, who=_OPERATOR, public_url=base, port=ports[0])
     settings = load_settings(home / "sinergi.toml")
-    agreement = parse_agreement((resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text())
+    text, renewed_until = in_force((resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text(), now().date())
+    agreement = parse_agreement(text)
     sites = {agency: _Site.make(path / agency, agency, port) for agency, port in zip(NAMES, ports[1:], strict=True)}
     with open_store(settings) as store:
         for site in sites.values():
@@ -122,6 +126,7 @@ def found(path: Path, http: httpx.Client) -> Province:
         desks={agency: Desk(site.base, site.desk_token, http) for agency, site in sites.items()},
         officers=officers,
         token_file=token_file,
+        renewed_until=renewed_until,
     )
     for site in sites.values():
         site.write_configuration(province)

@@ -12,9 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.errors import Reason
 from gateway.keyring import KeyringSigner, Secret, signer_for
 from gateway.message.envelope import Case
-from gateway.store import queries
 from gateway.store.checkpoint_keys import CheckpointKeys
-from gateway.store.queries import Search
+from gateway.store.search import Search, matching
 from gateway.store.session import Database, open_database
 from gateway.transfer import Outcome
 from tests.functional.flow import IMIGRASI, POLDA, Clock, Flow, Secrets, found, node
@@ -281,7 +280,7 @@ def test_a_flag_is_recorded_and_found(flow: Flow) -> None:
         {"code": "rule.repeated-subject", "clause": "1", "pointer": "/body/subject"}
     ]
     with flow.database.reading() as session:
-        found = queries.search(session, Search(code="rule.repeated-subject"))
+        found = matching(session, Search(code="rule.repeated-subject"))
     assert [row.id for row in found] == [flagged.transfer]
 
 

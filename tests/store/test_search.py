@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from gateway.store import queries
 from gateway.store.identity import first_id, new_transfer_id
-from gateway.store.queries import Search
+from gateway.store.search import Search, matching
 from gateway.store.session import Database
 from gateway.store.tables import DeadlineRow, SubjectIndex, TransferCode, TransferRow
 
@@ -82,7 +81,7 @@ def test_any_filters_together_find_what_a_plain_look_finds(database: Database) -
         pages: list[str] = []
         while True:
             with database.reading() as session:
-                page = [row.id for row in queries.search(session, Search(**asked, before=(pages or [None])[-1]))]
+                page = [row.id for row in matching(session, Search(**asked, before=(pages or [None])[-1]))]
             pages += page[: asked["limit"]]
             if len(page) <= asked["limit"]:
                 break
