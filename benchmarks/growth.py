@@ -33,7 +33,7 @@ from benchmarks.measure import Round, Spread, machine, resident, revision
 from benchmarks.pool import Pool
 from benchmarks.tables import COSTS, GROWTH, grown, growth_lines
 from gateway.store import queries
-from gateway.store.queries import Search
+from gateway.store.search import Search, matching
 from gateway.store.session import open_database
 from gateway.wiring import load_keys
 from tests.province import AGREEMENT
@@ -102,7 +102,7 @@ def asked(bench: Bench, number: int) -> dict[str, float]:
         for question in questions * _SEARCHES:
             began = time.perf_counter()
             with database.reading() as session:
-                queries.search(session, question)
+                matching(session, question)
             pages.append(time.perf_counter() - began)
     finally:
         database.close()

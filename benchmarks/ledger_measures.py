@@ -25,8 +25,8 @@ from gateway.store import queries
 from gateway.store.fsck import examine
 from gateway.store.identity import first_id
 from gateway.store.jobs.events import RecordEvent
-from gateway.store.queries import Search
 from gateway.store.recorder import Recorder
+from gateway.store.search import Search, matching
 from gateway.store.session import Database, guard, open_database
 from gateway.store.tables import micros
 
@@ -244,7 +244,7 @@ def _searched(database: Database, question: Search, rounds: int) -> tuple[list[T
             before = first_id(made.BEGAN + made.SPAN * chance.random())
             asked = Search(**{field: getattr(question, field) for field in Search.__slots__} | {"before": before})
         with database.reading() as session:
-            taken.append(timed(lambda asked=asked, session=session: found.append(len(queries.search(session, asked)))))
+            taken.append(timed(lambda asked=asked, session=session: found.append(len(matching(session, asked)))))
         if sum(elapsed for elapsed, _ in taken) > _PATIENCE:
             break
     return taken, sum(found)
