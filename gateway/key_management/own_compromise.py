@@ -20,7 +20,7 @@ from gateway.founding import RefusedError, require_code
 from gateway.key_management.compromise import BATCH, Doubtful
 from gateway.key_management.renewal import Renewed, renew_alerts, renew_releases, signed_since
 from gateway.key_management.rotation import WALKS
-from gateway.key_management.withdrawal import Withdrawal, resume, resumed
+from gateway.key_management.withdrawal import Withdrawal, begun_by, resume, resumed
 from gateway.keys.keychain import CHECKPOINT, LONG_LIVED, LOST, REVOKED, SIGN, OwnKey, in_use
 from gateway.ledger.entry import Entry, KeyRevoked
 from gateway.operations.acts import ConflictError, Who, authority, record, require_two
@@ -137,6 +137,9 @@ def _revoke(store: Store, key: OwnKey, since: datetime, *, why: str, who: Who) -
         if ended.rowcount != 1:
             raise ConflictError("the key was lost earlier already")
         if withdrawn is not None:
+            # Taken back by the same right as a withdrawal: before anything can be under it.
+            if key.not_before <= begun_by(transaction, time):
+                raise ConflictError("the key has begun meanwhile, perhaps on another node: it has to be replaced first")
             resume(transaction, withdrawn)
 
     withdrawn = None

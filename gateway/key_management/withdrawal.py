@@ -71,17 +71,18 @@ def withdraw(store: Store, role: str, *, why: str, who: Who) -> Withdrawal:
     return found
 
 
-def end_announced(transaction: Transaction, role: str, kid: str, time: datetime) -> None:
-    """It never begins. Raises ConflictError for one that has, at `time` or by the clock: something may be under it.
-
-    On PostgreSQL the clock of another node may be ahead of this one's, as far as clocks may differ.
-    """
+def begun_by(transaction: Transaction, time: datetime) -> datetime:
+    """What begins until then may have begun. On PostgreSQL another node's clock may be ahead, as far as clocks may differ."""
     alone = transaction.connection.dialect.name == "sqlite"
-    begun = max(time, now()) + (timedelta() if alone else TOLERANCE)
+    return max(time, now()) + (timedelta() if alone else TOLERANCE)
+
+
+def end_announced(transaction: Transaction, role: str, kid: str, time: datetime) -> None:
+    """It never begins. Raises ConflictError for one that has, at `time` or by the clock: something may be under it."""
     ended = transaction.connection.execute(
         update(GatewayKeyRow)
         .where(col(GatewayKeyRow.kid) == kid, col(GatewayKeyRow.status) == ACTIVE)
-        .where(col(GatewayKeyRow.not_before) > micros(begun))
+        .where(col(GatewayKeyRow.not_before) > micros(begun_by(transaction, time)))
         .values(status=RETIRED, not_after=micros(time))
     )
     if ended.rowcount != 1:

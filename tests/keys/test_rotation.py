@@ -206,6 +206,17 @@ def test_an_announced_key_that_begins_meanwhile_does_not_give_way(
     assert [key.status for key in own(store, role)] == ["active", "active"]
 
 
+def test_an_announced_key_that_begins_meanwhile_is_not_revoked_as_one_that_never_will(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing goes on under the key before when its moment came in between: first it is replaced, like any key in use."""
+    announced = rotation.rotate(store, "storage", lead=timedelta(hours=1), why="T-1", who="tester")
+    monkeypatch.setattr(withdrawal, "now", lambda: announced.begins)
+    with pytest.raises(RefusedError, match="has begun meanwhile"):
+        compromise_own(store, announced.new or "", now() - timedelta(hours=1), why="INC-1", who="tester")
+    assert [key.status for key in own(store, "storage")] == ["active", "active"]
+
+
 def test_an_announced_key_in_other_hands_is_revoked_before_it_begins(settings: Settings) -> None:
     """It need not be replaced: what is in use goes on, without an end; and the key in use of a checkpoint is no such key."""
     with open_store(settings) as store:
