@@ -3,8 +3,8 @@
 Decides how a token is opened and kept: a module is loaded once a process, one session a token, used by one thread at a time
 (PKCS#11 promises no more to who does not ask for locking). After an error the session is opened anew, then the module is;
 a signature is asked for again, which changes nothing. A process that was forked opens its own. A PIN that was refused is
-not tried a second time, however the token is named: tokens lock themselves. A token that stays away is another matter than
-one that refuses: whoever asks later may be answered.
+not tried a second time, however the token is named, and none is tried where the next mistake would lock the token. A token
+that stays away is another matter than one that refuses: whoever asks later may be answered.
 
 A storage or index secret is an HMAC-SHA256 that the token computes with a generic secret key of its own over the purpose's
 name: the root never leaves the token, the derived secret is in memory while the gateway runs.
@@ -111,6 +111,7 @@ class _Module:
 
     def _session(self, held: TokenObject, *, anew: bool) -> _Open:
         import pkcs11
+        from pkcs11 import TokenFlag
 
         shown = self.shown.get(held.token)
         if anew and shown is not None:
@@ -120,12 +121,16 @@ class _Module:
             shown = self.shown[held.token] = _shown(token)
             if shown in self.sessions:
                 return self.sessions[shown]
+            pin = self._pin(held, shown)
+            if pin is not None and token.flags & (TokenFlag.USER_PIN_FINAL_TRY | TokenFlag.USER_PIN_LOCKED):
+                # Whoever starts again and again after a refused PIN, as systemd does, would lock the token.
+                raise KeyringError(f"the token has one try or none left for its PIN: log in by hand first: {held}")
             try:
-                session = token.open(user_pin=self._pin(held, shown))
+                session = token.open(user_pin=pin)
             except pkcs11.UserAlreadyLoggedIn:  # by another session: that counts for the whole process
                 session = token.open()
             except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange, pkcs11.PinLocked):
-                self.refused.add((shown, _digest(self._pin(held, shown))))
+                self.refused.add((shown, _digest(pin)))
                 raise KeyringError(f"the token refuses its PIN, and it is not tried again: {held.pin_source}") from None
             self.sessions[shown] = _Open(session)
         return self.sessions[shown]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pkcs11
 import pytest
-from pkcs11 import Attribute, KeyType, MechanismFlag
+from pkcs11 import Attribute, KeyType, MechanismFlag, TokenFlag
 
 from gateway.cli.output import UNASKED, exit_code
 from gateway.errors import KeyAwayError, KeyringError
@@ -232,9 +232,28 @@ def test_a_refused_pin_is_not_tried_again(token: SoftToken, tmp_path: Path, monk
     assert tries == ["wrong", PIN]
 
 
+@pytest.mark.parametrize("flag", [TokenFlag.USER_PIN_FINAL_TRY, TokenFlag.USER_PIN_LOCKED])
+def test_no_pin_is_tried_where_a_mistake_would_lock_the_token(
+    token: SoftToken, monkeypatch: pytest.MonkeyPatch, flag: TokenFlag
+) -> None:
+    """Each start remembers nothing of the one before, and a service that fails is started again and again."""
+    hsm._module(str(token.module))._reload()
+    tries: list[str | None] = []
+    real = hsm._Module._token
+
+    def nearly_locked(self: Any, held: Any) -> _Counting:
+        found = real(self, held)
+        return _Counting(found, tries, found.flags | flag)
+
+    monkeypatch.setattr(hsm._Module, "_token", nearly_locked)
+    refused(lambda: load_signer(token.uri("EdDSA", 1), b""), "one try or none left")
+    assert tries == []
+
+
 class _Counting:
-    def __init__(self, token: Any, tries: list[str | None]) -> None:
+    def __init__(self, token: Any, tries: list[str | None], flags: Any = None) -> None:
         self.token, self.tries = token, tries
+        self.flags = token.flags if flags is None else flags
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.token, name)
