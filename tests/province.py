@@ -263,7 +263,7 @@ class Province:
     def stop(self) -> list[int]:
         for process in self.processes:
             process.send_signal(signal.SIGTERM)
-        codes = [process.wait(40) for process in self.processes]
+        codes = [process.wait(90) for process in self.processes]
         self.processes.clear()
         return codes
 

@@ -60,7 +60,7 @@ class Terminal:
             self.served = subprocess.Popen(
                 command.split(), cwd=self.folder, env=self.environment, stdout=log, stderr=log
             )
-        until = time.monotonic() + 40
+        until = time.monotonic() + 90
         while time.monotonic() < until:
             assert self.served.poll() is None, (self.folder / "serve.log").read_text()
             try:
@@ -68,7 +68,7 @@ class Terminal:
                     if answer.status == 200:
                         return
             except OSError:
-                time.sleep(0.1)
+                time.sleep(0.05)
         raise AssertionError("the gateway is not ready")
 
     def close(self) -> int | None:
@@ -76,7 +76,7 @@ class Terminal:
             return None
         if self.served.poll() is None:
             self.served.send_signal(signal.SIGINT)
-        return self.served.wait(40)
+        return self.served.wait(90)
 
 
 @pytest.fixture

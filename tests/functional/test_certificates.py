@@ -58,7 +58,7 @@ def posted(province: Province, base: str) -> httpx.Response:
     return httpx.post(f"{base}/v1/messages", content=province.polda.message(), headers=headers, timeout=30)
 
 
-def until(province: Province, code: str | None, seconds: float = 40) -> float:
+def until(province: Province, code: str | None, seconds: float = 90) -> float:
     """Asks both nodes until both answer with this code, None for acceptance; gives how long that took."""
     begun = time.monotonic()
     while time.monotonic() < begun + seconds:

@@ -129,7 +129,7 @@ def serving(app: Any, port: int, lifespan: Literal["on", "off"] = "off") -> Iter
         thread.join()
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
     until = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < until

@@ -1,10 +1,9 @@
-"""Early warnings over real HTTP: answered in time, answered late, not answered; told to liaisons; ahead of everything."""
+"""Early warnings over real HTTP: answered in time, answered late, not answered; told to liaisons; counted."""
 
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,7 +28,6 @@ from tests.province import AGREEMENT, IMIGRASI, POLDA, WARNING, AgencyUser, Prov
 
 ACKNOWLEDGEMENT = "early-warning.acknowledgement/1"
 ANOMALY = "passport-application.anomaly/1"
-BACKLOG = 300
 
 
 def body(severity: int = 4, **changes: Any) -> dict[str, Any]:
@@ -71,7 +69,7 @@ def overdue_entries(province: Province) -> list[dict[str, Any]]:
     return [entry for entry in found if entry["kind"] == "transfer.overdue"]
 
 
-def eventually(true: Callable[[], Any], seconds: float = 20) -> Any:
+def eventually(true: Callable[[], Any], seconds: float = 90) -> Any:
     until = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < until, "it never came about"
@@ -197,26 +195,6 @@ def test_a_warning_that_is_answered_in_time_is_escalated_by_nobody(new_province:
     assert (total["acknowledged_in_time"], total["open_past_deadline"], total["by_outcome"]) == (2, 1, {"UNFOUNDED": 1})
 
 
-def test_two_nodes_escalate_a_warning_once(new_province: Callable[..., Province], postgres_url: str) -> None:
-    """Every node looks; one entry a warning comes of it, and the figures of both nodes together count it once."""
-    province = new_province(postgres_url)
-    hasty(province, 2)
-    province.start(nodes=2)
-    sent = [
-        send(province.imigrasi, province.imigrasi.message(body=body()), province.bases[number % 2])
-        for number in range(24)
-    ]
-    eventually(lambda: len(overdue_entries(province)) >= len(sent))
-    time.sleep(2.5)  # both nodes look at least twice more
-    assert sorted(entry["transfer"] for entry in overdue_entries(province)) == sorted(sent)
-    counted = 0.0
-    for base in province.bases:
-        lines = httpx.get(f"{base}/metrics", timeout=10).text.splitlines()
-        counted += sum(float(line.split()[-1]) for line in lines if line.startswith("sinergi_escalations_total{"))
-    assert counted == len(sent)
-    assert province.stop() == [0, 0]
-
-
 def test_a_duplicate_names_an_earlier_warning_between_the_two(province: Province) -> None:
     """Nothing else can be called the original: not a made-up id, not another type, not the warning itself."""
     first = send(province.imigrasi, province.imigrasi.message())
@@ -266,62 +244,3 @@ def test_figures_are_by_village_and_by_unit_and_only_for_those_whom_they_concern
         size = queries.ledger_head(session, "gateway").size
         entry = decode(queries.leaf(session, "gateway", size - 1))
     assert (entry["kind"], entry["what"], entry["auditor"]) == ("audit.read", "early-warnings.summary", "bpk")
-
-
-def backlog(province: Province) -> set[str]:
-    messages = [
-        province.imigrasi.message(
-            ANOMALY, example(ANOMALY, "valid-age-band-only"), disclosable=(), purpose="PREVENTION"
-        )
-        for _ in range(BACKLOG)
-    ]
-    headers = {"content-type": "application/sd-jwt"}
-    with httpx.Client(base_url=province.base, headers=headers, timeout=30) as client, ThreadPoolExecutor(8) as pool:
-        responses = list(pool.map(lambda message: client.post("/v1/messages", content=message), messages))
-    assert {response.status_code for response in responses} == {202}
-    return {response.json()["transfer"] for response in responses}
-
-
-def test_a_warning_is_pulled_before_everything_that_waits(new_province: Callable[..., Province]) -> None:
-    """The recipient's next page begins with the warning, whatever was queued before it."""
-    province = new_province().start()
-    queued = backlog(province)
-    first_page = {item["transfer"] for item in province.polda.inbox(limit=20)}
-    warning = send(province.imigrasi, province.imigrasi.message())
-    page = [item["transfer"] for item in province.polda.inbox(limit=20)]
-    assert page[0] == warning
-    assert first_page | set(page[1:]) <= queued
-    assert not first_page & set(page)
-
-
-def test_a_warning_is_pushed_past_a_backlog_to_a_slow_recipient(new_province: Callable[..., Province]) -> None:
-    """While the recipient chews on one page of a backlog, the warning is delivered, and the rest is still waiting."""
-    province = new_province(SINERGI_DELIVERY__PAGE="20")
-    arrived: list[list[str]] = []
-    go_on = threading.Event()
-    warning = ""
-
-    def chew(_path: str, got: bytes, _headers: Mapping[str, str]) -> tuple[int, bytes]:
-        items = json.loads(got)["items"]
-        arrived.append([item["transfer"] for item in items])
-        if warning not in arrived[-1]:
-            go_on.wait(10)
-        receipts = [province.polda.acknowledgement(item) for item in items]
-        return 200, json.dumps({"acknowledgements": receipts}).encode()
-
-    with serving(chew) as port:
-        province.start()
-        queued = backlog(province)
-        with open_store(province.settings) as store:
-            endpoint = parse_endpoint(f"http://127.0.0.1:{port}/inbox", ["127.0.0.1/32"])
-            change_agency(store, POLDA, endpoint=endpoint, why="T-1", who="tester")
-        eventually(lambda: arrived)
-        message = province.imigrasi.message()
-        warning = send(province.imigrasi, message)
-        eventually(lambda: [warning] in arrived)
-        assert sum(map(len, arrived)) <= 21, "the warning came after more than the page that was under way"
-        eventually(lambda: province.imigrasi.get(f"/v1/transfers/{warning}").json()["status"] == "delivered")
-        assert not go_on.is_set()
-        go_on.set()
-        eventually(lambda: queued <= {transfer for page in arrived for transfer in page}, 60)
-        province.kill()

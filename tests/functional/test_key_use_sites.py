@@ -81,7 +81,7 @@ class Stage:
         self.wait(lambda: len(self.acknowledged) >= before[1] + count)
         self.wait(lambda: len(self.pushed) > before[2])
 
-    def wait(self, what: Callable[[], object], seconds: float = 25) -> None:
+    def wait(self, what: Callable[[], object], seconds: float = 90) -> None:
         until = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < until, "it did not happen in time"

@@ -39,7 +39,7 @@ def test_a_graceful_stop_loses_nothing(new_province: Callable[..., Province]) ->
     senders = [threading.Thread(target=send) for _ in range(4)]
     for sender in senders:
         sender.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     while len(answered) <= 5:
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -93,12 +93,12 @@ def test_an_undelivered_message_expires_and_is_recorded(new_province: Callable[.
     province = new_province().start()
     seconds = int(time.time())
     transfer = province.imigrasi.post(province.imigrasi.message(iat=seconds, exp=seconds + 2)).json()["transfer"]
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while time.monotonic() < until:
         status = province.imigrasi.get(f"/v1/transfers/{transfer}").json()["status"]
         if status == "expired":
             break
-        time.sleep(0.3)
+        time.sleep(0.05)
     assert status == "expired"
     assert province.polda.inbox() == []
     assert province.sizes()[AGREEMENT] == 3  # activation, acceptance, expiry
@@ -169,7 +169,7 @@ def test_tls_can_require_a_client_certificate(new_province: Callable[..., Provin
     trust = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
     with_certificate = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
     with_certificate.load_cert_chain(tmp_path / "client.crt", tmp_path / "client.key")
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     with httpx.Client(verify=with_certificate) as known:
         while True:
             try:

@@ -74,7 +74,7 @@ class WitnessProcess:
             process_group=0,
         )
         log.close()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while time.monotonic() < until:
             assert self.process.poll() is None, (self.directory / "witness.log").read_text()
             try:
