@@ -126,6 +126,11 @@ def _revoke(store: Store, key: OwnKey, since: datetime, *, why: str, who: Who) -
 
     def end(transaction: Transaction) -> None:
         require_two(transaction, who, time)
+        if withdrawn is not None:
+            # Taken back by the same right as a withdrawal: before anything can be under it.
+            if key.not_before <= begun_by(transaction, time):
+                raise ConflictError("the key has begun meanwhile, perhaps on another node: it has to be replaced first")
+            resume(transaction, withdrawn)
         ended = transaction.connection.execute(
             update(GatewayKeyRow)
             .where(col(GatewayKeyRow.kid) == key.kid)
@@ -136,11 +141,6 @@ def _revoke(store: Store, key: OwnKey, since: datetime, *, why: str, who: Who) -
         )
         if ended.rowcount != 1:
             raise ConflictError("the key was lost earlier already")
-        if withdrawn is not None:
-            # Taken back by the same right as a withdrawal: before anything can be under it.
-            if key.not_before <= begun_by(transaction, time):
-                raise ConflictError("the key has begun meanwhile, perhaps on another node: it has to be replaced first")
-            resume(transaction, withdrawn)
 
     withdrawn = None
     if _announced(key, time):

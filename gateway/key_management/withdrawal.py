@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlmodel import col
 
 from gateway.errors import OperatorError
@@ -58,8 +58,8 @@ def withdraw(store: Store, role: str, *, why: str, who: Who) -> Withdrawal:
     found, time, gateway = plan(store, role), now(), store.settings.gateway.id
 
     def take_back(transaction: Transaction) -> None:
-        end_announced(transaction, role, found.key.kid, time)
         resume(transaction, found)
+        end_announced(transaction, role, found.key.kid, time)
 
     entries: list[Entry] = []
     if found.key.jwk is not None:
@@ -91,7 +91,14 @@ def end_announced(transaction: Transaction, role: str, kid: str, time: datetime)
 
 
 def resume(transaction: Transaction, found: Withdrawal) -> None:
-    """The key in use has no end any more; what was written beside its own digests is gone."""
+    """The key in use has no end any more; what was written beside its own digests is gone. To be called before the other ends.
+
+    Raises ConflictError where the other one has given way already: the end that the key in use has is then another one's doing.
+    """
+    kids = (found.key.kid, found.goes_on.kid)
+    stand = select(col(GatewayKeyRow.kid)).where(col(GatewayKeyRow.kid).in_(kids), col(GatewayKeyRow.status) == ACTIVE)
+    if len(transaction.connection.execute(stand).all()) != len(kids):
+        raise ConflictError("the announced key was taken back or replaced meanwhile: look, and try again")
     transaction.connection.execute(
         update(GatewayKeyRow).where(col(GatewayKeyRow.kid) == found.goes_on.kid).values(not_after=None)
     )

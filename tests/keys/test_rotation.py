@@ -14,7 +14,7 @@ from sqlmodel import select
 from gateway import keyring
 from gateway.errors import OperatorError, StoreUnavailableError
 from gateway.founding import RefusedError, initialise
-from gateway.key_management import rotation, withdrawal
+from gateway.key_management import own_compromise, rotation, withdrawal
 from gateway.key_management.ceremony import Plan, Present, create
 from gateway.key_management.own_compromise import compromise_own
 from gateway.key_management.standing import history
@@ -230,6 +230,29 @@ def test_an_announced_key_in_other_hands_is_revoked_before_it_begins(settings: S
             compromise_own(store, coming.new or "", now() - timedelta(hours=1), why="INC-2", who="tester")
         with pytest.raises(OperatorError):
             withdrawal.plan(store, "checkpoint")
+
+
+def test_a_key_that_is_replaced_while_it_is_revoked_leaves_the_key_in_use_its_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two operators at once: `keys rotate --instead` and `keys compromised`. The old key must not count for ever."""
+    announced = rotation.rotate(store, "sign", lead=timedelta(days=7), why="T-1", who="tester")
+    record, ends = own_compromise.record, []
+
+    def later(*args: Any) -> Any:
+        rotation.rotate(store, "sign", lead=timedelta(days=1), instead=True, why="T-2", who="tester")
+        ends.extend(key.not_after for key in own(store, "sign"))
+        monkeypatch.setattr(own_compromise, "record", record)
+        return record(*args)
+
+    monkeypatch.setattr(own_compromise, "record", later)
+    since = now() - timedelta(hours=1)
+    with pytest.raises(RefusedError, match="replaced meanwhile"):
+        compromise_own(store, announced.new or "", since, why="INC-1", who="tester")
+    compromise_own(store, announced.new or "", since, why="INC-1", who="tester")
+    assert [key.not_after for key in own(store, "sign")] == ends
+    assert ends[0] is not None
+    assert history(store)[1] == []
 
 
 def test_a_key_that_has_begun_is_not_withdrawn(store: Store) -> None:

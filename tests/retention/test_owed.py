@@ -65,6 +65,32 @@ def test_a_delivery_that_is_owed_and_was_taken_away_is_found(flow: Flow, shared:
         require_whole(flow.database, shared.checkpoint, Memory(), 1, flow.clock())
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "check"),
+    [
+        ("transfer", "expires_at", 12),
+        ("outbox", "expires_at", 14),
+        ("outbox", "due_at", 14),
+        ("alert", "expires_at", 14),
+    ],
+)
+def test_what_is_no_moment_is_a_finding_and_ends_no_audit(
+    flow: Flow, shared: Secrets, table: str, column: str, check: int
+) -> None:
+    """SQLite keeps a text where a number belongs: an audit that fell over it would find nothing any more, of no row."""
+    if not flow.database.is_sqlite:
+        pytest.skip("PostgreSQL keeps no text there")
+    alerted(flow, shared)
+    flow.accepted("plain")
+    with flow.database.write.begin() as connection:
+        first = "WHERE rowid = (SELECT min(rowid) FROM transfer)" if table == "transfer" else ""
+        connection.exec_driver_sql(f"UPDATE {table} SET {column} = 'soon' {first}")
+    assert check in faults(flow, shared)
+    with flow.database.write.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM outbox")
+    assert "is gone" in faults(flow, shared)[14]
+
+
 @pytest.mark.parametrize("attack", ["taken away", "called delivered"])
 def test_what_expired_meanwhile_is_found_as_well(flow: Flow, shared: Secrets, attack: str) -> None:
     """Nothing can be delivered any more, and both agencies can be told."""
