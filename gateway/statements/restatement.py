@@ -45,6 +45,8 @@ def receipt_now(
     borne_out = (
         (said.origin, said.index, said.leaf_hash) == (origin, index, b64encode(leaf_hash(leaf)))
         and (f"transfer.{said.event}", said.transfer, said.aud) == tuple(map(entry.get, ("kind", "transfer", "sender")))
+        and (said.rule, said.clause) == (entry.get("rule"), entry.get("clause"))
+        and said.as_json().get("reasons", []) == entry.get("reasons", [])
         and said.sd_hash == sd_hash(message)
         and commitment(bytes.fromhex(said.commitment_key), message.partition("~")[0]) == entry.get("commitment")
     )

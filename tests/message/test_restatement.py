@@ -39,12 +39,15 @@ ENTRY = TransferRefused(
     sender=RECEIPT.aud,
     key=LOST.kid,
     commitment=commitment(bytes.fromhex(KEY), "eyJh.eyJi.c2ln"),
-    reasons=(Reason("rule.condition"),),
+    # The words for a caller are in neither.
+    reasons=(Reason("rule.condition", clause="Pasal 5", pointer="", detail="in words"),),
+    rule=RECEIPT.rule,
+    clause=RECEIPT.clause,
 )
 SAID = replace(
     RECEIPT,
     event="refused",
-    reasons=(Reason("rule.condition"),),
+    reasons=(Reason("rule.condition", clause="Pasal 5", pointer=""),),
     sd_hash=sd_hash(MESSAGE),
     leaf_hash=b64encode(leaf_hash(ENTRY.leaf())),
     commitment_key=KEY,
@@ -127,8 +130,20 @@ def test_a_receipt_that_the_ledger_does_not_bear_out_is_not_vouched_for(other: d
         {"aud": "somebody-else"},
         {"sd_hash": DIGEST},
         {"commitment_key": "1f" * 32},
+        {"rule": "r2"},
+        {"clause": None},
+        {"reasons": (Reason("rule.case-required"),)},
     ],
-    ids=["another decision", "another transfer", "another sender", "another message", "another opening"],
+    ids=[
+        "another decision",
+        "another transfer",
+        "another sender",
+        "another message",
+        "another opening",
+        "another rule",
+        "no clause",
+        "other reasons",
+    ],
 )
 def test_a_lie_that_points_to_a_true_entry_is_not_vouched_for(lie: dict[str, Any]) -> None:
     """A thief of all keys of the gateway may store a receipt that names the right place and says something else of it."""
