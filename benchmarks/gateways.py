@@ -29,6 +29,7 @@ from gateway.wiring import open_store
 from tests.province import GATEWAY, POLDA, Province, example, free_port
 
 PATIENCE: Final = 300.0
+_REFUSED: Final = 0.01
 PUSH, PULL = "push", "pull"
 RECORDED: Final = 'sinergi_acknowledgements_total{status="recorded"}'
 
@@ -225,10 +226,13 @@ class Meter:
 
 
 def accepted(result: Mapping[str, Any]) -> int:
-    """How many; anything but 202 ends the benchmark."""
-    done: int = result["statuses"].get("202", 0)
-    if result["statuses"] != {"202": done}:
-        raise RuntimeError(f"the gateway answered {result['statuses']}")
+    """How many. A disk that stops for a second makes the gateway refuse some (503): more than one in a hundred ends the
+    benchmark, and so does any other answer.
+    """
+    statuses: dict[str, int] = result["statuses"]
+    done, refused = statuses.get("202", 0), statuses.get("503", 0)
+    if done + refused != sum(statuses.values()) or refused > done * _REFUSED:
+        raise RuntimeError(f"the gateway answered {statuses}")
     return done
 
 
