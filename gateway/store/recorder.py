@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlmodel import SQLModel, col
 
@@ -337,13 +337,17 @@ def _used_ids(connection: Connection, wanted: Iterable[tuple[str, str] | None]) 
     ids = sorted({message_id for message_id in wanted if message_id is not None})
     if not ids:
         return set()
-    rows = connection.execute(_USED, {"ids": ids})
-    return {(sender, jti) for sender, jti in rows}
+    found: set[tuple[str, str]] = set()
+    for sender in {sender for sender, _ in ids}:
+        jtis = [jti for one, jti in ids if one == sender]
+        found.update((sender, jti) for jti in connection.execute(_USED, {"sender": sender, "jtis": jtis}).scalars())
+    return found
 
 
-# Made once: for a row or two, SQLAlchemy takes longer to put a statement together than the database to carry it out.
-_USED = select(col(UsedMessageId.sender), col(UsedMessageId.jti)).where(
-    tuple_(col(UsedMessageId.sender), col(UsedMessageId.jti)).in_(bindparam("ids", expanding=True))
+# Made once: for a row or two, SQLAlchemy takes longer to put a statement together than the database to carry it out. A sender
+# at a time: for pairs in a list SQLite walks the whole table.
+_USED = select(col(UsedMessageId.jti)).where(
+    col(UsedMessageId.sender) == bindparam("sender"), col(UsedMessageId.jti).in_(bindparam("jtis", expanding=True))
 )
 # FOR SHARE: a change of the configuration waits for what was judged before it, and is seen by what comes after.
 _CONFIG = select(col(ConfigVersion.version)).where(col(ConfigVersion.id) == 1).with_for_update(read=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, tuple_, update
+from sqlalchemy import bindparam, select, update
 from sqlmodel import col
 
 from gateway.ledger.entry import TransferAcknowledged
@@ -65,9 +65,9 @@ class RecordAcknowledgements:
         return tuple(placed)
 
     def _known(self, transaction: Transaction) -> set[tuple[str, str]]:
-        """Events that are recorded, or staged by another job of this batch."""
-        events = [(receipt.transfer, receipt.event) for receipt in self.receipts]
-        recorded = transaction.connection.execute(_KNOWN, {"events": events})
+        """Events of these transfers that are recorded, or staged by another job of this batch."""
+        transfers = sorted({receipt.transfer for receipt in self.receipts})
+        recorded = transaction.connection.execute(_KNOWN, {"transfers": transfers})
         staged = transaction.rows.get(AcknowledgementRow, ())
         return {(transfer, event) for transfer, event in recorded} | {(row["transfer"], row["event"]) for row in staged}
 
@@ -93,9 +93,9 @@ class RecordAcknowledgements:
         return placed
 
 
-_EVENT = tuple_(col(AcknowledgementRow.transfer), col(AcknowledgementRow.event))
+# By transfer, which has three events at most: for pairs in a list SQLite walks the whole table.
 _KNOWN = select(col(AcknowledgementRow.transfer), col(AcknowledgementRow.event)).where(
-    _EVENT.in_(bindparam("events", expanding=True))
+    col(AcknowledgementRow.transfer).in_(bindparam("transfers", expanding=True))
 )
 _END = (
     update(OutboxRow)
