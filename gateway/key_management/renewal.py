@@ -6,7 +6,6 @@ Leaves to `own_compromise.py` that a key was lost, and since when.
 """
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,7 +24,7 @@ from gateway.operations.acts import record
 from gateway.record import OWN_LEDGER, open_content, released_text
 from gateway.statements.alert import ALERT_TYP, Alert, read_alert
 from gateway.statements.receipt import RECEIPT_TYP, RELEASE_TYP
-from gateway.statements.restatement import release_under
+from gateway.statements.restatement import counts_from, release_under
 from gateway.store import queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import CONTENT_PART, RECEIPT_PART
@@ -68,7 +67,9 @@ def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> Rene
 
     One that does not open, or is not what was released, keeps no other from its recipient: it stays as it is, and is named.
     """
-    sealer, done, begun, left = Sealer(store.keys.storage), 0, _begins(store), list[str]()
+    sealer, done, left = Sealer(store.keys.storage), 0, list[str]()
+    with store.database.reading() as session:
+        begun = counts_from(queries.own_keys(session), store.keys.sign.kid)
     for first in range(0, len(transfers), BATCH):
         with store.database.reading() as session:
             waiting = select(OutboxRow.transfer).where(
@@ -106,13 +107,6 @@ def _renewed(store: Store, sealer: Sealer, row: TransferRow, lost: OwnKey, begun
     )
     seal = sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
     return seal.close(CONTENT_PART, json.dumps(content).encode())
-
-
-def _begins(store: Store) -> int:
-    """Since which whole second the key in use counts."""
-    kid = store.keys.sign.kid
-    with store.database.reading() as session:
-        return max(math.ceil(key.not_before.timestamp()) for key in queries.own_keys(session) if key.kid == kid)
 
 
 def _replace(changed: Iterable[tuple[str, bytes, bytes]], transaction: Transaction) -> None:

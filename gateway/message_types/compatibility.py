@@ -18,7 +18,7 @@ from jsonschema_rs import canonical
 
 from gateway.errors import SchemaInvalidError
 from gateway.message_types.protections import asked_less, asked_more, weakened
-from gateway.message_types.schema import Judge, released
+from gateway.message_types.schema import LISTED_SCHEMAS, NAMED_SCHEMAS, ONE_SCHEMA, Judge, released
 from gateway.message_types.specimens import specimens, variations
 from gateway.message_types.validity import (
     CODE_DAYS,
@@ -32,9 +32,6 @@ from gateway.message_types.validity import (
 CANDIDATES: Final = 20_000
 """How many bodies are tried at most in the search for a witness."""
 
-_SCHEMAS: Final = frozenset({"items", "additionalProperties", "contains", "not", "if", "then", "else"})
-_LISTS: Final = frozenset({"allOf", "anyOf", "oneOf"})
-_NAMED: Final = frozenset({"properties", "$defs"})
 _SILENT: Final = frozenset({"$id", "$comment", "title", "description"})
 _NOTHING: Final = object()
 
@@ -200,11 +197,11 @@ def _bare(schema: Any) -> Any:
             continue
         if keyword == "format":
             copy[keyword] = f"sinergi-{value}"
-        elif keyword in _SCHEMAS:
+        elif keyword in ONE_SCHEMA:
             copy[keyword] = _bare(value)
-        elif keyword in _LISTS:
+        elif keyword in LISTED_SCHEMAS:
             copy[keyword] = [_bare(entry) for entry in value]
-        elif keyword in _NAMED:
+        elif keyword in NAMED_SCHEMAS:
             copy[keyword] = {name: _bare(entry) for name, entry in value.items()}
         else:
             copy[keyword] = value

@@ -22,9 +22,9 @@ _SHORT_LIST: Final = 20
 
 # Draft 2020-12 as far as this catalogue uses it. A word outside these (a misspelt "requierd") is refused when the
 # catalogue is loaded: JSON Schema itself would ignore it and check nothing.
-_SCHEMA: Final = frozenset({"items", "additionalProperties", "contains", "not", "if", "then", "else"})
-_SCHEMAS: Final = frozenset({"allOf", "anyOf", "oneOf"})
-_NAMED_SCHEMAS: Final = frozenset({"properties", "$defs"})
+ONE_SCHEMA: Final = frozenset({"items", "additionalProperties", "contains", "not", "if", "then", "else"})
+LISTED_SCHEMAS: Final = frozenset({"allOf", "anyOf", "oneOf"})
+NAMED_SCHEMAS: Final = frozenset({"properties", "$defs"})
 _ASSERTIONS: Final = frozenset({
     "type", "enum", "const", "format", "pattern", "minLength", "maxLength", "minimum", "maximum",
     "required", "dependentRequired", "minProperties", "maxProperties",
@@ -35,7 +35,7 @@ _ANNOTATIONS: Final = frozenset({
     "x-sensitive", "x-protects", "x-unit", "x-code-list", "x-level", "x-labels",
     "x-valid-on", "x-minor-on", "x-mrz-of", "x-code-days",
 })  # fmt: skip
-_KNOWN: Final = _SCHEMA | _SCHEMAS | _NAMED_SCHEMAS | _ASSERTIONS | _ANNOTATIONS
+_KNOWN: Final = ONE_SCHEMA | LISTED_SCHEMAS | NAMED_SCHEMAS | _ASSERTIONS | _ANNOTATIONS
 # What may make one member's presence depend on another's.
 _CONDITIONAL: Final = ("allOf", "anyOf", "oneOf", "not", "dependentRequired")
 _UNJUDGED: Final = Reason("schema.violated", pointer="/body", detail="expected JSON of Unicode text")
@@ -48,11 +48,11 @@ def _rebuilt(schema: Any, change: Callable[[Any], Any]) -> Any:
         return schema
     copy: dict[str, Any] = {}
     for keyword, value in schema.items():
-        if keyword in _SCHEMA:
+        if keyword in ONE_SCHEMA:
             copy[keyword] = change(value)
-        elif keyword in _SCHEMAS:
+        elif keyword in LISTED_SCHEMAS:
             copy[keyword] = [change(entry) for entry in value]
-        elif keyword in _NAMED_SCHEMAS:
+        elif keyword in NAMED_SCHEMAS:
             copy[keyword] = {name: change(entry) for name, entry in value.items()}
         else:
             copy[keyword] = value

@@ -14,6 +14,7 @@ import jsonschema_rs
 
 from gateway import jcs
 from gateway.errors import SchemaInvalidError
+from gateway.message_types.schema import LISTED_SCHEMAS, NAMED_SCHEMAS, ONE_SCHEMA
 
 DEPTH: Final = 64
 PLACES: Final = 20_000
@@ -199,12 +200,12 @@ def _parts(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     yield place, schema
     for keyword, value in schema.items():
-        if keyword in {"properties", "$defs"}:
+        if keyword in NAMED_SCHEMAS:
             for name, entry in value.items():
                 step = name.replace("~", "~0").replace("/", "~1")
                 yield from _parts(entry, f"{place}/{keyword}/{step}")
-        elif keyword in {"allOf", "anyOf", "oneOf"}:
+        elif keyword in LISTED_SCHEMAS:
             for number, entry in enumerate(value):
                 yield from _parts(entry, f"{place}/{keyword}/{number}")
-        elif keyword in {"items", "additionalProperties", "contains", "not", "if", "then", "else"}:
+        elif keyword in ONE_SCHEMA:
             yield from _parts(value, f"{place}/{keyword}")

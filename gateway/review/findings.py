@@ -18,6 +18,7 @@ from gateway.agreement.vocabulary import Situation
 from gateway.message.disclosure import escape
 from gateway.message_types.catalogue import Catalogue, MessageType
 from gateway.message_types.compatibility import Verdict, algebra, both, possible
+from gateway.message_types.protections import PROTECTS
 from gateway.message_types.validity import MINOR_ON, NIK
 from gateway.review.replies import reply_findings
 from gateway.review.shape import at, covering, holds, is_place, marked, message_shape, nodes, only_when
@@ -25,7 +26,6 @@ from gateway.review.words import Finding, Words, finding
 
 __all__ = ["Finding", "Words", "check"]
 
-PROTECTS: Final = "x-protects"
 CHILD: Final = "child"
 _IS_MINOR: Final = "is_minor"
 _SAYS_ADULT: Final = {"required": [_IS_MINOR], "properties": {_IS_MINOR: {"const": False}}}

@@ -52,7 +52,7 @@ def receipt_now(
     )
     if not borne_out:
         raise GatewayError("a stored receipt is not about the ledger's entry")
-    return sign_gateway_receipt(replace(said, iat=max(said.iat, _begins(own, signer))), signer)
+    return sign_gateway_receipt(replace(said, iat=max(said.iat, counts_from(own, signer.kid))), signer)
 
 
 def release_now(text: str, own: Sequence[OwnKey], signer: Signer, *, transfer: str, released: str) -> str:
@@ -60,7 +60,7 @@ def release_now(text: str, own: Sequence[OwnKey], signer: Signer, *, transfer: s
     key = _lost(text, RELEASE_TYP, own)
     if key is None:
         return text
-    return release_under(text, key, _begins(own, signer), signer, transfer=transfer, released=released)
+    return release_under(text, key, counts_from(own, signer.kid), signer, transfer=transfer, released=released)
 
 
 def release_under(text: str, key: OwnKey, begins: int, signer: Signer, *, transfer: str, released: str) -> str:
@@ -82,6 +82,6 @@ def _lost(text: str, typ: str, own: Sequence[OwnKey]) -> OwnKey | None:
     return key if issued >= int(key.untrusted_since.timestamp()) else None
 
 
-def _begins(own: Sequence[OwnKey], signer: Signer) -> int:
+def counts_from(own: Sequence[OwnKey], kid: str) -> int:
     """Since which whole second the key in use counts: whoever reads what it signs asks for the key of that moment."""
-    return max((math.ceil(key.not_before.timestamp()) for key in own if key.kid == signer.kid), default=0)
+    return max((math.ceil(key.not_before.timestamp()) for key in own if key.kid == kid), default=0)
