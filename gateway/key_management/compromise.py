@@ -13,9 +13,12 @@ from typing import Final
 from sqlmodel import col, select
 
 from gateway.errors import OperatorError
+from gateway.jose import public_key_from_jwk
+from gateway.keys.keychain import REVOKED, SIGN
 from gateway.operations.acts import Who, record
 from gateway.operations.agency_keys import find_key, revoke_key
 from gateway.statements.alert import sign_alert
+from gateway.store import queries
 from gateway.store.jobs.alerts import LostKey
 from gateway.store.jobs.deliveries import StopDoubtful
 from gateway.store.tables import ACCEPTED, TransferRow, micros, moment
@@ -50,6 +53,16 @@ def doubtful(store: Store, agency: str, kid: str, since: datetime) -> tuple[Doub
         )
 
 
+def lost_key(store: Store, agency: str, kid: str, since: datetime) -> LostKey:
+    """For its alerts. Which of the gateway's own keys were lost is asked now: an alert under one of them tells nobody."""
+    with store.database.reading() as session:
+        own = [key for key in queries.own_keys(session) if key.role == SIGN and key.status != REVOKED]
+    ours = {key.kid: public_key_from_jwk(key.jwk) for key in own if key.jwk is not None}
+    return LostKey(
+        store.settings.gateway.id, agency, kid, since, lambda alert: sign_alert(alert, store.keys.sign), ours
+    )
+
+
 def compromise(store: Store, agency: str, kid: str, since: datetime, *, why: str, who: Who) -> tuple[Doubtful, ...]:
     """Revokes the key as of `since` and gives what is in doubt. A run that was interrupted is continued by the next one.
 
@@ -61,7 +74,7 @@ def compromise(store: Store, agency: str, kid: str, since: datetime, *, why: str
     if known.untrusted_since != since:
         revoke_key(store, agency, kid, why=why, who=who, since=since)
     found = doubtful(store, agency, kid, since)
-    lost = LostKey(store.settings.gateway.id, agency, kid, since, lambda alert: sign_alert(alert, store.keys.sign))
+    lost = lost_key(store, agency, kid, since)
     by_ledger: dict[str, list[str]] = {}
     for one in found:
         if one.decision == ACCEPTED:

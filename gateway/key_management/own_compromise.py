@@ -17,7 +17,7 @@ from sqlmodel import col, select
 
 from gateway.errors import OperatorError
 from gateway.founding import RefusedError, require_code
-from gateway.key_management.compromise import BATCH, Doubtful
+from gateway.key_management.compromise import BATCH, Doubtful, lost_key
 from gateway.key_management.renewal import Renewed, renew_alerts, renew_releases, signed_since
 from gateway.key_management.rotation import WALKS
 from gateway.key_management.withdrawal import Withdrawal, begun_by, resume, resumed
@@ -25,9 +25,8 @@ from gateway.keys.keychain import CHECKPOINT, LONG_LIVED, LOST, REVOKED, SIGN, O
 from gateway.ledger.entry import Entry, KeyRevoked
 from gateway.operations.acts import ConflictError, Who, authority, record, require_two
 from gateway.record import OWN_LEDGER
-from gateway.statements.alert import Alert, sign_alert
 from gateway.store import queries
-from gateway.store.jobs.alerts import AlertAbout, LostKey
+from gateway.store.jobs.alerts import AlertAbout
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Sealer
@@ -79,15 +78,12 @@ def compromise_own(store: Store, kid: str, since: datetime, *, why: str, who: Wh
     found = _transfers(store, key, since)
     signed = renewed = Renewed()
     if key.role == SIGN:
-
-        def sign(alert: Alert) -> str:
-            return sign_alert(alert, store.keys.sign)
-
-        signed = renew_releases(store, key, [one.transfer for one in found if one.decision == ACCEPTED])
-        renewed = renew_alerts(store, key, sign)
-        lost = LostKey(gateway, gateway, kid, since, sign)
+        # Alerts first: a release that is signed anew is no longer found by this key, if another one signed its receipt.
+        lost = lost_key(store, gateway, kid, since)
         for ledger, transfers in _by_ledger(found):
             record(store, AlertAbout(ledger, transfers, lost, time))
+        signed = renew_releases(store, key, [one.transfer for one in found if one.decision == ACCEPTED])
+        renewed = renew_alerts(store, key, lost.sign)
     return Touched(key.role, found, signed.done, renewed.done, (*signed.left, *renewed.left))
 
 

@@ -25,7 +25,7 @@ from gateway.store import queries
 from gateway.store.identity import new_transfer_id
 from gateway.store.sealing import Sealer
 from gateway.store.tables import AlertRow, GatewayKeyRow, OutboxRow, TransferRow, micros
-from gateway.wiring import Store, open_store
+from gateway.wiring import Store, now, open_store
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded
 from tests.cli.test_retention import FOREIGNER, PKS, entries, exchanged, query
 
@@ -168,7 +168,9 @@ def test_what_was_altered_keeps_nothing_else_from_its_recipient(office: Shell) -
 
 
 def test_an_alert_that_the_ledger_does_not_bear_out_is_not_signed_anew(office: Shell) -> None:
-    """Who has the lost key and can write the database makes an alert up, or turns one: the key in use signs neither."""
+    """Who has the lost key and can write the database makes an alert up, or turns one: the key in use signs
+    neither, and nobody is taken to have been told.
+    """
     since = datetime.now(UTC) - timedelta(minutes=20)
     sent(office, "letter-one", timedelta(minutes=15))
     with open_store(load_settings(office.config)) as store:
@@ -181,9 +183,12 @@ def test_an_alert_that_the_ledger_does_not_bear_out_is_not_signed_anew(office: S
                 connection.exec_driver_sql("SELECT * FROM outbox WHERE transfer=?", (row["id"],)).mappings().one()
             )
             true = read_alert(row["jws"], lost.public)
-            made_up = replace(true, jti=new_transfer_id(datetime.now(UTC)))
+            made_up = replace(true, jti=new_transfer_id(now()))
             connection.execute(insert(AlertRow), [row | {"id": made_up.jti, "jws": sign_alert(made_up, lost)}])
             connection.execute(insert(OutboxRow), [waits | {"transfer": made_up.jti}])
+            # One of a time at which the key was not lost yet, as it says itself, names the transfer as told already.
+            told = replace(made_up, agency=GATEWAY, kid=old, iat=true.since - 86_400, jti=new_transfer_id(now()))
+            connection.execute(insert(AlertRow), [row | {"id": told.jti, "kid": old, "jws": sign_alert(told, lost)}])
             turned = replace(true, agency=IMIGRASI, kid=office.kid(IMIGRASI))
             connection.execute(
                 update(AlertRow).where(col(AlertRow.id) == true.jti).values(jws=sign_alert(turned, lost))
@@ -192,5 +197,5 @@ def test_an_alert_that_the_ledger_does_not_bear_out_is_not_signed_anew(office: S
         assert (done.alerts_anew, set(done.left)) == (0, {made_up.jti, true.jti})
         with store.database.reading() as session:
             texts = session.connection().exec_driver_sql("SELECT jws FROM alert").scalars().all()
-        told = [parse_jws(jws, "alert+jwt", 2) for jws in texts]
-        assert {jws.payload["jti"] for jws in told if jws.kid == new}.isdisjoint({made_up.jti, true.jti})
+        signed = [jws.payload for jws in (parse_jws(text, "alert+jwt", 2) for text in texts) if jws.kid == new]
+        assert [(one["kid"], tuple(one["transfers"])) for one in signed] == [(old, true.transfers)]

@@ -135,7 +135,8 @@ def test_what_was_stopped_by_an_entry_is_not_owed(flow: Flow, shared: Secrets) -
 def alerted(flow: Flow, shared: Secrets) -> str:
     """The id of the alert that the police find in their inbox about a key of the immigration office."""
     sent = flow.accepted("plain")
-    lost = LostKey("gw-test", IMIGRASI, shared.sign.kid, flow.clock(), lambda alert: sign_alert(alert, shared.sign))
+    sign, kid = shared.sign, shared.sign.kid
+    lost = LostKey("gw-test", IMIGRASI, kid, flow.clock(), lambda alert: sign_alert(alert, sign), {kid: sign.public})
     flow.recorder.submit(AlertAbout("test", [sent.transfer], lost, flow.clock())).result(10)
     with flow.database.reading() as session:
         return session.exec(select(AlertRow.id)).one()

@@ -1,7 +1,7 @@
 """What becomes of an alert: issued with its ledger entry, handed out like a message, signed for."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,9 +9,10 @@ from typing import Final
 from sqlalchemy import Connection, insert, select, update
 from sqlmodel import col
 
-from gateway.jose import parse_jws
+from gateway.errors import GatewayError
+from gateway.jose import PublicKey, parse_jws
 from gateway.ledger.entry import AlertAcknowledged, AlertIssued
-from gateway.statements.alert import ALERT_TYP, KEY_COMPROMISED, TRANSFERS_LIMIT, Alert
+from gateway.statements.alert import ALERT_TYP, KEY_COMPROMISED, TRANSFERS_LIMIT, Alert, read_alert
 from gateway.store.append import Placed
 from gateway.store.identity import new_transfer_id
 from gateway.store.recorder import Transaction
@@ -30,6 +31,8 @@ class LostKey:
     kid: str
     since: datetime
     sign: Callable[[Alert], str]
+    ours: Mapping[str, PublicKey]
+    """The gateway's signing keys that were never in other hands: what they signed was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +57,33 @@ class AlertAbout:
         )
         by_recipient: dict[str, list[str]] = {}
         for row in rows:
-            if row.id not in told:
+            if (row.recipient, row.id) not in told:
                 by_recipient.setdefault(row.recipient, []).append(row.id)
         # An alert names a hundred at most.
         for recipient, transfers in sorted(by_recipient.items()):
             for first in range(0, len(transfers), TRANSFERS_LIMIT):
                 self._issue(transaction, recipient, transfers[first : first + TRANSFERS_LIMIT])
 
-    def _told(self, connection: Connection) -> frozenset[str]:
-        """The transfers that an alert about this key has named already."""
+    def _told(self, connection: Connection) -> frozenset[tuple[str, str]]:
+        """(recipient, transfer) that an alert about this key has named already.
+
+        Only the gateway's own word counts: whoever can write rows, or has a key that it lost, wants nobody to be told.
+        """
         held = select(col(AlertRow.jws)).where(col(AlertRow.kid) == self.lost.kid, col(AlertRow.ledger) == self.ledger)
-        payloads = (parse_jws(text, ALERT_TYP, 2).payload for text in connection.execute(held).scalars())
-        return frozenset(transfer for payload in payloads for transfer in payload["transfers"])
+        return frozenset(one for text in connection.execute(held).scalars() for one in self._named(text))
+
+    def _named(self, text: str) -> Iterator[tuple[str, str]]:
+        lost, about = self.lost, frozenset(self.transfers)
+        try:
+            jws = parse_jws(text, ALERT_TYP, 2)
+            # Most are about others, and a signature takes ten times as long to verify.
+            if (key := lost.ours.get(jws.kid)) is None or about.isdisjoint(jws.payload["transfers"]):
+                return
+            said = read_alert(text, key)
+        except (GatewayError, AttributeError, KeyError, TypeError):
+            return  # no alert: it tells nobody
+        if (said.iss, said.agency, said.kid) == (lost.gateway, lost.agency, lost.kid):
+            yield from ((said.aud, transfer) for transfer in said.transfers)
 
     def _issue(self, transaction: Transaction, recipient: str, transfers: Sequence[str]) -> None:
         lost, at, until = self.lost, micros(self.now), micros(self.now + LASTS)
