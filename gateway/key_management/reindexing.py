@@ -21,10 +21,11 @@ from sqlmodel import col
 from gateway.data_protection.holds import TARGET_PART, TRANSFER
 from gateway.decision.subjects import identifiers
 from gateway.founding import require_code
+from gateway.key_management.retirement import retire
 from gateway.key_management.rotation import await_next
 from gateway.keyring import Secret
 from gateway.keys.directory import ACTIVE
-from gateway.keys.keychain import INDEX, KEPT, LOST, RETIRED
+from gateway.keys.keychain import INDEX, KEPT, LOST, RETIRED, OwnKey
 from gateway.ledger.entry import HoldAdded, OperatorAct, hold_commitment
 from gateway.message.envelope import Limits, open_message, parse
 from gateway.operations.acts import ConflictError, record
@@ -34,7 +35,7 @@ from gateway.store import queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Sealer, identity, token
-from gateway.store.tables import GatewayKeyRow, HoldRow, OfficerRow, SubjectIndex, TransferRow, micros
+from gateway.store.tables import GatewayKeyRow, HoldRow, OfficerRow, SubjectIndex, TransferRow
 from gateway.wiring import Store, now
 
 BATCH: Final = 100
@@ -99,15 +100,18 @@ def forget_erased(store: Store, *, why: str, who: str) -> tuple[str, ...]:
     Whoever sends an erased message again is told that its `jti` was used, and gets no receipt.
     """
     time, kept = now(), to_forget(store)
+    require_code(who, "the operator"), require_code(why, "the reason")
 
     def end(transaction: Transaction) -> None:
-        transaction.connection.execute(
-            update(GatewayKeyRow).where(col(GatewayKeyRow.kid).in_(kept)).values(status=RETIRED)
-        )
+        for kid in kept:
+            mine = (col(GatewayKeyRow.kid) == kid, col(GatewayKeyRow.status) == KEPT)
+            ended = transaction.connection.execute(update(GatewayKeyRow).where(*mine).values(status=RETIRED))
+            if ended.rowcount == 1:  # not, if another run was faster
+                transaction.append(OWN_LEDGER, _act(time, who, f"index-key:{kid}", why))
+        transaction.config_changes()
 
-    acts = [_act(time, who, f"index-key:{kid}", require_code(why, "the reason")) for kid in kept]
     if kept:
-        record(store, RecordEvent(OWN_LEDGER, acts, end, changes_config=True))
+        record(store, RecordEvent(OWN_LEDGER, (), end))
     return kept
 
 
@@ -164,8 +168,7 @@ def _change_over(store: Store, key: Secret, why: str, who: str) -> bool:
     with store.database.reading() as session:
         own = queries.own_keys(session)
         begun = [old for old in own if old.role == INDEX and old.kid != key.id and old.not_before < time]
-        older = [old.kid for old in begun if old.status == LOST or not old.over(time)]
-        lost = {old.kid for old in begun if old.status == LOST}
+        older = [old for old in begun if old.status == LOST or not old.over(time)]
         if not older:
             return False
         sealer = Sealer(store.keys.storage)
@@ -178,6 +181,9 @@ def _change_over(store: Store, key: Secret, why: str, who: str) -> bool:
         connection = transaction.connection
         if left := _waiting(connection, key.id):
             raise ConflictError(f"{left} messages came under the older index key meanwhile: run it again")
+        ended = [old.kid for old in older if retire(transaction, old, time, _status(connection, old))]
+        if not ended:
+            return  # another run did all of this
         for hold, text in holds:
             connection.execute(update(HoldRow).where(col(HoldRow.id) == hold).values(target=text, index_key=key.id))
         for kid, text in officers:
@@ -190,16 +196,20 @@ def _change_over(store: Store, key: Secret, why: str, who: str) -> bool:
         ]
         if any(connection.execute(other).scalar_one() for other in others):
             raise ConflictError("an officer or a hold was added meanwhile: run it again")
-        for kid in older:
-            needed = select(col(TransferRow.id)).where(col(TransferRow.index_key) == kid).limit(1)
-            status = RETIRED if kid in lost else ACTIVE if connection.execute(needed).first() is None else KEPT
-            connection.execute(
-                update(GatewayKeyRow).where(col(GatewayKeyRow.kid) == kid).values(not_after=micros(time), status=status)
-            )
+        for entry in (*again, *(_act(time, who, f"index-key:{kid}", why) for kid in ended)):
+            transaction.append(OWN_LEDGER, entry)
+        transaction.config_changes()
 
-    acts = [_act(time, who, f"index-key:{kid}", why) for kid in older]
-    record(store, RecordEvent(OWN_LEDGER, [*again, *acts], end, changes_config=True))
+    record(store, RecordEvent(OWN_LEDGER, (), end))
     return True
+
+
+def _status(connection: Any, old: OwnKey) -> str:
+    """How it ends: it is kept for erased messages, unless nobody has it."""
+    if old.status == LOST:
+        return RETIRED
+    needed = select(col(TransferRow.id)).where(col(TransferRow.index_key) == old.kid).limit(1)
+    return ACTIVE if connection.execute(needed).first() is None else KEPT
 
 
 def _committed(row: HoldRow, text: str, who: str, time: datetime) -> HoldAdded:

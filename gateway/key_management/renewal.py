@@ -6,10 +6,9 @@ Leaves to `own_compromise.py` that a key was lost, and since when.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -26,7 +25,6 @@ from gateway.statements.alert import ALERT_TYP, Alert, read_alert
 from gateway.statements.receipt import RECEIPT_TYP, RELEASE_TYP
 from gateway.statements.restatement import counts_from, release_under
 from gateway.store import queries
-from gateway.store.jobs.events import RecordEvent
 from gateway.store.jobs.transfers import CONTENT_PART, RECEIPT_PART
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Sealer
@@ -89,8 +87,7 @@ def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> Rene
             if content is not None:
                 changed.append((row.id, row.sealed_content, content))
         if changed:
-            record(store, RecordEvent(OWN_LEDGER, (), partial(_replace, changed)))
-            done += len(changed)
+            done += record(store, ReplaceContents(changed))
     return Renewed(done, tuple(left))
 
 
@@ -109,14 +106,22 @@ def _renewed(store: Store, sealer: Sealer, row: TransferRow, lost: OwnKey, begun
     return seal.close(CONTENT_PART, json.dumps(content).encode())
 
 
-def _replace(changed: Iterable[tuple[str, bytes, bytes]], transaction: Transaction) -> None:
-    for transfer, old, new in changed:
-        # What was erased meanwhile stays erased.
-        transaction.connection.execute(
-            update(TransferRow)
-            .where(col(TransferRow.id) == transfer, col(TransferRow.sealed_content) == old)
-            .values(sealed_content=new)
-        )
+@dataclass(frozen=True, slots=True)
+class ReplaceContents:
+    """(transfer, old, new): its sealed content, with another release in it."""
+
+    changed: Sequence[tuple[str, bytes, bytes]]
+    ledgers: Sequence[str] = (OWN_LEDGER,)
+    message_id: None = None
+
+    def stage(self, transaction: Transaction) -> int:
+        """How many. The old bytes stand in the WHERE: what was erased meanwhile stays so, and what another run renewed."""
+        replaced = 0
+        for transfer, old, new in self.changed:
+            here = (col(TransferRow.id) == transfer, col(TransferRow.sealed_content) == old)
+            done = transaction.connection.execute(update(TransferRow).where(*here).values(sealed_content=new))
+            replaced += done.rowcount
+        return replaced
 
 
 def renew_alerts(store: Store, lost: OwnKey, sign: Callable[[Alert], str]) -> Renewed:
@@ -184,7 +189,9 @@ class RenewAlerts:
             select(col(AlertRow.id), col(AlertRow.jws))
             .join(OutboxRow, col(OutboxRow.transfer) == col(AlertRow.id))
             .where(col(AlertRow.id).in_(self.alerts), col(OutboxRow.state).in_(_UNDELIVERED))
-            .with_for_update()
+            .order_by(col(AlertRow.id))
+            # Not what leases them: that waits for no ledger, so it could wait for this in another order.
+            .with_for_update(of=AlertRow)
         )
         for row in connection.execute(waiting).all():
             try:

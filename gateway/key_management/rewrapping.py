@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlmodel import SQLModel, col
 
 from gateway.founding import require_code
+from gateway.key_management.retirement import retire
 from gateway.key_management.rotation import await_next
 from gateway.keys.keychain import STORAGE
 from gateway.ledger.entry import OperatorAct
@@ -21,7 +22,7 @@ from gateway.store import queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Sealer
-from gateway.store.tables import GatewayKeyRow, HoldRow, OfficerRow, SubjectRequestRow, TransferRow, micros
+from gateway.store.tables import HoldRow, OfficerRow, SubjectRequestRow, TransferRow
 from gateway.wiring import Store, now
 
 BATCH: Final = 200
@@ -94,7 +95,7 @@ def _retire(store: Store, current: str, why: str, who: str) -> None:
     time = now()
     with store.database.reading() as session:
         older = [
-            key.kid
+            key
             for key in queries.own_keys(session)
             if key.role == STORAGE and key.kid != current and not key.over(time) and key.not_before < time
         ]
@@ -105,12 +106,11 @@ def _retire(store: Store, current: str, why: str, who: str) -> None:
         left = sum(_waiting(transaction.connection, table, current) for table, _ in _SEALED)
         if left:
             raise ConflictError(f"{left} stored keys came under the older storage key meanwhile: run it again")
-        transaction.connection.execute(
-            update(GatewayKeyRow).where(col(GatewayKeyRow.kid).in_(older)).values(not_after=micros(time))
-        )
+        ended = [key.kid for key in older if retire(transaction, key, time, key.status)]
+        for kid in ended:
+            act = OperatorAct(time=time, who=who, what="keys.retire/storage", why=why, about=f"storage-key:{kid}")
+            transaction.append(OWN_LEDGER, act)
+        if ended:
+            transaction.config_changes()
 
-    acts = [
-        OperatorAct(time=time, who=who, what="keys.retire/storage", why=why, about=f"storage-key:{kid}")
-        for kid in older
-    ]
-    record(store, RecordEvent(OWN_LEDGER, acts, end, changes_config=True))
+    record(store, RecordEvent(OWN_LEDGER, (), end))

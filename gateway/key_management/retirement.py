@@ -1,0 +1,26 @@
+"""An older key of the gateway ends when nothing needs it any more: once, however many runs come to it at the same time.
+
+Decides, under the recorder's lock, whether the key still stands as it was when a run looked. Leaves to `rewrapping.py` and
+`reindexing.py` that nothing needs it, and what the ledger says.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import update
+from sqlmodel import col
+
+from gateway.keys.keychain import OwnKey
+from gateway.store.recorder import Transaction
+from gateway.store.tables import GatewayKeyRow, micros
+
+
+def retire(transaction: Transaction, key: OwnKey, time: datetime, status: str) -> bool:
+    """Whether this ended it; not, if another run did in the meantime: then there is nothing to tell the ledger."""
+    until = None if key.not_after is None else micros(key.not_after)
+    ended = transaction.connection.execute(
+        update(GatewayKeyRow)
+        .where(col(GatewayKeyRow.kid) == key.kid, col(GatewayKeyRow.status) == key.status)
+        .where(col(GatewayKeyRow.not_after).is_not_distinct_from(until))
+        .values(not_after=micros(time), status=status)
+    )
+    return ended.rowcount == 1
