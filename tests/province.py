@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway import resources
 from gateway.agreement.document import parse_agreement, signing_payload
 from gateway.demo.renewal import in_force
-from gateway.founding import initialise
+from gateway.founding.beginning import initialise
+from gateway.founding.charter import Charter
 from gateway.jose import Signer, sign_jws
 from gateway.keyring import KeyringSigner, signer_for
 from gateway.message.envelope import Case, Claims, issue, sd_hash
@@ -182,14 +183,8 @@ class Province:
 
     def found(self) -> "Province":
         """Keys, database, agencies, agreement and auditors, as an operator would make them."""
-        initialise(
-            self.directory,
-            who="tester",
-            public_url=self.base,
-            port=self.port,
-            database_url=self.database_url,
-            given=self.given,
-        )
+        charter = Charter(public_url=self.base, port=self.port, database_url=self.database_url, given=self.given)
+        initialise(self.directory, charter, who="tester")
         with open_store(self.settings) as store:
             for agency in (self.imigrasi, self.polda):
                 add_agency(store, agency.id, agency.id, why="T-1", who="tester")

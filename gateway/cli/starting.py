@@ -1,5 +1,6 @@
 """`init`, `migrate`, `serve`, `demo`: what begins something."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +12,8 @@ from gateway.cli.output import as_json, line, message
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
-    from gateway.key_management.ceremony import Record
+    from gateway.founding.charter import Charter
     from gateway.settings import Settings
-
-FileOption = Annotated[Path | None, typer.Option(metavar="FILE")]
 
 
 def register(app: typer.Typer) -> None:
@@ -100,22 +99,11 @@ def init(
     """
     for url in (database_url, database_owner_url):
         require_no_password(url)
-    statements = [read_text(file) for file in operator_statement or ()]
     quiet()
-    from gateway.founding import initialise
+    from gateway.founding.beginning import initialise
+    from gateway.founding.charter import Charter
 
-    given = dict(_role_and_uri(text) for text in keys_given or ())
-    witnessed = None
-    if ceremony is not None:
-        if given or statements or passphrase_file is not None:
-            raise OperatorError("a ceremony's record names the keys, their passphrase and the operators itself")
-        record = _ceremony(read_text(ceremony))
-        gateway_id, given, statements = record.gateway, record.uris, list(record.statements)
-        passphrase_file, witnessed = record.passphrase_file, record.entry()
-        ml_dsa = "checkpoint_mldsa" in given
-    settings = initialise(
-        directory,
-        who=invocation(context).who,
+    charter = Charter(
         gateway_id=gateway_id,
         public_url=public_url,
         origin=origin,
@@ -127,11 +115,13 @@ def init(
         owner_password_file=database_owner_password_file,
         passphrase_file=passphrase_file,
         ml_dsa=ml_dsa,
-        given=given,
-        operators=statements,
-        ceremony=witnessed,
+        operators=[read_text(file) for file in operator_statement or ()],
+        given=dict(_role_and_uri(text) for text in keys_given or ()),
     )
-    _tell(invocation(context), settings, directory.absolute() / "sinergi.toml", operated=bool(statements))
+    if ceremony is not None:
+        charter = _of_ceremony(charter, ceremony)
+    settings = initialise(directory, charter, who=invocation(context).who)
+    _tell(invocation(context), settings, directory.absolute() / "sinergi.toml", operated=bool(charter.operators))
 
 
 def _tell(asked: Invocation, settings: "Settings", config: Path, *, operated: bool) -> None:
@@ -170,17 +160,28 @@ def _tell(asked: Invocation, settings: "Settings", config: Path, *, operated: bo
     message(f"  sinergi serve --config {config}")
 
 
-def _ceremony(text: str) -> "Record":
+def _of_ceremony(charter: "Charter", file: Path) -> "Charter":
+    """The charter with what the ceremony's record says, of which the command line says nothing."""
     from gateway.errors import CallerError
     from gateway.key_management.ceremony import read_record, require_keys
     from gateway.wiring import now
 
+    if charter.given or charter.operators or charter.passphrase_file is not None:
+        raise OperatorError("a ceremony's record names the keys, their passphrase and the operators itself")
     try:
-        record = read_record(text, now())
+        record = read_record(read_text(file), now())
     except CallerError as error:
         raise OperatorError(f"the ceremony's record is not valid: {error.detail}") from error
     require_keys(record)
-    return record
+    return replace(
+        charter,
+        gateway_id=record.gateway,
+        given=record.uris,
+        operators=record.statements,
+        passphrase_file=record.passphrase_file,
+        ml_dsa="checkpoint_mldsa" in record.uris,
+        ceremony=record.entry(),
+    )
 
 
 def require_no_password(url: str | None) -> None:
@@ -202,7 +203,7 @@ def migrate(context: typer.Context) -> None:
     """
     settings = invocation(context).settings()
     quiet()
-    from gateway.founding import bring_up_to_date
+    from gateway.founding.database import bring_up_to_date
 
     shape = bring_up_to_date(settings)
     if invocation(context).json:

@@ -23,7 +23,8 @@ from gateway.demo.desk import Desk
 from gateway.demo.officers import Approver, appoint
 from gateway.demo.processes import Processes
 from gateway.demo.renewal import in_force
-from gateway.founding import initialise
+from gateway.founding.beginning import initialise
+from gateway.founding.charter import Charter
 from gateway.jose import PublicKey, sign_jws
 from gateway.keys.directory import parse_endpoint
 from gateway.ledger.note import NoteVerifier
@@ -89,7 +90,7 @@ def found(path: Path, http: httpx.Client) -> Province:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     ports = _free_ports(1 + len(NAMES))
     base, home = f"http://127.0.0.1:{ports[0]}", path / "gateway"
-    initialise(home, who=_OPERATOR, public_url=base, port=ports[0])
+    initialise(home, Charter(public_url=base, port=ports[0]), who=_OPERATOR)
     settings = load_settings(home / "sinergi.toml")
     text, renewed_until = in_force((resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text(), now().date())
     agreement = parse_agreement(text)

@@ -11,7 +11,8 @@ from dataclasses import replace
 from sqlalchemy import update
 from sqlmodel import col
 
-from gateway.founding import RefusedError, operator_row, require_code
+from gateway.founding import RefusedError, require_code
+from gateway.founding.first_entries import operator_row
 from gateway.keys.directory import ACTIVE, REVOKED, Operator
 from gateway.ledger.entry import Entry, OperatorAdded, OperatorRevoked
 from gateway.operations.acts import Authority, ConflictError, Who, act, authority, holder_of, require_two

@@ -94,7 +94,7 @@ def test_a_file_system_without_second_names_is_no_obstacle(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FAT on a stick, some network shares: the settings are moved into place, and nothing of the attempt is left."""
-    monkeypatch.setattr("gateway.founding.os.link", failing(errno.EPERM))
+    monkeypatch.setattr("gateway.founding.beginning.os.link", failing(errno.EPERM))
     shell.ok("init", tmp_path / "gw")
     assert not (tmp_path / "gw" / "keys" / "sinergi.toml.new").exists()
     assert shell.ok("doctor", "--json").json["ok"]
@@ -112,7 +112,7 @@ def test_what_the_first_commit_was_signed_by_is_never_taken_back(
 ) -> None:
     """The last step fails: keys and database stay, the command says what is left to do, and that done it is a gateway."""
     with monkeypatch.context() as patched:
-        patched.setattr("gateway.founding.os.link", failing(errno.EPERM))
+        patched.setattr("gateway.founding.beginning.os.link", failing(errno.EPERM))
         patched.setattr(Path, "rename", failing(errno.EROFS))
         result = shell("init", tmp_path / "gw")
     draft = tmp_path / "gw" / "keys" / "sinergi.toml.new"
@@ -139,7 +139,7 @@ def test_a_first_commit_of_unknown_outcome_takes_no_key_with_it(
     def one(*given: Any) -> Any:
         return opened.pop()(*given)
 
-    monkeypatch.setattr("gateway.founding.connect", one)
+    monkeypatch.setattr("gateway.founding.database.connect", one)
     result = shell("init", tmp_path / "gw")
     assert (result.code, (tmp_path / "gw" / "keys" / "sign.pem").exists()) == (output.UNASKED, True)
     assert "it is not known" in result.err

@@ -13,7 +13,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from gateway.cli.main import run
-from gateway.founding import initialise
+from gateway.founding.beginning import initialise
+from gateway.founding.charter import Charter
 from gateway.jose import parse_jws
 from gateway.ledger.entry import decode
 from gateway.store import queries
@@ -141,8 +142,10 @@ def test_backup_loss_restore_replay_and_a_new_origin(
     copies.put_back("backup")
     second = Province(tmp_path / "second", copies.new("second"), port=province.port)
     second.imigrasi, second.polda = province.imigrasi, province.polda
-    arguments = {"public_url": second.base, "port": second.port, "database_url": second.database_url}
-    initialise(second.directory, who="tester", origin="second.example/2", **arguments)  # type: ignore[arg-type]
+    charter = Charter(
+        origin="second.example/2", public_url=second.base, port=second.port, database_url=second.database_url
+    )
+    initialise(second.directory, charter, who="tester")
     old = province.directory / "sinergi.toml"
     code, told = command(second, "takeover", old, "--why", "INSIDEN-3")
     assert (code, told["undelivered"], told["agreements"]) == (0, [undelivered["transfer"]], [f"{AGREEMENT}/1"])

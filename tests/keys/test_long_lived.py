@@ -16,7 +16,9 @@ from sqlmodel import col
 
 from gateway.api.app import create_app
 from gateway.errors import KeyringError, OperatorError
-from gateway.founding import RefusedError, initialise
+from gateway.founding import RefusedError
+from gateway.founding.beginning import initialise
+from gateway.founding.charter import Charter
 from gateway.key_management import rotation, withdrawal
 from gateway.key_management.own_compromise import compromise_own
 from gateway.key_management.standing import history, standings
@@ -40,7 +42,7 @@ AT_ONCE = timedelta()
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return initialise(tmp_path / "gw", who="tester", gateway_id="gw-test", ml_dsa=True)
+    return initialise(tmp_path / "gw", Charter(gateway_id="gw-test", ml_dsa=True), who="tester")
 
 
 @pytest.fixture
@@ -211,6 +213,6 @@ def test_a_gateway_without_such_a_key_and_a_token_are_refused(store: Store, tmp_
     with pytest.raises(KeyringError, match="must be an ML-DSA-44 key"):
         rotation.rotate(store, LONG_LIVED, uri=store.settings.keys.sign, why="T-1", who="tester")
     assert len(said(store, OWN_LEDGER)) == size
-    bare = initialise(tmp_path / "bare", who="tester", gateway_id="gw-bare")
+    bare = initialise(tmp_path / "bare", Charter(gateway_id="gw-bare"), who="tester")
     with open_store(bare) as other, pytest.raises(OperatorError, match="has no ML-DSA-44 key"):
         rotation.rotate(other, LONG_LIVED, why="T-1", who="tester")

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from sqlmodel import select
 
 from gateway import keyring
 from gateway.errors import OperatorError, StoreUnavailableError
-from gateway.founding import RefusedError, initialise
+from gateway.founding import RefusedError
+from gateway.founding.beginning import initialise
+from gateway.founding.charter import Charter
 from gateway.key_management import own_compromise, rotation, withdrawal
 from gateway.key_management.ceremony import Plan, Present, create
 from gateway.key_management.own_compromise import compromise_own
@@ -32,7 +35,7 @@ AT_ONCE = timedelta()
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return initialise(tmp_path / "gw", who="tester", gateway_id="gw-test")
+    return initialise(tmp_path / "gw", Charter(gateway_id="gw-test"), who="tester")
 
 
 @pytest.fixture
@@ -280,7 +283,7 @@ def test_a_gateway_does_not_take_the_key_of_an_operator_or_a_recovery_key(
     monkeypatch.setenv("SINERGI_KEY_PASSPHRASE", PASSPHRASE)
     given = tmp_path / "passphrase"
     keyring.write_private(given, PASSPHRASE.encode())
-    settings = initialise(tmp_path / "gw", who="tester", gateway_id="gw-test", passphrase_file=given)
+    settings = initialise(tmp_path / "gw", Charter(gateway_id="gw-test", passphrase_file=given), who="tester")
     uri, key = theirs(tmp_path, held)
     time, jwk = micros(now()), json.dumps(dict(key.public.jwk))
     row = {"kid": key.kid, "jwk": jwk, "status": "revoked", "changed_at": time}  # revoked: it does not come back either
@@ -308,14 +311,13 @@ def test_a_gateway_is_not_founded_with_the_key_of_an_operator_or_one_key_for_two
         sign_appointment(name, "gw-test", key=key.public, signer=key, now=now()) for name, (_, key) in people.items()
     ]
     uri, _ = people["ayu"]
+    charter = Charter(gateway_id="gw-test", passphrase_file=given)
     with pytest.raises(OperatorError, match="is an operator's already"):
-        initialise(
-            tmp_path / "gw", who="t", gateway_id="gw-test", passphrase_file=given, operators=stated, given={role: uri}
-        )
+        initialise(tmp_path / "gw", replace(charter, operators=stated, given={role: uri}), who="t")
     others = {"sign": "request", "request": "checkpoint", "checkpoint": "sign"}
     twice = {role: uri, others[role]: uri}
     with pytest.raises(OperatorError, match="one key is for one thing"):
-        initialise(tmp_path / "gw", who="t", gateway_id="gw-test", passphrase_file=given, given=twice)
+        initialise(tmp_path / "gw", replace(charter, given=twice), who="t")
     present = tuple(Present(name, key) for name, (_, key) in people.items())
     plan = Plan("gw-test", tmp_path / "made", present, 2, 3, {role: uri}, given)
     plan.directory.mkdir()
