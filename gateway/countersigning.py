@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from gateway.errors import OperatorError
 from gateway.founding import RefusedError
 from gateway.key_management.compromise import compromise
 from gateway.key_management.own_compromise import compromise_own, find_own, require_replaced
-from gateway.key_management.rotation import Expected, key_at, rotate
+from gateway.key_management.rotation import Choices, Expected, key_at, rotate
 from gateway.key_management.rotation import plan as plan_rotation
 from gateway.keys.directory import Endpoint, parse_endpoint
 from gateway.operations.acts import Authority
@@ -73,22 +73,12 @@ def wanted_compromise(store: Store, agency: str, kid: str, since: datetime, *, w
     return Wanted(_draft(store, COMPROMISED, agency, {"kid": kid, "since": since.isoformat()}, why))
 
 
-def wanted_rotation(
-    store: Store,
-    role: str,
-    *,
-    uri: str | None = None,
-    lead: timedelta | None = None,
-    overlap: timedelta | None = None,
-    instead: bool = False,
-    lost: bool = False,
-    why: str,
-) -> Wanted:
+def wanted_rotation(store: Store, role: str, *, why: str, **choices: Unpack[Choices]) -> Wanted:
     """The next one of the gateway's own keys. The lead begins with the second signature. Raises as `rotation.plan` does."""
-    planned = plan_rotation(store, role, uri=uri, lead=lead, overlap=overlap, instead=instead, lost=lost)
-    spans = {"lead_seconds": lead, "overlap_seconds": overlap}
+    planned, uri = plan_rotation(store, role, **choices), choices.get("uri")
+    spans = {"lead_seconds": choices.get("lead"), "overlap_seconds": choices.get("overlap")}
     also = {"uri": uri, "kid": key_at(store, role, uri), "instead_of": planned.instead_of}
-    also["lost"] = "yes" if lost else None
+    also["lost"] = "yes" if choices.get("lost") else None
     parameters = {
         "role": role,
         "replaces": planned.old,

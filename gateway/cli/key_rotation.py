@@ -11,7 +11,8 @@ from gateway.cli.reason import WhyOption
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
-    from gateway.key_management.rotation import Rotation
+    from gateway.key_management.announcement import Rotation
+    from gateway.key_management.rotation import Choices
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say how much there is to do.")]
 
@@ -87,47 +88,43 @@ def rotate_(
     `storage`, `index`: after the lead the new key is used for what comes; then run `keys rewrap` or `keys reindex`.
     In a gateway with operators this only proposes it: another operator approves, and the lead begins then.
     """
-    from datetime import timedelta
-
     from gateway.countersigning import wanted_rotation
     from gateway.key_management.index_loss import forgotten
     from gateway.key_management.rotation import plan, rotate
-    from gateway.keyring import absolute
 
-    key = None if key is None else absolute(key)
-    waits, both = (None if given is None else timedelta(seconds=given) for given in (lead, overlap))
-    if lost:
-        if role not in ("sign", "request", "index") or key is None or waits is not None or both is not None:
-            raise OperatorError(
-                "--lost is for sign, request and index, with --key, and nothing is waited for: docs/howto/lost-key.md"
-            )
-        waits, both = timedelta(), None if role == "index" else timedelta()
-    forgets = lost and role == "index"
+    choices = _choices(role, key, lead, overlap, instead=instead, lost=lost)
     with invocation(context).store(lost=role if lost else None) as store:
         if dry_run:
-            done = plan(store, role, uri=key, lead=waits, overlap=both, instead=instead, lost=forgets)
+            done = plan(store, role, **choices)
         elif (who := invocation(context).acting) is not None:
-            wanted = wanted_rotation(
-                store, role, uri=key, lead=waits, overlap=both, instead=instead, lost=forgets, why=why
-            )
+            wanted = wanted_rotation(store, role, why=why, **choices)
             propose(store, who, wanted, json=invocation(context).json)
             if lost:
                 message(f"The old key is gone, so with --lost {role}.")
             return
         else:
-            done = rotate(
-                store,
-                role,
-                uri=key,
-                lead=waits,
-                overlap=both,
-                instead=instead,
-                lost=forgets,
-                why=why,
-                who=invocation(context).who,
-            )
+            done = rotate(store, role, why=why, who=invocation(context).who, **choices)
         unknown = forgotten(store, done.lost)
     _tell(done, unknown, json=invocation(context).json, dry_run=dry_run)
+
+
+def _choices(
+    role: str, key: str | None, lead: int | None, overlap: int | None, *, instead: bool, lost: bool
+) -> "Choices":
+    """What the options say. For a lost key nobody waits; only of the index key `rotate` must know that it is lost."""
+    from datetime import timedelta
+
+    from gateway.keyring import absolute
+
+    uri = None if key is None else absolute(key)
+    waits, both = (None if given is None else timedelta(seconds=given) for given in (lead, overlap))
+    if lost:
+        if role not in ("sign", "request", "index") or uri is None or waits is not None or both is not None:
+            raise OperatorError(
+                "--lost is for sign, request and index, with --key, and nothing is waited for: docs/howto/lost-key.md"
+            )
+        waits, both = timedelta(), None if role == "index" else timedelta()
+    return {"uri": uri, "lead": waits, "overlap": both, "instead": instead, "lost": lost and role == "index"}
 
 
 def _tell(done: "Rotation", unknown: int, *, json: bool, dry_run: bool) -> None:

@@ -29,9 +29,10 @@ from gateway.cli.main import run
 from gateway.client import GatewayClient
 from gateway.endpoint import AgencyEndpoint
 from gateway.jose import parse_jws, verify_jws
+from gateway.key_management.announcement import Rotation
 from gateway.key_management.reindexing import reindex, to_reindex
 from gateway.key_management.rewrapping import rewrap, to_rewrap
-from gateway.key_management.rotation import Rotation, rotate
+from gateway.key_management.rotation import rotate
 from gateway.key_management.standing import history
 from gateway.keyring import signer_for
 from gateway.keys.directory import parse_endpoint

@@ -17,7 +17,7 @@ from gateway.errors import OperatorError, StoreUnavailableError
 from gateway.founding import RefusedError
 from gateway.founding.beginning import initialise
 from gateway.founding.charter import Charter
-from gateway.key_management import own_compromise, rotation, withdrawal
+from gateway.key_management import announcement, own_compromise, rotation, withdrawal
 from gateway.key_management.ceremony import Plan, Present, create
 from gateway.key_management.own_compromise import compromise_own
 from gateway.key_management.standing import history
@@ -293,7 +293,7 @@ def test_a_gateway_does_not_take_the_key_of_an_operator_or_a_recovery_key(
     }
     with open_store(settings) as store:
         acts.act(store, [], rows=[rows[held]])
-        monkeypatch.setattr(rotation, "require_two", lambda *_: None)
+        monkeypatch.setattr(announcement, "require_two", lambda *_: None)
         for role in ("sign", "request", "checkpoint"):
             with pytest.raises(RefusedError, match="is known already"):
                 rotation.rotate(store, role, uri=uri, lead=AT_ONCE, why="T-1", who="tester")
