@@ -11,6 +11,7 @@ from gateway.cli.context import command, invocation
 from gateway.cli.given import read_text
 from gateway.cli.output import NO, as_json, line, message, plain, raw
 from gateway.cli.side import AgencyOption, PassphraseOption
+from gateway.cli.statement import OfficerKeyOption
 from gateway.cli.wording import (
     AgreementOption,
     CaseOption,
@@ -121,7 +122,7 @@ def approve(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `sinergi draft` wrote.")],
     *,
-    key: Annotated[str, typer.Option(metavar="URI", help="The officer's own private key, as in file:sari.pem.")],
+    key: OfficerKeyOption,
     passphrase_file: PassphraseOption = None,
     field: Annotated[
         list[str] | None,

@@ -9,6 +9,7 @@ from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_object, read_text
 from gateway.cli.output import as_json, line, message, table
 from gateway.cli.reason import WhyOption
+from gateway.cli.statement import GatewayIdOption, OfficerAgencyOption, OfficerKeyOption, StatementOption, sign_matter
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -121,36 +122,22 @@ def approve(
     context: typer.Context,
     hold: HoldArgument,
     *,
-    agency: Annotated[str, typer.Option("--as", metavar="AGENCY", help="The officer's agency.")],
-    gateway_id: Annotated[str, typer.Option(metavar="ID", help="The gateway's id; the statement is for it alone.")],
+    agency: OfficerAgencyOption,
+    gateway_id: GatewayIdOption,
     why: Annotated[str, typer.Option(metavar="CODE", help="Why it may end; the code that the operator will give.")],
-    key: Annotated[str, typer.Option(metavar="URI", help="The officer's own private key, as in file:sari.pem.")],
+    key: OfficerKeyOption,
     passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The statement's new file.")],
+    out: StatementOption,
 ) -> None:
     """At the officer's machine: sign that a hold may end.
 
     Needs no gateway. It counts for 7 days, and only for an officer whose role is SUPERVISOR, DATA_PROTECTION_OFFICER or
     KORWAS_PPNS.
     """
-    from gateway.cli.given import write_new
-    from gateway.errors import MalformedError
-    from gateway.keyring import load_signer, read_passphrase
     from gateway.statements.hold_release import HoldRelease
-    from gateway.statements.two_officers import sign_statement
-    from gateway.wiring import now
 
-    signer = load_signer(key, read_passphrase(passphrase_file))
-    try:
-        statement = sign_statement(HoldRelease(gateway_id, hold, why), agency, signer, now())
-    except MalformedError as error:
-        raise OperatorError(error.detail) from error
-    write_new(out, statement.encode() + b"\n")
-    if invocation(context).json:
-        as_json({"file": str(out), "hold": hold, "kid": signer.kid})
-    else:
-        line(signer.kid)
-        message(f"{out} holds the statement. It names no person; another officer must sign as well.")
+    matter = HoldRelease(gateway_id, hold, why)
+    sign_matter(context, matter, agency=agency, key=key, passphrase_file=passphrase_file, out=out, told={"hold": hold})
 
 
 @command(

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.context import command, invocation
-from gateway.cli.given import read_moment, read_text, write_new
+from gateway.cli.given import read_text, write_new
 from gateway.cli.keys import read_chain
 from gateway.cli.output import as_json, line, message
 from gateway.cli.side import (
@@ -20,7 +20,13 @@ from gateway.cli.side import (
     PatienceOption,
     Side,
 )
+from gateway.cli.statement import GatewayIdOption
+from gateway.cli.validity import NotAfterOption, NotBeforeOption, read_validity
 from gateway.errors import OperatorError
+
+if TYPE_CHECKING:
+    from gateway.jose import PublicKey
+    from gateway.keyring import KeyringSigner
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +76,7 @@ def statement(
     context: typer.Context,
     *,
     agency: Annotated[str, typer.Option("--as", metavar="AGENCY", help="The agency whose key it is to be.")],
-    gateway_id: Annotated[str, typer.Option(metavar="ID", help="The gateway's id; the statement is for it alone.")],
+    gateway_id: GatewayIdOption,
     key: Annotated[str, typer.Option(metavar="URI", help="The new private key: it signs, and so proves possession.")],
     passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of its file.")] = None,
     endorse_key: Annotated[
@@ -94,35 +100,23 @@ def statement(
             metavar="sign|recovery", help="recovery: an offline key that signs nothing but the next statement."
         ),
     ] = "sign",
-    not_before: Annotated[str | None, typer.Option(metavar="TIME", help="First moment [default: now].")] = None,
-    not_after: Annotated[
-        str | None, typer.Option(metavar="TIME", help="First moment after it [default: a year later].")
-    ] = None,
+    not_before: NotBeforeOption = None,
+    not_after: NotAfterOption = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The statement's new file; it holds no secret.")],
 ) -> None:
     """At the agency: state which key comes next, signed by it and by the key in use. Needs no gateway.
 
     The gateway's operators admit it (`sinergi agencies keys propose`). It is good for 7 days.
     """
-    first, last = read_moment(not_before, "--not-before"), read_moment(not_after, "--not-after")
-    from cryptography.hazmat.primitives.serialization import Encoding
-
+    first, last = read_validity(not_before, not_after)
     from gateway.errors import MalformedError
-    from gateway.jose import certified_key
     from gateway.keyring import load_signer, read_passphrase
     from gateway.statements.key_statement import sign_statement
     from gateway.wiring import now
 
     if certificate is not None and use != "sign":
         raise OperatorError("a recovery key has no certificate: no authority would be asked about it for years")
-    signer = load_signer(key, read_passphrase(passphrase_file), certified=certificate is not None)
-    public, end = signer.public, None
-    if certificate is not None:
-        chain = read_chain(certificate)
-        public = certified_key([one.public_bytes(Encoding.DER) for one in chain])
-        if public.kid != signer.kid:
-            raise OperatorError(f"{certificate} is for another key")
-        end = min(one.not_valid_after_utc for one in chain)
+    signer, public, end = _next_key(key, passphrase_file, certificate)
     endorser = None
     if endorse_key is not None:
         endorser = load_signer(endorse_key, read_passphrase(endorse_passphrase_file), certified=True)
@@ -136,7 +130,7 @@ def statement(
             key=public,
             signer=signer,
             not_before=begins,
-            not_after=last or min(begins + timedelta(days=365), end or datetime.max.replace(tzinfo=UTC)),
+            not_after=last or min(begins + timedelta(days=365), end),
             now=time,
             endorser=endorser,
         )
@@ -148,3 +142,22 @@ def statement(
     else:
         line(signer.kid)
         message(f"{out} holds the statement. Tell the gateway's operators the thumbprint above over another channel.")
+
+
+def _next_key(
+    uri: str, passphrase_file: Path | None, certificate: Path | None
+) -> tuple["KeyringSigner", "PublicKey", datetime]:
+    """The new private key, its public half with its chain where it is certified, and until when it can count at most."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from gateway.jose import certified_key
+    from gateway.keyring import load_signer, read_passphrase
+
+    signer = load_signer(uri, read_passphrase(passphrase_file), certified=certificate is not None)
+    if certificate is None:
+        return signer, signer.public, datetime.max.replace(tzinfo=UTC)
+    chain = read_chain(certificate)
+    public = certified_key([one.public_bytes(Encoding.DER) for one in chain])
+    if public.kid != signer.kid:
+        raise OperatorError(f"{certificate} is for another key")
+    return signer, public, min(one.not_valid_after_utc for one in chain)

@@ -8,9 +8,10 @@ import typer
 
 from gateway.cli import ceremony
 from gateway.cli.context import command, group, invocation
-from gateway.cli.given import read_moment, read_object
+from gateway.cli.given import read_object
 from gateway.cli.output import as_json, line, message, table, when
 from gateway.cli.reason import WhyOption
+from gateway.cli.validity import NotAfterOption, NotBeforeOption, read_validity
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -53,10 +54,8 @@ def import_(
             help="PEM chain that certifies the key, its own certificate first; see certificates.roots_file.",
         ),
     ] = None,
-    not_before: Annotated[str | None, typer.Option(metavar="TIME", help="First moment [default: now].")] = None,
-    not_after: Annotated[
-        str | None, typer.Option(metavar="TIME", help="First moment after it [default: a year later].")
-    ] = None,
+    not_before: NotBeforeOption = None,
+    not_after: NotAfterOption = None,
     overlap_days: Annotated[
         int, typer.Option(min=0, max=90, metavar="DAYS", help="How long older keys count beside the new one.")
     ] = 7,
@@ -67,7 +66,7 @@ def import_(
     With --certificate the key counts for as long as its chain is valid, and while no authority takes a certificate back; such
     a key may be RSA (PS256).
     """
-    first, last = read_moment(not_before, "--not-before"), read_moment(not_after, "--not-after")
+    first, last = read_validity(not_before, not_after)
     jwk = None if jwk_file is None else read_object(jwk_file)
     chain = () if certificate is None else read_chain(certificate)
     from gateway.errors import MalformedError

@@ -7,10 +7,12 @@ import typer
 
 from gateway.cli.acting import propose
 from gateway.cli.context import command, group, invocation
-from gateway.cli.given import read_moment, read_text
+from gateway.cli.given import read_text
 from gateway.cli.output import as_json, line, message, table
 from gateway.cli.proposals import IdArgument, SignatureOption, approved
 from gateway.cli.reason import WhyOption
+from gateway.cli.statement import GatewayIdOption, OfficerAgencyOption, OfficerKeyOption
+from gateway.cli.validity import NotAfterOption, NotBeforeOption, read_validity
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -39,13 +41,13 @@ KeyArgument = Annotated[str, typer.Argument(metavar="KID", help="The key's whole
 def enrol(
     context: typer.Context,
     *,
-    agency: Annotated[str, typer.Option("--as", metavar="AGENCY", help="The officer's agency.")],
-    gateway_id: Annotated[str, typer.Option(metavar="ID", help="The gateway's id; the statement is for it alone.")],
+    agency: OfficerAgencyOption,
+    gateway_id: GatewayIdOption,
     number: Annotated[str, typer.Option("--id", metavar="NUMBER", help="NIP, NRP or the agency's own number.")],
     name: Annotated[str, typer.Option(help="Name with rank and titles.")],
     role: Annotated[str, typer.Option(metavar="CODE", help="The office, from the code list officer-role.")],
     unit: Annotated[str, typer.Option(help="Unit or office.")],
-    key: Annotated[str, typer.Option(metavar="URI", help="The officer's own private key, as in file:sari.pem.")],
+    key: OfficerKeyOption,
     passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The statement's new file, for you alone (mode 0600).")],
 ) -> None:
@@ -77,10 +79,8 @@ def add(
     context: typer.Context,
     statement: Annotated[Path, typer.Argument(metavar="FILE", help="What `enrol` wrote, or - for standard input.")],
     *,
-    not_before: Annotated[str | None, typer.Option(metavar="TIME", help="First moment [default: now].")] = None,
-    not_after: Annotated[
-        str | None, typer.Option(metavar="TIME", help="First moment after it [default: a year later].")
-    ] = None,
+    not_before: NotBeforeOption = None,
+    not_after: NotAfterOption = None,
     why: WhyOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what the statement says.")] = False,
 ) -> None:
@@ -89,7 +89,7 @@ def add(
     The ledger gets the key's id and the role. Name and number are kept sealed. In a gateway with operators this only
     proposes it: another operator approves, with the statement's file at hand.
     """
-    first, last = read_moment(not_before, "--not-before"), read_moment(not_after, "--not-after")
+    first, last = read_validity(not_before, not_after)
     text = read_text(statement).strip()
     from gateway.countersigning import wanted_officer
     from gateway.errors import CallerError

@@ -11,6 +11,7 @@ from gateway.cli.given import read_text
 from gateway.cli.output import as_json, line, message, table
 from gateway.cli.reason import WhyOption
 from gateway.cli.side import AgencyOption
+from gateway.cli.statement import GatewayIdOption, StatementOption
 from gateway.errors import OperatorError
 
 app = group(
@@ -37,10 +38,10 @@ def enrol(
     operator: Annotated[
         str, typer.Option("--id", metavar="CODE", help="How the ledger will name you for ever: an account, no number.")
     ],
-    gateway_id: Annotated[str, typer.Option(metavar="ID", help="The gateway's id; the statement is for it alone.")],
+    gateway_id: GatewayIdOption,
     key: KeyOption,
     passphrase_file: PassphraseOption = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The statement's new file.")],
+    out: StatementOption,
 ) -> None:
     """At your own machine: sign the statement with which you are enrolled as an operator. Needs no gateway.
 
