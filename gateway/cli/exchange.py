@@ -129,21 +129,11 @@ def send(
             raise OperatorError("--batch takes a FILE of signed messages, and nothing of them can be changed")
         send_lines(context, file, side)
         return
-    from gateway.keyring import write_private
-
     compose, kept = _source(file, draft, approval or [], wording, keep)
-
-    async def act(client: "GatewayClient") -> "Sent | dict[str, Any]":
-        composed = compose(client)
-        if keep is not None:
-            write_private(keep, composed.text.encode())
-        return await client.preview(composed) if dry_run else await client.send(composed)
-
-    answer = _asked(context, side, act, None if dry_run else kept, dry_run=dry_run)
-    if isinstance(answer, dict):
-        _previewed(context, answer)
+    if dry_run:
+        _previewed(context, side.run(lambda client: client.preview(_written(compose(client), keep))))
     else:
-        _tell(context, answer)
+        _tell(context, _sent(context, side, lambda client: client.send(_written(compose(client), keep)), kept))
 
 
 Compose = Callable[["GatewayClient"], "Composed"]
@@ -192,14 +182,21 @@ def _kept(text: str) -> "Composed":
     return Composed.read(text)
 
 
-def _asked(
+def _written(composed: "Composed", keep: Path | None) -> "Composed":
+    """Before it is sent: only the same bytes can be sent again."""
+    from gateway.keyring import write_private
+
+    if keep is not None:
+        write_private(keep, composed.text.encode())
+    return composed
+
+
+def _sent(
     context: typer.Context,
     side: Side,
-    act: Callable[["GatewayClient"], Coroutine[Any, Any, "Sent | dict[str, Any]"]],
+    act: Callable[["GatewayClient"], Coroutine[Any, Any, "Sent"]],
     kept: Path | None,
-    *,
-    dry_run: bool,
-) -> "Sent | dict[str, Any]":
+) -> "Sent":
     from gateway.client import RefusedError, UnreachableError
 
     try:
@@ -209,9 +206,8 @@ def _asked(
         _tell(context, refused.sent)
         raise typer.Exit(NO) from None
     except UnreachableError:
-        if not dry_run:
-            message("It is not known whether the message was recorded. The same bytes can be sent again safely:")
-            message(f"  sinergi send {kept} …" if kept else "  they were not kept; next time name a file with --keep.")
+        message("It is not known whether the message was recorded. The same bytes can be sent again safely:")
+        message(f"  sinergi send {kept} …" if kept else "  they were not kept; next time name a file with --keep.")
         raise
 
 
@@ -294,17 +290,25 @@ def receive(
             _hand_over(item, out)
         for alert in page.alerts:
             _keep(f"{alert.jti}.alert", {"alert": alert.as_json(), "text": alert.text}, out)
-        results: list[Acknowledged] = []
-        if acknowledge is not None and page.received:
-            results += await client.acknowledge(page.received, acknowledge, reason or ())  # type: ignore[arg-type]
-        if acknowledge is not None and page.alerts:
-            results += await client.acknowledge(page.alerts)
-        for result in results:
-            if result.status == "refused":
-                message(f"{result.transfer}: the gateway refused the receipt ({result.code})")
+        if acknowledge is not None:
+            await _acknowledge(client, page, acknowledge, reason or [])
         return page
 
-    page = Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience).run(act)
+    _received(Side(agency, key, passphrase_file, gateway, vkey, gateway_keys, ca_file, patience).run(act))
+
+
+async def _acknowledge(client: "GatewayClient", page: "Page", event: str, reasons: list[str]) -> None:
+    results: list[Acknowledged] = []
+    if page.received:
+        results += await client.acknowledge(page.received, event, reasons)  # type: ignore[arg-type]
+    if page.alerts:
+        results += await client.acknowledge(page.alerts)
+    for result in results:
+        if result.status == "refused":
+            message(f"{result.transfer}: the gateway refused the receipt ({result.code})")
+
+
+def _received(page: "Page") -> None:
     for fault in page.faults:
         message(f"{fault.transfer or 'an item'} does not verify: {fault.code}: {fault.detail}")
     for alert in page.alerts:

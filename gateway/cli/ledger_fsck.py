@@ -6,7 +6,7 @@ And `accept-clock`: the operator's word that entries dated ahead are somebody's 
 import gc
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,6 +14,10 @@ from gateway.cli.context import command, invocation
 from gateway.cli.output import NO, as_json, line, progress
 from gateway.cli.reason import WhyOption
 from gateway.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+    from gateway.store.fsck import Examination
 
 _COLLECT_AFTER: Final = (20_000, 20, 50)
 
@@ -44,33 +48,8 @@ def fsck(
     Changes nothing, and works where the gateway refuses to start, or while it runs. It believes this node's checkpoint
     key and checkpoint files, nothing else.
     """
-    from gateway.store import queries
-    from gateway.store.checkpoint_files import CheckpointFiles
-    from gateway.store.fsck import examine
-    from gateway.store.migrations import require_current
-    from gateway.wiring import connect, load_keys
-
     collect_seldom()
-    settings = invocation(context).settings()
-    keys = load_keys(settings).checkpoint
-    memory = CheckpointFiles(settings.gateway.state_dir / "checkpoints", keys).load()
-    database = connect(settings.database.url, settings.database.password_file)
-    found = []
-    try:
-        require_current(database)
-        with database.reading() as session:
-            present = {head.ledger for head in queries.ledgers(session)}
-        names = dict.fromkeys(ledger or sorted(present | memory.ledgers()))
-        for name in names:
-            if name not in present and name not in memory.ledgers():
-                raise NotFoundError(f"there is no ledger {name}")
-        gone = [name for name in names if name not in present]
-        for name in names:
-            if name in present:
-                with progress(name, shown=not invocation(context).json) as advance:
-                    found.append(examine(database, keys, name, memory.newest(name), advance, now=datetime.now(UTC)))
-    finally:
-        database.close()
+    found, gone = _examined(invocation(context).settings(), ledger, shown=not invocation(context).json)
     sound = not gone and all(one.ok for one in found)
     if invocation(context).json:
         ledgers = [
@@ -84,17 +63,51 @@ def fsck(
         ]
         as_json({"ok": sound, "ledgers": ledgers, "gone": gone})
     else:
-        for one in found:
-            for check in one.report.checks:
-                verdict = "warning" if check.warning else "ok" if check.ok else "FAILED"
-                line(f"{one.ledger} {check.number}. {check.title}: {verdict} ({check.detail})")
-            for advice in one.advice:
-                line(f"{one.ledger}: what to do about {advice}")
-            line(f"{one.ledger}: {'sound' if one.ok else 'NOT sound'}")
-        for name in gone:
-            line(f"{name}: NOT sound: it was signed for, and is gone from the database")
+        _show(found, gone)
     if not sound:
         raise typer.Exit(NO)
+
+
+def _examined(settings: "Settings", asked: list[str] | None, *, shown: bool) -> tuple[list["Examination"], list[str]]:
+    """Every ledger that is `asked` for, or every one; and those that this node signed for and the database has no more."""
+    from gateway.store import queries
+    from gateway.store.checkpoint_files import CheckpointFiles
+    from gateway.store.fsck import examine
+    from gateway.store.migrations import require_current
+    from gateway.wiring import connect, load_keys
+
+    keys = load_keys(settings).checkpoint
+    memory = CheckpointFiles(settings.gateway.state_dir / "checkpoints", keys).load()
+    database = connect(settings.database.url, settings.database.password_file)
+    found = []
+    try:
+        require_current(database)
+        with database.reading() as session:
+            present = {head.ledger for head in queries.ledgers(session)}
+        names = dict.fromkeys(asked or sorted(present | memory.ledgers()))
+        for name in names:
+            if name not in present and name not in memory.ledgers():
+                raise NotFoundError(f"there is no ledger {name}")
+        gone = [name for name in names if name not in present]
+        for name in names:
+            if name in present:
+                with progress(name, shown=shown) as advance:
+                    found.append(examine(database, keys, name, memory.newest(name), advance, now=datetime.now(UTC)))
+    finally:
+        database.close()
+    return found, gone
+
+
+def _show(found: list["Examination"], gone: list[str]) -> None:
+    for one in found:
+        for check in one.report.checks:
+            verdict = "warning" if check.warning else "ok" if check.ok else "FAILED"
+            line(f"{one.ledger} {check.number}. {check.title}: {verdict} ({check.detail})")
+        for advice in one.advice:
+            line(f"{one.ledger}: what to do about {advice}")
+        line(f"{one.ledger}: {'sound' if one.ok else 'NOT sound'}")
+    for name in gone:
+        line(f"{name}: NOT sound: it was signed for, and is gone from the database")
 
 
 def accept_clock(

@@ -75,8 +75,8 @@ def search(
     With --json and --all, one JSON object a line.
     """
     times = {"from": read_moment(since, "--from"), "to": read_moment(until, "--to")}
-    question: dict[str, Any] = {name: moment.isoformat() for name, moment in times.items() if moment is not None}
     filters = {
+        **{name: None if moment is None else moment.isoformat() for name, moment in times.items()},
         "type": type_,
         "sender": sender,
         "recipient": recipient,
@@ -86,25 +86,28 @@ def search(
         # As `send` takes it; a number has no colon, and the index holds the number alone.
         "case": None if case is None else case.rpartition(":")[2],
     }
-    question |= {name: value for name, value in filters.items() if value is not None} | {"limit": limit}
+    question: dict[str, Any] = {name: value for name, value in filters.items() if value is not None} | {"limit": limit}
     if subject_file is not None:
         question["subject"] = read_object(subject_file)
     from gateway.cli.remote import Auditor
 
-    as_lines = every and invocation(context).json
+    with Auditor(gateway, token_file, ca_file) as auditor:
+        _show_found(_pages(auditor, question, every=every), every=every, json=invocation(context).json)
+
+
+def _show_found(pages: "Iterator[dict[str, Any]]", *, every: bool, json: bool) -> None:
+    """Every page is shown as it comes where it can be: as lines of JSON."""
     items: list[dict[str, Any]] = []
     following = None
-    with Auditor(gateway, token_file, ca_file) as auditor:
-        for page in _pages(auditor, question, every=every):
-            following = page.get("next")
-            if as_lines:
-                _print_lines(page["items"])
-            else:
-                items += page["items"]
-    if as_lines:
-        return
-    if invocation(context).json:
-        as_json({"items": items, "next": following})
+    for page in pages:
+        following = page.get("next")
+        if every and json:
+            _print_lines(page["items"])
+        else:
+            items += page["items"]
+    if json:
+        if not every:
+            as_json({"items": items, "next": following})
         return
     table(_COLUMNS, [[_cell(item, column) for column in _COLUMNS] for item in items])
     if following is not None:

@@ -5,7 +5,6 @@ Leaves to `key_statement.py` what proves that the agency means it. Also of the a
 message.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,12 +16,12 @@ from sqlmodel import col
 from gateway.authorities import admit as admit_chain
 from gateway.errors import OperatorError
 from gateway.founding import RefusedError
-from gateway.keys.certificate import chain_of, digest
-from gateway.keys.directory import ACTIVE, RETIRED, Directory
-from gateway.ledger.entry import Entry, KeyAdded, KeyRetired
+from gateway.keys.certificate import chain_of
+from gateway.keys.directory import RETIRED, Directory
+from gateway.ledger.entry import Entry, KeyRetired
 from gateway.operations.acts import Authority, ConflictError, act, holder_of, require_two
 from gateway.operations.agencies import locked_row
-from gateway.operations.agency_keys import OVERLAP, end_older, outlasting, require_overlap
+from gateway.operations.agency_keys import OVERLAP, added, end_older, key_row, outlasting, require_overlap
 from gateway.statements.key_statement import RECOVERY, SIGN, KeyStatement, verify_statement
 from gateway.store.configuration import Configuration
 from gateway.store.recorder import Transaction
@@ -113,30 +112,13 @@ def admit(store: Store, text: str, parameters: Mapping[str, str], *, why: str, w
         require_two(transaction, who, time)
         _end_old(transaction, done, time)
 
-    row: dict[str, Any] = {
-        "agency": said.agency,
-        "kid": said.key.kid,
-        "jwk": json.dumps(said.key.members()),
-        "not_before": micros(said.not_before),
-        "not_after": micros(said.not_after),
-        "status": ACTIVE,
-        "changed_at": micros(time),
-    }
+    validity = (said.not_before, said.not_after)
+    row = key_row(said.agency, said.key, validity, time)
     table: Any = RecoveryKeyRow
     if said.use == SIGN:
         table = AgencyKeyRow
         row["confirmed_at"] = None if done.confirmed_at is None else micros(done.confirmed_at)
-    entries: list[Entry] = [
-        KeyAdded(
-            time=time,
-            agency=said.agency,
-            key=said.key.kid,
-            use=said.use,
-            not_before=said.not_before,
-            not_after=said.not_after,
-            certificate=digest(said.key) if said.key.x5c else None,
-        )
-    ]
+    entries: list[Entry] = [added(said.agency, said.key, said.use, validity, time)]
     entries += [
         KeyRetired(time=time, agency=said.agency, key=kid, use=said.use, not_after=done.old_end) for kid in done.old
     ]

@@ -56,15 +56,7 @@ def import_key(
     """
     time, code = now(), require_code(why, "the reason")
     key, limits, confirmed_at = _key(store, agency, jwk, chain, time)
-    first = not_before or time
-    last = not_after or min(first + KEY_LIFETIME, limits[1])
-    if first < limits[0] or last > limits[1]:
-        raise OperatorError(
-            "a certified key counts for as long as every certificate of its chain is valid, and no longer"
-        )
-    if last <= first:
-        raise OperatorError("a key's validity must end after it begins")
-
+    first, last = _validity(not_before or time, not_after, limits)
     end = max(first, time) + require_overlap(overlap)
     snapshot = Configuration(store.database).current()
     old = outlasting(snapshot.directory, agency, end) if last > end else ()
@@ -80,28 +72,12 @@ def import_key(
         end_older(transaction, agency, old, end)
 
     entries: list[Entry] = [
-        KeyAdded(
-            time=time,
-            agency=agency,
-            key=key.kid,
-            use=SIGN,
-            not_before=first,
-            not_after=last,
-            certificate=digest(key) if key.x5c else None,
-        ),
+        added(agency, key, SIGN, (first, last), time),
         *(KeyRetired(time=time, agency=agency, key=kid, use=SIGN, not_after=end) for kid in old),
         authority(who).entry(time, "keys.import", why=code, about=agency),
     ]
-    row = {
-        "agency": agency,
-        "kid": key.kid,
-        "jwk": json.dumps(key.members()),
-        "not_before": micros(first),
-        "not_after": micros(last),
-        "status": ACTIVE,
-        "changed_at": micros(time),
-        "confirmed_at": None if confirmed_at is None else micros(confirmed_at),
-    }
+    row = key_row(agency, key, (first, last), time)
+    row["confirmed_at"] = None if confirmed_at is None else micros(confirmed_at)
     act(store, entries, unknown, rows=[(AgencyKeyRow, row)])
     return key
 
@@ -119,6 +95,46 @@ def _key(
     if jwk is not None and any(jwk.get(name) != value for name, value in certified.key.jwk.items()):
         raise OperatorError("the certificate is for another key than the JWK")
     return certified.key, (certified.not_before, certified.not_after), confirmed_at
+
+
+def _validity(
+    first: datetime, not_after: datetime | None, limits: tuple[datetime, datetime]
+) -> tuple[datetime, datetime]:
+    """`[first, last)` within what the key's certificates allow. Raises OperatorError."""
+    last = not_after or min(first + KEY_LIFETIME, limits[1])
+    if first < limits[0] or last > limits[1]:
+        raise OperatorError(
+            "a certified key counts for as long as every certificate of its chain is valid, and no longer"
+        )
+    if last <= first:
+        raise OperatorError("a key's validity must end after it begins")
+    return first, last
+
+
+def added(agency: str, key: PublicKey, use: str, validity: tuple[datetime, datetime], time: datetime) -> KeyAdded:
+    """The ledger's entry of a new key; of a certified one it names the chain."""
+    return KeyAdded(
+        time=time,
+        agency=agency,
+        key=key.kid,
+        use=use,
+        not_before=validity[0],
+        not_after=validity[1],
+        certificate=digest(key) if key.x5c else None,
+    )
+
+
+def key_row(agency: str, key: PublicKey, validity: tuple[datetime, datetime], time: datetime) -> dict[str, Any]:
+    """What the directory has of a key, whether it signs or recovers."""
+    return {
+        "agency": agency,
+        "kid": key.kid,
+        "jwk": json.dumps(key.members()),
+        "not_before": micros(validity[0]),
+        "not_after": micros(validity[1]),
+        "status": ACTIVE,
+        "changed_at": micros(time),
+    }
 
 
 def require_overlap(overlap: timedelta) -> timedelta:
