@@ -18,6 +18,7 @@ from gateway.founding import RefusedError, require_code
 from gateway.ledger.entry import Entry, OperatorAct
 from gateway.record import OWN_LEDGER
 from gateway.store.jobs.events import RecordEvent
+from gateway.store.proposed import said
 from gateway.store.recorder import Job, Transaction
 from gateway.store.tables import (
     AgencyKeyRow,
@@ -33,6 +34,7 @@ from gateway.wiring import Store
 PENDING: Final = "pending"
 DONE: Final = "done"
 WITHDRAWN: Final = "withdrawn"
+ENDED: Final = "the ledger says that the proposal was used or withdrawn, and its row does not: somebody set it back"
 _WAIT_SECONDS: Final = 60
 
 
@@ -44,7 +46,8 @@ class ConflictError(GatewayError):
 class Authority:
     """By whose word an act is done: one operator's, or two operators' by their signatures over the proposal `digest`.
 
-    `approval` is the second signature, `approvals` the keys of both; they were judged at `config_version`.
+    `approval` is the second signature, `approvals` the keys of both; they were judged at `config_version`, when
+    the first `looked` entries of the gateway's ledger did not say that they were used.
     """
 
     who: str
@@ -52,6 +55,7 @@ class Authority:
     digest: str | None = None
     approval: str = ""
     config_version: int = 0
+    looked: int = 0
 
     def entry(self, time: datetime, what: str, *, why: str, about: str | None = None) -> OperatorAct:
         return OperatorAct(
@@ -93,6 +97,8 @@ def require_two(transaction: Transaction, who: Who, time: datetime) -> None:
     )
     if used.rowcount != 1:
         raise ConflictError("the proposal was used or withdrawn, or has expired")
+    if said(transaction.connection, held.digest, first=held.looked).ended:
+        raise ConflictError(ENDED)
 
 
 def holder_of(transaction: Transaction, kid: str) -> str | None:

@@ -12,10 +12,11 @@ from sqlmodel import Session, col, select
 
 from gateway.errors import OperatorError
 from gateway.founding import RefusedError
-from gateway.operations.acts import PENDING, WITHDRAWN, Authority, ConflictError, Who, act, authority
+from gateway.operations.acts import ENDED, PENDING, WITHDRAWN, Authority, ConflictError, Who, act, authority
 from gateway.statements.parameters import require_parameters
 from gateway.statements.proposal import Proposal, parse_proposal, require_open, require_operator, require_two
 from gateway.store.configuration import Configuration
+from gateway.store.proposed import said
 from gateway.store.recorder import Transaction
 from gateway.store.tables import ProposalRow, micros, moment
 from gateway.wiring import Store, now
@@ -65,6 +66,9 @@ def propose(store: Store, proposal: Proposal, signature: str, *, attachment: str
             raise ConflictError("operators, agencies or keys were changed meanwhile: try again")
         if _state(transaction, proposal.digest) is not None:
             raise ConflictError("this proposal was made before")
+        known = said(transaction.connection, proposal.digest, issued=proposal.issued)
+        if known.proposed or known.ended:
+            raise ConflictError("the ledger says that this proposal was made before, and its row is gone")
 
     by = Authority(operator.id, (operator.key.kid,), proposal.digest)
     entry = by.entry(time, f"propose/{proposal.what}", why=proposal.why, about=proposal.about)
@@ -75,10 +79,17 @@ def propose(store: Store, proposal: Proposal, signature: str, *, attachment: str
 def judge(store: Store, kept: Kept, signature: str) -> Authority:
     """The word of two operators, good for what the proposal says, once. Raises AccessDeniedError with every fault.
 
-    Somebody who writes to the database may have put there what the same persons signed for another gateway of theirs.
+    Somebody who writes to the database may have put there what the same persons signed for another gateway of theirs, or have
+    set back what was used up: what was proposed, and is not ended, is what the ledger says so of.
     """
     if kept.proposal.gateway != store.settings.gateway.id:
         raise RefusedError("the proposal is for another gateway")
+    with store.database.reading() as session:
+        known = said(session.connection(), kept.id, issued=kept.proposal.issued)
+    if known.ended:
+        raise RefusedError(ENDED)
+    if not known.proposed:
+        raise RefusedError("the ledger does not say that it was proposed")
     snapshot = Configuration(store.database).current()
     first, second = require_two((kept.signature, signature), kept.proposal, snapshot.directory, now())
     return Authority(
@@ -87,6 +98,7 @@ def judge(store: Store, kept: Kept, signature: str) -> Authority:
         digest=kept.id,
         approval=signature,
         config_version=snapshot.version,
+        looked=known.size,
     )
 
 

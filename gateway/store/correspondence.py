@@ -92,6 +92,7 @@ class Correspondence:
             if not whole:
                 return
             self.compared += self.few.compare_holds(session, size, self.findings)
+            self.few.compare_proposals(session, size)
             self._claimed(session, size)
 
     def _claimed(self, session: Session, size: int) -> None:

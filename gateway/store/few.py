@@ -1,5 +1,5 @@
-"""What a ledger has few entries of, and what is therefore held against its rows at the end of a walk: holds, activations.
-And, some thousand entries at a time, the index of what they are about (`mentions.py`).
+"""What a ledger has few entries of, and what is therefore held against its rows at the end of a walk: holds, activations,
+and proposals (`proposed.py`). And, some thousand entries at a time, the index of what they are about (`mentions.py`).
 
 A hold that is taken away, turned to something else, or ended past the gateway lets evidence go; an activation without its
 row is a rule that nobody can read any more. The other way round, whether a stored rule was activated, is `activated.py`.
@@ -14,12 +14,12 @@ from sqlmodel import Session, col
 from gateway.errors import LedgerInvalidError
 from gateway.ledger.entry import AgreementActivated, HoldAdded, HoldReleased, decode, hold_commitment
 from gateway.ledger.verify import Findings
-from gateway.store import mentions
+from gateway.store import mentions, proposed
 from gateway.store.tables import HoldRow, LedgerEntry
 
 OWN: Final = "gateway"  # as gateway.record.OWN_LEDGER: where holds are recorded
 _HOLDS: Final = frozenset({HoldAdded.kind, HoldReleased.kind})
-KINDS: Final = frozenset(kind.encode() for kind in _HOLDS | mentions.KINDS)
+KINDS: Final = frozenset(kind.encode() for kind in _HOLDS | mentions.KINDS) | {proposed.KIND}
 _SPELLED: Final = tuple(b'"kind":"%b"' % kind.encode() for kind in _HOLDS)
 
 
@@ -32,9 +32,14 @@ class Few:
         self._holds: dict[str, str] = {}
         self._released: set[str] = set()
         self._mentions: set[tuple[str, str, int]] = set()
+        self.proposals = proposed.Proposals() if ledger == OWN else None
 
     def note(self, position: int, leaf: bytes) -> None:
         """An entry of one of KINDS."""
+        if proposed.SPELLED in leaf:
+            if self.proposals is not None:
+                self.proposals.note(position, leaf)
+            return
         try:
             entry: Mapping[str, Any] = decode(leaf)
         except LedgerInvalidError:
@@ -57,6 +62,11 @@ class Few:
             findings.add(f"the index says that entry {position} is about {sort} {name}, and it is not")
         self._mentions.clear()
         return len(rows)
+
+    def compare_proposals(self, session: Session, size: int) -> None:
+        """After every entry up to `size` was noted."""
+        if self.proposals is not None:
+            self.proposals.compare(session, size)
 
     def compare_holds(self, session: Session, size: int, findings: Findings) -> int:
         """After every entry up to `size` was noted; how many rows there are."""

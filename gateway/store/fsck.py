@@ -8,6 +8,7 @@ Decides whether the stored rows are exactly those of the signed tree, and what t
 12. stored messages, receipts and erasures are those of the entries
 13. stored agreements are those that the entries activated, and their parties signed
 14. every accepted message that is still owed waits for its delivery, or was ended by an entry
+15. every proposal of operators was done or withdrawn once, and its row says so (the own ledger; a warning)
 
 It reads only, in flat memory. A database that is wrong from its first entry on, and signed so, passes: only a checkpoint
 kept elsewhere contradicts it (check 7; docs/explanation/trusted-stores.md).
@@ -56,6 +57,7 @@ _TITLES: Final = {
     12: "stored messages are those of the entries",
     13: "stored agreements were activated and signed",
     14: "what is owed will be delivered",
+    15: "proposals were done once",
 }
 _KEEP: Final = "Stop every node and keep this database as it is: it is evidence. "
 _ADVICE: Final = {
@@ -75,6 +77,8 @@ _ADVICE: Final = {
     14: _KEEP + "Nothing will deliver these messages. sinergi transfers redeliver starts each of them again, and that is an"
     " entry; of what has expired, tell its sender and its recipient. An alert's row, and one that goes elsewhere, is taken from"
     " a copy that passes.",
+    15: "Somebody wrote to the table of proposals, or did an act past the commands: ask the operators whose keys the entries name"
+    " (sinergi operators proposals --all), and look at what was done twice. Messages and receipts are not touched.",
 }  # fmt: skip
 
 
@@ -132,16 +136,21 @@ def examine(
     return Examination(ledger, whole, tuple(_advice(whole.checks)))
 
 
-def _rows(rows: Correspondence, report: AuditReport, size: int, *, whole: bool) -> tuple[Check, Check]:
-    """Checks 12 and 14. `whole`: the ledger was read from its first entry on. Where entries are missing, nothing is said."""
+def _rows(rows: Correspondence, report: AuditReport, size: int, *, whole: bool) -> tuple[Check, ...]:
+    """Checks 12, 14 and 15. `whole`: the ledger was read from its first entry on. Where entries are missing, nothing is said."""
     unread = report.checkpoint is None or any(check.number == _PRESENT and not check.ok for check in report.checks)
     if not unread:
         rows.finish(size, whole=whole)
     silent = "the entries could not all be read" if unread else ""
-    return (
+    checks = (
         _told(12, str(rows.findings) or silent, f"{rows.compared} rows"),
         _told(14, str(rows.owed.findings) or silent, f"{rows.owed.looked} deliveries"),
     )
+    if (proposals := rows.few.proposals) is None:
+        return checks
+    fault = str(proposals.findings)
+    told = fault or silent or f"{proposals.looked} proposals"
+    return (*checks, Check(15, _TITLES[15], ok=True, detail=told, warning=bool(fault)))
 
 
 def _told(number: int, fault: str, passed: str) -> Check:

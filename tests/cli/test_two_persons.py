@@ -1,12 +1,15 @@
 """What takes two operators since the gateway's own keys and the places of messages do: each done by two, and by nobody alone."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from sqlalchemy import delete, update
+from sqlmodel import col
 
 from gateway.cli.duties import DUTIES
 from gateway.cli.main import app
@@ -20,11 +23,14 @@ from gateway.key_management.rotation import rotate
 from gateway.keyring import load_signer
 from gateway.keys.directory import Endpoint, parse_endpoint
 from gateway.keys.keychain import OwnKey, state
+from gateway.operations.acts import Authority, act
 from gateway.operations.agencies import add_agency, change_agency
-from gateway.operations.proposals import find, propose
+from gateway.operations.proposals import find, judge, propose
 from gateway.settings import load_settings
 from gateway.statements.proposal import LIFETIME, draft, sign_proposal
 from gateway.store import queries
+from gateway.store.configuration import Configuration
+from gateway.store.tables import ProposalRow
 from gateway.wiring import Store, now, open_store
 from tests.cli.operated import GATEWAY, POLDA, by, operated, passphrase_of, proposed
 from tests.cli.shell import Shell
@@ -247,6 +253,81 @@ def test_no_function_does_it_alone(store: Store, alone: str) -> None:
     with pytest.raises(RefusedError, match="two operators must sign"):
         ALONE[alone](store)
     assert sorted((store.settings.gateway.state_dir / "keys").iterdir()) == files
+
+
+# A row that was set back.
+
+
+def set_back(store: Store, id_: str) -> None:
+    with store.database.write.begin() as connection:
+        connection.execute(update(ProposalRow).where(col(ProposalRow.id) == id_).values(state="pending"))
+
+
+def checked(shell: Shell) -> dict[str, Any]:
+    """Check 15 of the gateway's own ledger."""
+    (found,) = shell.ok("ledger", "fsck", "--ledger", "gateway", "--json").json["ledgers"]
+    return next(check for check in found["checks"] if check["number"] == 15)
+
+
+def test_a_proposal_is_used_once_whatever_its_row_says(tmp_path: Path) -> None:
+    """Done or withdrawn, and set back in the database, or made once more after its row went: it is done no second time."""
+    shell = operated(tmp_path, "sari", "budi")
+    words = ("agencies", "set", POLDA, *PLACE, "--why", "T-1")
+    done, withdrawn, late = (proposed(shell, "sari", *words) for _ in range(3))
+    approved(shell, done)
+    assert by(shell, "sari", "operators", "withdraw", withdrawn, "--why", "T-2").code == DONE
+    assert by(shell, "sari", "agencies", "set", POLDA, "--no-endpoint", "--why", "T-2").code == DONE
+    assert not checked(shell)["warning"]
+    before = len(entries(shell))
+    with open_store(load_settings(shell.config)) as store:
+        budi = load_signer(f"file:{shell.home / 'budi.pem'}", passphrase_of("budi").encode())
+        for id_ in (done, withdrawn):
+            set_back(store, id_)
+            kept = find(store, id_)
+            with pytest.raises(RefusedError, match="set it back"):
+                approve(store, kept, sign_proposal(kept.proposal, budi))
+        # Judged before it was used, and carried out after it was used and set back.
+        kept = find(store, late)
+        judged = judge(store, kept, sign_proposal(kept.proposal, budi))
+        change_agency(store, POLDA, endpoint=THERE, why="T-1", who=judged)
+        set_back(store, late)
+        judged = replace(judged, config_version=Configuration(store.database).current().version)
+        with pytest.raises(RefusedError, match="set it back"):
+            change_agency(store, POLDA, liaison=THERE, why="T-1", who=judged)
+        told = checked(shell)
+        assert told["warning"]
+        for id_ in (done, withdrawn, late):
+            assert f"the proposal {id_} calls itself pending" in told["detail"]
+        kept = find(store, done)
+        with store.database.write.begin() as connection:
+            connection.execute(delete(ProposalRow).where(col(ProposalRow.id) == done))
+        with pytest.raises(RefusedError, match="made before"):
+            propose(store, kept.proposal, kept.signature)
+    assert len(entries(shell)) == before + 2  # one change of the agency, with its act
+    assert f"the proposal {done} is gone" in checked(shell)["detail"]
+
+
+def test_what_no_ledger_says_was_proposed_is_not_done(gate: Shell, store: Store) -> None:
+    """A row with two true signatures that somebody put there: nobody was told that it waits."""
+    kept = find(store, proposed(gate, "sari", "agencies", "set", POLDA, *PLACE, "--why", "T-1"))
+    other = replace(kept.proposal, nonce=draft(GATEWAY, "a", "b", {}, why="T", now=now(), lifetime=LIFETIME).nonce)
+    sari, budi = (
+        load_signer(f"file:{gate.home / name}.pem", passphrase_of(name).encode()) for name in ("sari", "budi")
+    )
+    planted = replace(kept, id=other.digest, proposal=other, signature=sign_proposal(other, sari))
+    with pytest.raises(RefusedError, match="does not say that it was proposed"):
+        approve(store, planted, sign_proposal(other, budi))
+
+
+def test_an_act_that_was_done_twice_all_the_same_is_told(gate: Shell, store: Store) -> None:
+    """By whoever writes past every command: the audit names both entries, and messages go on."""
+    id_ = proposed(gate, "sari", "agencies", "set", POLDA, *PLACE, "--why", "T-1")
+    approved(gate, id_)
+    again = Authority("sari+budi", ("a" * 43, "b" * 43), id_).entry(now(), "agencies.set/endpoint", why="T-1")
+    act(store, [again])
+    found = checked(gate)
+    assert (found["ok"], found["warning"]) == (True, True)
+    assert f"the proposal {id_} was ended by entry" in found["detail"]
 
 
 # Made by hand.
