@@ -5,7 +5,7 @@ receipt, the recipient the release. Leaves the judgement to `transfer.py` and th
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -18,15 +18,17 @@ from gateway.decision.subjects import identifiers
 from gateway.early_warning import follow_up
 from gateway.errors import ErasedError, Reason
 from gateway.jose import Signer, b64encode
+from gateway.keys.keychain import OwnKey
 from gateway.ledger.entry import Entry, TransferAccepted, TransferRefused, commitment
 from gateway.message.envelope import UnverifiedMessage, VerifiedMessage, release, sd_hash, serialise
 from gateway.message_types.catalogue import Catalogue
 from gateway.statements.receipt import GatewayReceipt, Release, sign_gateway_receipt, sign_release
+from gateway.statements.restatement import receipt_now
 from gateway.store.append import Placed
 from gateway.store.configuration import Snapshot
 from gateway.store.identity import new_transfer_id
 from gateway.store.jobs.deadlines import Follow
-from gateway.store.jobs.transfers import CONTENT_PART, RecordTransfer, reasons_json
+from gateway.store.jobs.transfers import CONTENT_PART, RECEIPT_PART, RecordTransfer, reasons_json
 from gateway.store.past import AMENDS, ENDS
 from gateway.store.randomness import random_bytes, random_id
 from gateway.store.reliance import Reliance
@@ -323,7 +325,34 @@ def open_content(sealer: Sealer, row: TransferRow) -> dict[str, Any]:
 
     Raises ErasedError when it is stored no more, KeyringError when it does not open.
     """
+    return _content(_seal(sealer, row), row)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is stored of a message: its content, as `open_content` gives it, and the gateway's receipt as it was signed."""
+
+    row: TransferRow
+    content: dict[str, Any]
+    receipt: str
+
+    def receipt_now(self, own: Sequence[OwnKey], signer: Signer, *, origin: str, leaf: bytes) -> str:
+        """The receipt as it counts now; `leaf` is the entry of the message. Raises as `restatement.receipt_now` does."""
+        index, message = self.row.position, str(self.content["message"])
+        return receipt_now(self.receipt, own, signer, origin=origin, index=index, leaf=leaf, message=message)
+
+
+def open_with_receipt(sealer: Sealer, row: TransferRow) -> Opened:
+    """Content and receipt, which are sealed under one key. Raises as `open_content` does."""
+    seal = _seal(sealer, row)
+    return Opened(row, _content(seal, row), seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii"))
+
+
+def _seal(sealer: Sealer, row: TransferRow) -> Seal:
     require_kept(row)
-    content = sealer.unwrap(row.id, row.storage_key, row.wrapped_key).open(CONTENT_PART, row.sealed_content)
-    loaded: dict[str, Any] = json.loads(content)
-    return loaded
+    return sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
+
+
+def _content(seal: Seal, row: TransferRow) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(seal.open(CONTENT_PART, row.sealed_content))
+    return content

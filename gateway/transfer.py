@@ -37,12 +37,11 @@ from gateway.message.envelope import (
     verify,
 )
 from gateway.message_types.catalogue import Catalogue
-from gateway.record import Judged, RecordWriter, open_content
-from gateway.statements.restatement import receipt_now
+from gateway.record import Judged, RecordWriter, open_content, open_with_receipt
 from gateway.store import queries
 from gateway.store.append import Placed
 from gateway.store.configuration import Configuration, Snapshot
-from gateway.store.jobs.transfers import RECEIPT_PART, MessageIdUsedError
+from gateway.store.jobs.transfers import MessageIdUsedError
 from gateway.store.recorder import DecidedBeforeError, Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
@@ -251,16 +250,9 @@ class Exchange:
             proof = queries.proof(session, row.ledger, row.position)
             leaf = queries.leaf(session, row.ledger, row.position)
         if row.erased_at is None:
-            seal = self.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
-            receipt = receipt_now(
-                seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii"),
-                self.configuration.current().own_keys,
-                self.writer.signer(),
-                origin=origin,
-                index=row.position,
-                leaf=leaf,
-                message=str(open_content(self.sealer, row)["message"]),
-            )
+            own = self.configuration.current().own_keys
+            opened = open_with_receipt(self.sealer, row)
+            receipt = opened.receipt_now(own, self.writer.signer(), origin=origin, leaf=leaf)
         else:
             placed = Placed(row.ledger, origin, row.position, leaf_hash(leaf))
             receipt = self.writer.receipt_again(row, message, placed, self.clock())

@@ -21,14 +21,11 @@ from gateway.evidence.collect import Collector
 from gateway.ledger.entry import AuditRead, recordable, timestamp
 from gateway.ledger.timestamp import stamped_under
 from gateway.message.envelope import TRANSFER_ID, Limits, parse
-from gateway.record import OWN_LEDGER, open_content
-from gateway.statements.restatement import receipt_now
+from gateway.record import OWN_LEDGER, open_with_receipt
 from gateway.store import attested, queries
 from gateway.store.jobs.events import RecordEvent
-from gateway.store.jobs.transfers import RECEIPT_PART
 from gateway.store.search import Search, matching
 from gateway.store.tables import ACCEPTED, WAITING, AgencyKeyRow, TransferRow, micros, moment
-from gateway.wiring import Gateway
 
 router: Final = APIRouter(tags=["audit"])
 PAGE_LIMIT: Final = 200
@@ -359,31 +356,19 @@ def _one(here: Context, transfer_id: str, who: str | auth.Auditor) -> dict[str, 
     if since is not None and row.received_at >= since:
         described["in_doubt"] = {"key": row.kid, "since": timestamp(moment(since))}
     described["receipts"] = [
-        *_own_receipt(gateway, row, described["ledger"]["origin"], leaf),
-        *({"event": receipt.event, "receipt": receipt.jws, "index": receipt.position} for receipt in receipts),
+        {"event": receipt.event, "receipt": receipt.jws, "index": receipt.position} for receipt in receipts
     ]
     if waiting is not None and described["status"] in (WAITING, "dead"):
         described["delivery"] = {"attempts": waiting.attempts, "last_error": waiting.last_error}
-    if isinstance(who, auth.Auditor) and row.erased_at is None:
-        described["claims"] = _claims_in_clear(open_content(gateway.sealer, row)["message"], gateway.exchange.limits)
+    if row.erased_at is None:
+        # Of an erased message not even the gateway's own receipt is shown: it held the key of the commitment.
+        opened = open_with_receipt(gateway.sealer, row)
+        own, origin = gateway.configuration.current().own_keys, described["ledger"]["origin"]
+        receipt = opened.receipt_now(own, gateway.store.keys.sign, origin=origin, leaf=leaf)
+        described["receipts"].insert(0, {"event": row.decision, "receipt": receipt, "index": row.position})
+        if isinstance(who, auth.Auditor):
+            described["claims"] = _claims_in_clear(opened.content["message"], gateway.exchange.limits)
     return described
-
-
-def _own_receipt(gateway: Gateway, row: TransferRow, origin: str, leaf: bytes) -> list[dict[str, Any]]:
-    """The gateway's receipt; none for an erased message: it held the key of the commitment."""
-    if row.erased_at is not None:
-        return []
-    seal = gateway.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
-    receipt = receipt_now(
-        seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii"),
-        gateway.configuration.current().own_keys,
-        gateway.store.keys.sign,
-        origin=origin,
-        index=row.position,
-        leaf=leaf,
-        message=str(open_content(gateway.sealer, row)["message"]),
-    )
-    return [{"event": row.decision, "receipt": receipt, "index": row.position}]
 
 
 def _claims_in_clear(message: str, limits: Limits) -> dict[str, Any]:

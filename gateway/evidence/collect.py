@@ -24,11 +24,10 @@ from gateway.ledger.entry import decode, instant
 from gateway.ledger.merkle import inclusion_proof
 from gateway.ledger.note import NoteVerifier, parse_note
 from gateway.ledger.proof import format_proof, parse_proof
-from gateway.record import OWN_LEDGER, open_content, released_text
+from gateway.record import OWN_LEDGER, open_content, open_with_receipt, released_text
 from gateway.statements.receipt import parse_acknowledgement
-from gateway.statements.restatement import receipt_now, release_now
+from gateway.statements.restatement import release_now
 from gateway.store import attested, mentions, queries
-from gateway.store.jobs.transfers import RECEIPT_PART
 from gateway.store.published import published_at
 from gateway.store.sealing import Sealer
 from gateway.store.tables import (
@@ -103,19 +102,16 @@ class Collector:
         return court.Trust(own, ledgers, self.stamped)
 
     def message(self, row: TransferRow, *, whole: bool) -> None:
-        content, own = open_content(self.sealer, row), queries.own_keys(self.session)
+        own = queries.own_keys(self.session)
         if whole:
-            seal = self.sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
+            opened = open_with_receipt(self.sealer, row)
+            content = opened.content
+            origin = queries.ledger_head(self.session, row.ledger).origin
+            leaf = self.files[f"{court.ENTRIES}/decision.json"]
             self.files[court.MESSAGE] = str(content["message"]).encode()
-            self.files[court.RECEIPT] = receipt_now(
-                seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii"),
-                own,
-                self.signer,
-                origin=queries.ledger_head(self.session, row.ledger).origin,
-                index=row.position,
-                leaf=self.files[f"{court.ENTRIES}/decision.json"],
-                message=str(content["message"]),
-            ).encode()
+            self.files[court.RECEIPT] = opened.receipt_now(own, self.signer, origin=origin, leaf=leaf).encode()
+        else:
+            content = open_content(self.sealer, row)
         if row.decision == ACCEPTED:
             released = released_text(content)
             self.files[court.RELEASED] = released.encode()

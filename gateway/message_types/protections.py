@@ -1,4 +1,4 @@
-"""What a new version of a message type protects less than the old one, though it may take the very same bodies.
+"""What a message type protects, and what a new version protects less, though it may take the very same bodies.
 
 Decides it field by field, where both versions may have the field: what may be withheld (`x-sensitive`), who is protected there
 (`x-protects`), whether anybody's age is compared (`x-minor-on`). More protection is no loss. What is asked of a body beside
@@ -25,6 +25,11 @@ class _Marks:
 
     def __or__(self, other: "_Marks") -> "_Marks":
         return _Marks(self.sensitive or other.sensitive, self.protects | other.protects)
+
+
+def protected(schema: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Who is protected in which field (`/body/victims/*/name`), in a self-contained schema."""
+    return {place: marks.protects for place, marks in _marks(schema).items() if marks.protects}
 
 
 def weakened(old: Mapping[str, Any], new: Mapping[str, Any], *, all_taken: bool) -> tuple[str, ...]:

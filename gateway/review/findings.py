@@ -18,10 +18,10 @@ from gateway.agreement.vocabulary import Situation
 from gateway.message.disclosure import escape
 from gateway.message_types.catalogue import Catalogue, MessageType
 from gateway.message_types.compatibility import Verdict, algebra, both, possible
-from gateway.message_types.protections import PROTECTS
+from gateway.message_types.protections import protected
 from gateway.message_types.validity import MINOR_ON, NIK
 from gateway.review.replies import reply_findings
-from gateway.review.shape import at, covering, holds, is_place, marked, message_shape, nodes, only_when
+from gateway.review.shape import at, covering, holds, is_place, message_shape, nodes, only_when
 from gateway.review.words import Finding, Words, finding
 
 __all__ = ["Finding", "Words", "check"]
@@ -194,8 +194,7 @@ class _Reading:
     def protection(self, type_: MessageType, withheld: list[Withholding]) -> Iterator[Finding]:
         """Who is protected is shown to nobody without approvals and a notice; a child not where there is none."""
         shape, demands = message_shape(self.rule, type_), self.demands()
-        for pattern, whom in sorted(marked(type_.schema, PROTECTS).items()):
-            people = set(whom if isinstance(whom, list) else [whom])
+        for pattern, people in sorted(protected(type_.schema).items()):
             given: list[dict[str, Any]] = [at(Pointer.parse(pattern), {})]
             if people == {CHILD}:
                 given.append(may_be_child(type_, pattern))

@@ -105,25 +105,6 @@ def is_place(message_type: MessageType, rule: Rule, pointer: Pointer) -> bool:
     return any(True for _ in nodes(message_shape(rule, message_type), pointer.steps))
 
 
-def marked(schema: Mapping[str, Any], annotation: str) -> dict[str, Any]:
-    """The fields that carry an annotation, as pointer patterns (`/body/victims/*/name`), with what it says."""
-    found: dict[str, Any] = {}
-
-    def look(node: Any, place: str) -> None:
-        here = flat(node, schema)
-        if annotation in here:
-            found[place] = here[annotation]
-        if isinstance(here.get("items"), dict):
-            look(here["items"], f"{place}/*")
-        for name, member in here.get("properties", {}).items():
-            look(member, f"{place}/{name}")
-        for branch in (*here.get("anyOf", ()), *here.get("oneOf", ())):
-            look(branch, place)
-
-    look(schema, "/body")
-    return found
-
-
 def covering(field: str, pattern: str) -> bool:
     """Whether what is withheld at `field` takes what is at `pattern` with it."""
     return pattern == field or pattern.startswith(f"{field}/")
