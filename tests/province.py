@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import resources
 from gateway.agreement.document import parse_agreement, signing_payload
-from gateway.demo.renewal import in_force
 from gateway.founding.beginning import initialise
 from gateway.founding.charter import Charter
 from gateway.jose import Signer, sign_jws
@@ -34,9 +33,9 @@ from gateway.settings import Settings, load_settings
 from gateway.statements.receipt import Acknowledgement, sign_acknowledgement
 from gateway.statements.request_token import sign_request_token
 from gateway.wiring import open_store
+from tests.standing import AGREEMENT, standing
 
 IMIGRASI, POLDA, GATEWAY = "imigrasi-banten", "polda-banten", "sinergi-banten"
-AGREEMENT = "pks-banten-2025"
 WARNING, QUERY = "early-warning.report/1", "border-crossing.query/1"
 DISCLOSABLE: Mapping[str, tuple[str, ...]] = {
     WARNING: ("/body/reporter", "/body/recruiter", "/body/narrative"),
@@ -189,8 +188,7 @@ class Province:
             for agency in (self.imigrasi, self.polda):
                 add_agency(store, agency.id, agency.id, why="T-1", who="tester")
                 import_key(store, agency.id, agency.signer.public.jwk, why="T-1", who="tester")
-            text, _ = in_force((resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text(), now().date())
-            self.activate(store, text)
+            self.activate(store, standing().read_text(encoding="utf-8"))
             self.auditor_token = issue_auditor(store, "bpk", "BPK", "auditor", 30, why="T-1", who="tester")
             self.dpo_token = issue_auditor(store, "dpo", "DPO", "dpo", 30, why="T-1", who="tester")
         return self

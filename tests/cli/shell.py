@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from gateway import resources
 from gateway.cli.main import run
+from tests.standing import standing
 
 AGENCIES = ("imigrasi-banten", "polda-banten")
-DOCUMENT = resources.agreements_dir() / "pks-banten-2025.yaml"
+DOCUMENT = standing()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """`sinergi agreement` and `schemas`: what is in force was signed by everybody, and explains itself."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from gateway import resources
 from gateway.agreement.document import agreement_from_json, parse_agreement
 from gateway.cli import output
+from tests import standing
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell
 from tests.cli.test_init import entries
 
@@ -19,8 +19,7 @@ DISCLOSABLE = ["/body/reporter", "/body/recruiter", "/body/narrative"]
 def version(shell: Shell, number: int) -> Path:
     """The shipped agreement under another version number."""
     path = shell.home / f"v{number}.yaml"
-    path.write_text(re.sub(r"^version: 1$", f"version: {number}", DOCUMENT.read_text(), flags=re.MULTILINE))
-    assert parse_agreement(path.read_text()).version == number
+    path.write_text(standing.version(number, DOCUMENT.read_text()))
     return path
 
 

@@ -1,4 +1,8 @@
-"""The quickstart, run as it stands: every console command in order, in an empty folder, with the output the page shows."""
+"""The quickstart, run as it stands: every console command in order, in an empty folder, with the output the page shows.
+
+The page signs the agreement that comes with the program, so it is true until that agreement's last day, 18 November 2028, and no
+test can make it true for longer: then the program needs its next agreement, and this fails until it has one.
+"""
 
 import os
 import re

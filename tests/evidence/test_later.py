@@ -38,6 +38,7 @@ from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded, new_shell, peopl
 from tests.cli.test_retention import exchanged, query
 from tests.cli.test_schemas import change, optional_member
 from tests.evidence.test_evidence import failed
+from tests.standing import version
 
 
 def evidence(shell: Shell, transfer: str) -> tuple[Bundle, Trust]:
@@ -73,9 +74,7 @@ def test_an_old_message_is_judged_by_what_was_in_force_then(tmp_path: Path, monk
     change(folder, optional_member, "stay-permit.query")
     shell.ok("schemas", "publish", "--why", "T-1")
     second = tmp_path / "second.yaml"
-    text = DOCUMENT.read_text(encoding="utf-8")
-    assert text.count("\nversion: 1\n") == 1
-    second.write_text(text.replace("\nversion: 1\n", "\nversion: 2\n"), encoding="utf-8")
+    second.write_text(version(2, DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
     activated = shell.activate(second, [shell.signed(second, agency) for agency in AGENCIES])
     assert activated.code == 0, activated.err
     shell.ok("keys", "rotate", "--role", "sign", "--why", "T-1", "--lead", "0")

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import resources
 from gateway.cli.main import run
 from gateway.keys.directory import parse_endpoint
 from gateway.ledger.entry import decode
@@ -25,6 +24,7 @@ from gateway.store import queries
 from gateway.wiring import open_store
 from tests.functional.test_exchange import gateway_key, ledger_verifier
 from tests.province import AGREEMENT, IMIGRASI, POLDA, WARNING, AgencyUser, Province, example
+from tests.standing import standing, version
 
 ACKNOWLEDGEMENT = "early-warning.acknowledgement/1"
 ANOMALY = "passport-application.anomaly/1"
@@ -53,13 +53,11 @@ def answer(agency: AgencyUser, transfer: str, **content: str) -> httpx.Response:
 
 def hasty(province: Province, seconds: int = 1) -> None:
     """The next version of the agreement: a warning of severity 4 wants an answer within seconds."""
-    text = (resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text()
+    text = version(2, standing().read_text(encoding="utf-8"))
     before, rule, after = text.partition("- id: early-warning-report\n")
     assert "within: PT15M" in after
-    text = before.replace("\nversion: 1\n", "\nversion: 2\n") + rule
-    text += after.replace("within: PT15M", f"within: PT{seconds}S", 1)
     with open_store(province.settings) as store:
-        province.activate(store, text)
+        province.activate(store, before + rule + after.replace("within: PT15M", f"within: PT{seconds}S", 1))
 
 
 def overdue_entries(province: Province) -> list[dict[str, Any]]:

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway import resources
 from gateway.keyring import signer_for
 from gateway.operations.agency_keys import import_key, retire_key
 from gateway.wiring import open_store
 from tests.province import AGREEMENT, IMIGRASI, WARNING, Province, now
+from tests.standing import standing, version
 
 
 def test_a_graceful_stop_loses_nothing(new_province: Callable[..., Province]) -> None:
@@ -107,13 +107,9 @@ def test_an_undelivered_message_expires_and_is_recorded(new_province: Callable[.
 def test_an_agreement_that_ended_permits_nothing(new_province: Callable[..., Province]) -> None:
     """Beyond its term an agreement refuses with `agreement.inactive`, and the refusal is recorded."""
     province = new_province()
-    text = (resources.agreements_dir() / f"{AGREEMENT}.yaml").read_text()
-    yesterday = (now() - timedelta(days=2)).date().isoformat()
-    ended = text.replace("version: 1\n", "version: 2\n", 1).replace("date: 2028-11-18", f"date: {yesterday}", 1)
-    assert ended.count(yesterday) == 1
-    assert "version: 2" in ended
+    over = (now() - timedelta(days=2)).date()
     with open_store(province.settings) as store:
-        province.activate(store, ended)
+        province.activate(store, version(2, standing().read_text(encoding="utf-8"), until=over))
     province.start()
     response = province.imigrasi.post(province.imigrasi.message())
     assert (response.status_code, response.json()["code"]) == (403, "agreement.inactive")
