@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection, func, update
 from sqlmodel import col, select
 
-from gateway.errors import GatewayError, KeyAwayError, KeyringError
+from gateway.errors import GatewayError, KeyAwayError, KeyringError, MalformedError
 from gateway.jose import PublicKey, parse_jws, public_key_from_jwk
 from gateway.keys.keychain import OwnKey
 from gateway.ledger.entry import AlertIssued, decode, timestamp
@@ -125,31 +125,50 @@ class ReplaceContents:
 
 
 def renew_alerts(store: Store, lost: OwnKey, sign: Callable[[Alert], str]) -> Renewed:
-    """Every alert that is not signed for and is under the lost key, by the key in use."""
-    with store.database.reading() as session:
-        found = session.exec(
-            select(AlertRow.ledger, AlertRow.id, AlertRow.jws)
-            .join(OutboxRow, col(OutboxRow.transfer) == col(AlertRow.id))
-            .where(col(OutboxRow.state).in_(_UNDELIVERED))
-        ).all()
-    under: dict[str, list[str]] = {}
-    unread = []
-    for ledger, id_, jws in found:
-        try:
-            if parse_jws(jws, ALERT_TYP, 2).kid == lost.kid:
-                under.setdefault(ledger, []).append(id_)
-        except GatewayError:
-            unread.append(id_)
-    public, done, left = public_key_from_jwk(lost.jwk or {}), 0, unread
+    """Every alert that is not signed for and is under the lost key, by the key in use. Memory holds their ids and entries."""
+    under, left = _waiting_under(store, lost.kid)
+    public, done = public_key_from_jwk(lost.jwk or {}), 0
     for ledger, ids in under.items():
         issued = _issued(store, ledger, frozenset(ids))
-        for first in range(0, len(ids), BATCH):
+        told = [id_ for id_ in ids if id_ in issued]
+        left += (_not_renewed(id_, "no entry of its ledger issued it") for id_ in ids if id_ not in issued)
+        for first in range(0, len(told), BATCH):
             job = RenewAlerts(
-                ledger, ids[first : first + BATCH], issued, public, store.settings.gateway.id, sign, now()
+                ledger, told[first : first + BATCH], issued, public, store.settings.gateway.id, sign, now()
             )
             renewed = record(store, job)
             done, left = done + renewed.done, [*left, *renewed.left]
     return Renewed(done, tuple(left))
+
+
+def _waiting_under(store: Store, kid: str) -> tuple[dict[str, list[str]], list[str]]:
+    """The ids of the alerts under this key that wait, by their ledgers; and of those that nobody can read."""
+    waiting = (
+        select(AlertRow.ledger, AlertRow.id, AlertRow.jws)
+        .join(OutboxRow, col(OutboxRow.transfer) == col(AlertRow.id))
+        .where(col(OutboxRow.state).in_(_UNDELIVERED))
+    )
+    under: dict[str, list[str]] = {}
+    unread = []
+    with store.database.reading() as session:
+        for ledger, id_, jws in session.exec(waiting.execution_options(yield_per=_PAGE)):
+            try:
+                if _kid(jws) == kid:
+                    under.setdefault(ledger, []).append(id_)
+            except GatewayError as error:
+                unread.append(_not_renewed(id_, error.detail))
+    return under, unread
+
+
+def _kid(jws: object) -> str:
+    if not isinstance(jws, str):  # SQLite keeps whatever type somebody wrote
+        raise MalformedError("an alert is a text")
+    return parse_jws(jws, ALERT_TYP, 2).kid
+
+
+def _not_renewed(alert: str, why: str) -> str:
+    _log.error("alert_not_renewed", alert=alert, detail=why)
+    return alert
 
 
 def _issued(store: Store, ledger: str, alerts: frozenset[str]) -> Mapping[str, Mapping[str, Any]]:
@@ -158,8 +177,12 @@ def _issued(store: Store, ledger: str, alerts: frozenset[str]) -> Mapping[str, M
     found: dict[str, Mapping[str, Any]] = {}
     with store.database.reading() as session:
         for leaf in session.exec(entries.execution_options(yield_per=_PAGE)):
-            if _ISSUED in leaf and (entry := decode(leaf))["kind"] == AlertIssued.kind and entry["alert"] in alerts:
-                found.setdefault(entry["alert"], entry)
+            if isinstance(leaf, bytes) and _ISSUED in leaf:
+                entry = decode(leaf)
+                if entry["kind"] == AlertIssued.kind and entry["alert"] in alerts:
+                    found.setdefault(entry["alert"], entry)
+                    if len(found) == len(alerts):
+                        break
     return found
 
 
@@ -167,7 +190,7 @@ def _issued(store: Store, ledger: str, alerts: frozenset[str]) -> Mapping[str, M
 class RenewAlerts:
     """The same alerts under another signature, each with one more entry `alert.issued`. Done twice, it changes nothing.
 
-    `issued` is what the ledger says of them, by their ids: one of which it says nothing, or something else, gets no signature.
+    `issued` is what the ledger says of each of them, by its id: one of which it says something else gets no signature.
     """
 
     ledger: str
@@ -195,17 +218,14 @@ class RenewAlerts:
         )
         for row in connection.execute(waiting).all():
             try:
-                if parse_jws(row.jws, ALERT_TYP, 2).kid != self.lost.kid:
+                if _kid(row.jws) != self.lost.kid:
                     continue
                 said = read_alert(row.jws, self.lost)
             except GatewayError as error:
-                _log.error("alert_not_renewed", alert=row.id, detail=error.detail)
-                left.append(row.id)
+                left.append(_not_renewed(row.id, error.detail))
                 continue
-            entry = self.issued.get(row.id, {})
-            if not self._borne_out(row.id, said, entry) or not self._of_these(connection, said):
-                _log.error("alert_not_renewed", alert=row.id, detail="the ledger does not bear it out")
-                left.append(row.id)
+            if not self._borne_out(row.id, said, self.issued[row.id]) or not self._of_these(connection, said):
+                left.append(_not_renewed(row.id, "the ledger does not bear it out"))
                 continue
             said = replace(said, iat=int(self.now.timestamp()))
             connection.execute(update(AlertRow).where(col(AlertRow.id) == row.id).values(jws=self.sign(said)))

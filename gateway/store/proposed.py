@@ -61,7 +61,9 @@ def _backwards(connection: Connection, first: int) -> Iterator[tuple[int, bytes]
     before = None
     while True:
         rows = connection.execute((page if before is None else page.where(place[0] < before)).limit(_PAGE)).all()
-        yield from ((position, bytes(leaf)) for position, leaf in rows)
+        if any(type(leaf) is not bytes for _, leaf in rows):
+            raise LedgerInvalidError("an entry is stored as text, not as bytes")
+        yield from rows
         if len(rows) < _PAGE:
             return
         before = rows[-1][0]

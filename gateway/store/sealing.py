@@ -37,7 +37,7 @@ class Seal:
         """Raises KeyringError when the row was altered or belongs to another transfer."""
         try:
             return AESGCM(self.key).decrypt(sealed[:_NONCE], sealed[_NONCE:], f"{self.transfer} {part}".encode())
-        except (InvalidTag, ValueError) as error:  # ValueError: too short to hold a nonce
+        except (InvalidTag, TypeError, ValueError) as error:  # too short to hold a nonce, or (SQLite) no bytes at all
             raise KeyringError("a stored message does not open: the row was altered") from error
 
 
@@ -56,7 +56,7 @@ class Sealer:
         storage = self.storage.named(key_id)
         try:
             return Seal(transfer, aes_key_unwrap(storage.value, wrapped), key_id)
-        except InvalidUnwrap as error:
+        except (InvalidUnwrap, TypeError) as error:
             raise KeyringError("a stored message's key does not unwrap: the row was altered") from error
 
     def rewrap(self, transfer: str, key_id: str, wrapped: bytes) -> tuple[str, bytes]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 from sqlmodel import col
 
 from gateway.delivery.redeliver import redeliver
@@ -139,10 +139,11 @@ def test_what_was_not_delivered_arrives_under_the_key_in_use(office: Shell) -> N
 def test_what_was_altered_keeps_nothing_else_from_its_recipient(office: Shell) -> None:
     """One row that does not open, one release and one alert that nobody's key bears out: the others go out, these do not."""
     since = datetime.now(UTC) - timedelta(minutes=20)
-    asked = [FOREIGNER | {"document": FOREIGNER["document"] | {"number": number}} for number in ("A1", "A2", "A3")]
+    numbers = ("A1", "A2", "A3", "A4")
+    asked = [FOREIGNER | {"document": FOREIGNER["document"] | {"number": number}} for number in numbers]
     outcomes = exchanged(office, *(("stay-permit.query/1", body, {}) for body in asked), ago=timedelta(minutes=-15))
     waiting = [outcome.transfer for outcome in outcomes if outcome.decision == "accepted"]
-    assert len(waiting) == 3
+    assert len(waiting) == len(numbers)
     with open_store(load_settings(office.config)) as store:
         compromise(store, POLDA, office.kid(POLDA), since, why="INC-1", who="tester")
         old = store.keys.sign.kid
@@ -155,14 +156,26 @@ def test_what_was_altered_keeps_nothing_else_from_its_recipient(office: Shell) -
         forged = sealer.unwrap(row.id, row.storage_key, row.wrapped_key).close("content", json.dumps(content).encode())
         with store.database.write.begin() as connection:
             connection.execute(update(GatewayKeyRow).values(not_before=micros(since - HALF_AN_HOUR)))
-            for name, value in ((waiting[0], b"altered"), (waiting[1], forged)):
+            # SQLite keeps whatever type somebody wrote.
+            for name, value in (
+                (waiting[0], b"altered"),
+                (waiting[1], forged),
+                (waiting[3], text("'altered so long'")),
+            ):
                 connection.execute(update(TransferRow).where(col(TransferRow.id) == name).values(sealed_content=value))
             jws = connection.execute(select(col(AlertRow.jws))).scalar_one()
             connection.execute(update(AlertRow).values(jws=f"{jws[:-6]}AAAAAA"))
+            (row_, waits) = (
+                dict(connection.exec_driver_sql(f"SELECT * FROM {name}").mappings().first() or {})
+                for name in ("alert", "outbox WHERE transfer=(SELECT id FROM alert)")
+            )
+            for id_, changed in {"nowhere": {"ledger": "nowhere"}, "bytes": {"jws": text("x'00'")}}.items():
+                connection.execute(insert(AlertRow).values(**row_ | {"id": id_} | changed))
+                connection.execute(insert(OutboxRow).values(**waits | {"transfer": id_}))
         new = next_key(store)
         done = compromise_own(store, old, since, why="INC-2", who="tester")
-        assert (done.signed_anew, done.alerts_anew, len(done.left)) == (1, 0, 3)
-        assert set(waiting[:2]) < set(done.left)
+        assert (done.signed_anew, done.alerts_anew, len(done.left)) == (1, 0, 6)
+        assert {*waiting[:2], waiting[3], "nowhere", "bytes"} < set(done.left)
         assert release(store, waiting[2]).kid == new
         assert release(store, waiting[1]).kid == old
 
