@@ -16,9 +16,10 @@ from gateway.agreement.terms import Rule, Withholding
 from gateway.errors import AgreementInvalidError
 from gateway.message.envelope import HANDLINGS
 from gateway.message_types.catalogue import Catalogue, MessageType
+from gateway.review.changes import Field
 from gateway.review.draft import Bench
 from gateway.review.narrowing import Side, no_wider, plain, releases_no_more
-from gateway.review.witness import Field, Witness, handled_apart, permitted_by_one, released_by_one
+from gateway.review.witness import Witness, handled_apart, permitted_by_one, released_by_one
 
 PERMITTED: Final = "permitted"
 REFUSED: Final = "refused"
