@@ -270,6 +270,14 @@ def errors_page() -> Iterator[str]:
             ("code", "status", "title", "Indonesian", "meaning"),
             [(f"`{code}`", CODES[code].status, CODES[code].en, CODES[code].id, WORDS[code]) for code in codes],
         )
+    yield from _what_bad_ones_get()
+    yield ""
+    yield "## How commands end"
+    yield ""
+    yield from table(("exit code", "meaning"), list(EXIT_CODES.items()))
+
+
+def _what_bad_ones_get() -> Iterator[str]:
     yield ""
     yield "## What bad messages get"
     yield ""
@@ -301,10 +309,6 @@ def errors_page() -> Iterator[str]:
     )
     yield ""
     yield from table(("last_error", "meaning"), ATTEMPTS)
-    yield ""
-    yield "## How commands end"
-    yield ""
-    yield from table(("exit code", "meaning"), list(EXIT_CODES.items()))
 
 
 def settings_page() -> Iterator[str]:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -114,14 +114,9 @@ def entries(shell: Shell, ledger: str = "gateway") -> list[dict[str, Any]]:
         return [decode(leaf) for leaf in queries.leaves(session, ledger, 0, 256)]
 
 
-def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_path: Path) -> None:
-    """Found, told, to be corrected, held, freed by two, erased: each step recorded, the identifier in none of it."""
-    sent, refused = exchanged(office, query(), query(purpose="SUPERVISION"), ago=LAST_SPRING)
-    assert (sent.decision, refused.decision) == ("accepted", "refused")
-    found = office.ok("subjects", "find", "--subject-file", "-", "--json", stdin=SUBJECT).json
-    assert [one["transfer"] for one in found] == [refused.transfer, sent.transfer]
-    out, page = tmp_path / "trail.json", tmp_path / "trail.html"
-    ask = ("--subject-file", "-", "--why", "DSR-12")
+def a_trail_tells(office: Shell, ask: Sequence[str], folder: Path) -> None:
+    """Who sent what to whom, on what ground, in two languages; not the identifier; for the operator's eyes."""
+    out, page = folder / "trail.json", folder / "trail.html"
     office.ok("subjects", "trail", *ask, "--out", out, "--html", page, stdin=SUBJECT)
     told = json.loads(out.read_text())
     assert out.stat().st_mode & 0o777 == page.stat().st_mode & 0o777 == 0o600
@@ -134,6 +129,34 @@ def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_pa
     for words in ("Jejak pemrosesan data pribadi", "Trail of the processing", "Pencegahan", "Prevention"):
         assert words in text
     assert "A00000123" not in text + out.read_text()
+
+
+def signed_by_two(office: Shell, hold: str, subject: str) -> tuple[list[object], list[object]]:
+    """The options with what two officers signed: that the hold may end, and that the subject may be erased before its day."""
+    releases: list[object] = []
+    erasures: list[object] = []
+    for name, number in (("sari", "198001152005011001"), ("budi", "198001152005011002")):
+        office.ok("agencies", "officers", "add", "--why", "T-1", enrol(office, name, id=number, role="SUPERVISOR"))
+        officer = (
+            "--as", POLDA, "--gateway-id", "gw-test",
+            "--key", f"file:{office.home / name}.pem", "--passphrase-file", office.home / f"{name}.pass",
+        )  # fmt: skip
+        releases += ["--statement", office.home / f"{name}.release"]
+        office.ok("holds", "approve", hold, *officer, "--why", "SELESAI-7", "--out", releases[-1])
+        erasures += ["--statement", office.home / f"{name}.early"]
+        ground = ("--why", "DSR-12", "--ground", "UU27-2022-43-1-d")
+        office.ok("subjects", "approve", subject, *officer, *ground, "--out", erasures[-1])
+    return releases, erasures
+
+
+def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_path: Path) -> None:
+    """Found, told, to be corrected, held, freed by two, erased: each step recorded, the identifier in none of it."""
+    sent, refused = exchanged(office, query(), query(purpose="SUPERVISION"), ago=LAST_SPRING)
+    assert (sent.decision, refused.decision) == ("accepted", "refused")
+    found = office.ok("subjects", "find", "--subject-file", "-", "--json", stdin=SUBJECT).json
+    assert [one["transfer"] for one in found] == [refused.transfer, sent.transfer]
+    ask = ("--subject-file", "-", "--why", "DSR-12")
+    a_trail_tells(office, ask, tmp_path)
     tasks = office.ok("subjects", "correct", *ask, "--json", stdin=SUBJECT).json
     assert [task["transfer"] for task in tasks["senders"][POLDA]] == [sent.transfer]
 
@@ -150,21 +173,7 @@ def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_pa
         {sent.transfer, refused.transfer},
     )
     assert office.ok("retention", "run", "--why", "T-1", "--json").json["kept"] == {"hold": 1}
-    statements, early_statements = [], []
-    for name, number in (("sari", "198001152005011001"), ("budi", "198001152005011002")):
-        office.ok("agencies", "officers", "add", "--why", "T-1", enrol(office, name, id=number, role="SUPERVISOR"))
-        statements += ["--statement", office.home / f"{name}.release"]
-        office.ok(
-            "holds", "approve", held["hold"], "--as", POLDA, "--gateway-id", "gw-test", "--why", "SELESAI-7",
-            "--key", f"file:{office.home / name}.pem", "--passphrase-file", office.home / f"{name}.pass",
-            "--out", statements[-1],
-        )  # fmt: skip
-        early_statements += ["--statement", office.home / f"{name}.early"]
-        office.ok(
-            "subjects", "approve", planned.json["subject"], "--as", POLDA, "--gateway-id", "gw-test", "--why", "DSR-12",
-            "--ground", "UU27-2022-43-1-d", "--key", f"file:{office.home / name}.pem",
-            "--passphrase-file", office.home / f"{name}.pass", "--out", early_statements[-1],
-        )  # fmt: skip
+    statements, early_statements = signed_by_two(office, held["hold"], planned.json["subject"])
     kept = office(*erase, *early_statements, stdin=SUBJECT)
     assert (kept.code, kept.json["erased"], set(kept.json["kept"])) == (1, [], {sent.transfer, refused.transfer})
     assert office("holds", "release", held["hold"], "--why", "SELESAI-7", *statements[:2]).code == 1
