@@ -173,16 +173,21 @@ def _not_renewed(alert: str, why: str) -> str:
 
 def _issued(store: Store, ledger: str, alerts: frozenset[str]) -> Mapping[str, Mapping[str, Any]]:
     """What the ledger says of these alerts. Who has the lost key can sign any, and may have written rows, but no entries."""
-    entries = select(LedgerEntry.leaf).where(col(LedgerEntry.ledger) == ledger).order_by(col(LedgerEntry.position))
     found: dict[str, Mapping[str, Any]] = {}
-    with store.database.reading() as session:
-        for leaf in session.exec(entries.execution_options(yield_per=_PAGE)):
+    first, more = 0, True
+    while more and len(found) < len(alerts):
+        # A statement a page: nothing holds a view of the database for as long as a ledger is read.
+        here = (col(LedgerEntry.ledger) == ledger, col(LedgerEntry.position) >= first)
+        page = select(LedgerEntry.position, LedgerEntry.leaf).where(*here).order_by(col(LedgerEntry.position))
+        with store.database.reading() as session:
+            rows = session.exec(page.limit(_PAGE)).all()
+        for position, leaf in rows:
+            first = position + 1
             if isinstance(leaf, bytes) and _ISSUED in leaf:
                 entry = decode(leaf)
                 if entry["kind"] == AlertIssued.kind and entry["alert"] in alerts:
                     found.setdefault(entry["alert"], entry)
-                    if len(found) == len(alerts):
-                        break
+        more = len(rows) == _PAGE
     return found
 
 

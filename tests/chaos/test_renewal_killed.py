@@ -38,6 +38,7 @@ def item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every item is a commit of its own."""
     for module in (own_compromise, renewal, rewrapping, reindexing):
         monkeypatch.setattr(module, "BATCH", 1)
+    monkeypatch.setattr(renewal, "_PAGE", 2)
     monkeypatch.setattr(reindexing, "SETTLED_SECONDS", 0.0)
 
 
