@@ -1,6 +1,9 @@
 """`GET /v1/inbox` and `POST /v1/acknowledgements`: how a recipient takes messages and signs for them."""
 
-from typing import Annotated, Final
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -9,6 +12,7 @@ from starlette.responses import Response
 from gateway.api import auth, shapes
 from gateway.api.body import read_json
 from gateway.api.context import context, json_response
+from gateway.delivery.page import Page
 from gateway.errors import CallerError
 from gateway.statements.receipt import RECEIPT_LIMIT
 
@@ -31,8 +35,27 @@ async def inbox(
     here = context(request)
     agency = await auth.agency(request, here.gateway)
     seconds = 0 if here.draining else min(wait, here.gateway.settings.delivery.max_wait)
-    page = await here.inbox.take(agency, limit, seconds)
+    taking = here.inbox.take(agency, limit, seconds)
+    page = await (_while_there(request, taking) if seconds else taking)
     return json_response(page.as_json())
+
+
+async def _while_there(request: Request, taking: Coroutine[Any, Any, Page]) -> Page:
+    """Ends when the caller goes away: what a connection without a reader is handed, nobody else gets until the lease ends."""
+    tasks = page, leaving = asyncio.create_task(taking), asyncio.create_task(_leaves(request))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return page.result() if page.done() else Page()
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def _leaves(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 @router.post(

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -256,6 +257,22 @@ def test_long_poll_ends_when_a_message_arrives(province: Province) -> None:
         assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
         assert len(waiting.result()) == 1
         assert time.monotonic() - started < 15
+    drain(province)
+
+
+def test_a_long_poll_whose_caller_left_takes_no_message(province: Province) -> None:
+    """A recipient that is started anew gets its messages at once, not when the lease of its cut connection ends."""
+    drain(province)
+    path = "/v1/inbox"
+    headers = {**province.polda.token("GET", path), "host": "gateway"}
+    request = "\r\n".join((f"GET {path}?wait=20 HTTP/1.1", *map(": ".join, headers.items()), "\r\n")).encode()
+    with socket.create_connection(("127.0.0.1", province.port)) as cut:
+        cut.sendall(request)
+        time.sleep(0.5)
+    time.sleep(0.2)
+    assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
+    (item,) = province.polda.inbox()
+    assert item["attempt"] == 1
     drain(province)
 
 
