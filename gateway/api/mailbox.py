@@ -42,7 +42,8 @@ async def inbox(
 
 async def _while_there(request: Request, taking: Coroutine[Any, Any, Page]) -> Page:
     """Ends when the caller goes away: what a connection without a reader is handed, nobody else gets until the lease ends."""
-    tasks = page, leaving = asyncio.create_task(taking), asyncio.create_task(_leaves(request))
+    page = asyncio.create_task(taking)
+    tasks = (page, asyncio.create_task(_leaves(request)))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return page.result() if page.done() else Page()

@@ -26,8 +26,9 @@ from gateway.wiring import open_gateway
 _TOLD_BUSY: Final = 256
 _OWN_FILES: Final = 256
 # Containers made and not yet freed before the collector looks again. A message under way holds hundreds of them, and with
-# Python's own 700 each would be looked at several times before it is answered.
-_YOUNG: Final = 50_000
+# Python's own 700 each would be looked at several times before it is answered; with 50,000 one look would keep everybody waiting
+# for 20 ms.
+_YOUNG: Final = 10_000
 # libuv takes one connection a turn of the event loop from a listening socket, and under load a turn takes 10 ms: of a thousand
 # senders who come at once the last would wait ten seconds for its turn to be heard. So many handles of the one socket are heard.
 _DOORS: Final = 16

@@ -57,7 +57,7 @@ class Memory:
     def __init__(self) -> None:
         self._newest: dict[str, tuple[Checkpoint, bytes]] = {}
         self._nodes: dict[str, dict[tuple[int, int], bytes]] = {}
-        self._edges: dict[str, dict[tuple[int, int], bytes]] = {}
+        self._edges: dict[str, tuple[int, dict[tuple[int, int], bytes]]] = {}
 
     def require_extends(self, ledger: str, head: Checkpoint) -> None:
         seen = self.newest(ledger)
@@ -92,12 +92,13 @@ class Memory:
             held.clear()
         return held
 
-    def edge(self, ledger: str) -> dict[tuple[int, int], bytes] | None:
-        """The partial tiles at the right edge as this process last committed them."""
-        return self._edges.get(ledger)
+    def edge(self, ledger: str, size: int) -> dict[tuple[int, int], bytes] | None:
+        """The partial tiles at the right edge of the tree of `size`, if it was this process that committed them last."""
+        at, edge = self._edges.get(ledger, (-1, {}))
+        return edge if at == size else None
 
-    def keep_edge(self, ledger: str, edge: dict[tuple[int, int], bytes]) -> None:
-        self._edges[ledger] = edge
+    def keep_edge(self, ledger: str, size: int, edge: dict[tuple[int, int], bytes]) -> None:
+        self._edges[ledger] = (size, edge)
 
     def notes(self) -> dict[str, bytes]:
         """The signed notes, for keeping elsewhere."""
@@ -191,14 +192,13 @@ class LedgerAppend:
         insert_rows(connection, LedgerEntry, entries)
         if self._mentions:
             insert_rows(connection, LedgerMention, self._mentions)
-        old = {tile for tile in self._tiles if len(self._tiles[tile]) < TILE_WIDTH * HASH_SIZE}
+        old = dict(self._tiles)
         new_tiles = []
         for tile in update_.tiles:
             key = (tile.level, tile.index)
             self._tiles[key] = tile.data
             if key in old:
-                # The partial tile may only have grown: its old bytes stand in the WHERE.
-                connection.execute(_WIDEN, {"l": self.ledger, "v": tile.level, "p": tile.index, "d": tile.data})
+                self._widen(key, old[key], tile.data)
             else:
                 new_tiles.append(
                     {"ledger": self.ledger, "level": tile.level, "position": tile.index, "data": tile.data}
@@ -213,10 +213,17 @@ class LedgerAppend:
         if moved.rowcount != 1:
             raise LedgerForkedError(f"the head of {self.ledger} moved under its lock")
 
+    def _widen(self, tile: tuple[int, int], old: bytes, new: bytes) -> None:
+        """A partial tile may only grow: whoever changed what was written, whatever it says now is not built upon."""
+        level, index = tile
+        place = {"l": self.ledger, "v": level, "p": index, "old": old, "d": new}
+        if self._connection.execute(_WIDEN, place).rowcount != 1:
+            raise LedgerForkedError(f"the tile {level}/{index} at the edge of {self.ledger} was altered")
+
     def committed(self) -> None:
         if self._leaves:
             edge = {tile: self._tiles[tile] for tile in _edge(self.checkpoint.size)}
-            self._memory.keep_edge(self.ledger, edge)
+            self._memory.keep_edge(self.ledger, self.checkpoint.size, edge)
         self._memory.remember(self.ledger, self.checkpoint, self.note)
 
     def prover(self) -> Callable[[int], str]:
@@ -243,8 +250,11 @@ class LedgerAppend:
         """The partial tile at the right edge of every level: an append and its proofs need no other.
 
         They must give the signed root, or what is signed next would have proofs that do not verify. What this process
-        wrote itself, unchanged, was true when it was written.
+        wrote last it has in hand: nothing of it is read again.
         """
+        kept = self._memory.edge(self.ledger, size)
+        if kept is not None:
+            return dict(kept)
         edge: dict[tuple[int, int], bytes] = {}
         for (level, index), width in _edge(size).items():
             data = self._connection.execute(_TILE, {"l": self.ledger, "v": level, "p": index}).scalar_one_or_none()
@@ -253,10 +263,8 @@ class LedgerAppend:
             if len(data) != width * HASH_SIZE:
                 raise LedgerForkedError(f"the tile {level}/{index} of {self.ledger} has not the length of its edge")
             edge[level, index] = data
-        if edge != self._memory.edge(self.ledger):
-            root = frontier(size, lambda level, index, _width: edge[level, index]).root()
-            if root != self._head.root:
-                raise LedgerForkedError(f"the tiles at the edge of {self.ledger} do not give its signed root")
+        if frontier(size, lambda level, index, _width: edge[level, index]).root() != self._head.root:
+            raise LedgerForkedError(f"the tiles at the edge of {self.ledger} do not give its signed root")
         return edge
 
 
@@ -300,6 +308,7 @@ _WIDEN = (
         col(LedgerTile.ledger) == bindparam("l"),
         col(LedgerTile.level) == bindparam("v"),
         col(LedgerTile.position) == bindparam("p"),
+        col(LedgerTile.data) == bindparam("old"),
     )
     .values(data=bindparam("d"))
 )
