@@ -1,6 +1,5 @@
 """The table of bad requests on the page of errors, asked of a running gateway, row by row."""
 
-import importlib.util
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -13,14 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.errors import CODES
 from gateway.keyring import signer_for
-from tests.docs.pages import ROOT
+from scripts.docs.errors import REQUESTS
 from tests.province import Province, now
 
-_SPEC = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts/make_docs.py")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-MAKE_DOCS = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(MAKE_DOCS)
 Ask = Callable[[Province], httpx.Response]
 
 
@@ -129,7 +123,7 @@ ASKED: dict[str, Ask] = {
 }
 
 
-@pytest.mark.parametrize("row", MAKE_DOCS.REQUESTS, ids=lambda row: row[0])
+@pytest.mark.parametrize("row", REQUESTS, ids=lambda row: row[0])
 def test_a_bad_request_gets_what_the_page_says(running: Province, row: tuple[str, str, str]) -> None:
     """Status and code are those of the page."""
     what, _, code = row
