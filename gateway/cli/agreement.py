@@ -9,6 +9,7 @@ from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_moment, read_object, read_text, write_new
 from gateway.cli.output import NO, as_json, line, message, raw, reason_line, table
 from gateway.cli.reason import WhyOption
+from gateway.cli.side import PassphraseOption
 
 if TYPE_CHECKING:
     from gateway.agreement.document import Agreement
@@ -81,7 +82,7 @@ def sign(
     *,
     agency: Annotated[str, typer.Option("--as", metavar="AGENCY", help="The party that signs.")],
     key: Annotated[str, typer.Option(metavar="URI", help="Its private key, as in file:/secure/polda.pem.")],
-    passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")] = None,
+    passphrase_file: PassphraseOption = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file [default: standard output].")] = None,
 ) -> None:
     """Sign an agreement's digest as one of its parties. Read the document first: this is the signature. Needs no gateway."""

@@ -8,7 +8,8 @@ import typer
 from gateway.cli.context import command, group, invocation
 from gateway.cli.ledgers import QuorumOption, WitnessOption
 from gateway.cli.output import NO, as_json, line, message
-from gateway.cli.transfers import AuthorityOption, GatewayOption, TokenOption
+from gateway.cli.side import AuthorityOption, GatewayOption
+from gateway.cli.transfers import TokenOption
 
 app = group(
     "evidence",

@@ -9,6 +9,7 @@ from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_object, read_text
 from gateway.cli.output import as_json, line, message, table
 from gateway.cli.reason import WhyOption
+from gateway.cli.side import PassphraseOption
 from gateway.cli.statement import GatewayIdOption, OfficerAgencyOption, OfficerKeyOption, StatementOption, sign_matter
 from gateway.errors import OperatorError
 
@@ -126,7 +127,7 @@ def approve(
     gateway_id: GatewayIdOption,
     why: Annotated[str, typer.Option(metavar="CODE", help="Why it may end; the code that the operator will give.")],
     key: OfficerKeyOption,
-    passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")] = None,
+    passphrase_file: PassphraseOption = None,
     out: StatementOption,
 ) -> None:
     """At the officer's machine: sign that a hold may end.

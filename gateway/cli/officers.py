@@ -8,9 +8,11 @@ import typer
 from gateway.cli.acting import propose
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_text
+from gateway.cli.keys import AgencyArgument, KeyArgument
 from gateway.cli.output import as_json, line, message, table
 from gateway.cli.proposals import IdArgument, SignatureOption, approved
 from gateway.cli.reason import WhyOption
+from gateway.cli.side import PassphraseOption
 from gateway.cli.statement import GatewayIdOption, OfficerAgencyOption, OfficerKeyOption
 from gateway.cli.validity import NotAfterOption, NotBeforeOption, read_validity
 from gateway.errors import OperatorError
@@ -27,8 +29,6 @@ app = group(
     "sinergi agencies officers add sari.jws --why SPRIN-7\n"
     "sinergi agencies officers list polda-banten",
 )
-AgencyArgument = Annotated[str, typer.Argument(metavar="AGENCY", help="The agency's id.")]
-KeyArgument = Annotated[str, typer.Argument(metavar="KID", help="The key's whole RFC 7638 thumbprint.")]
 
 
 @command(
@@ -48,7 +48,7 @@ def enrol(
     role: Annotated[str, typer.Option(metavar="CODE", help="The office, from the code list officer-role.")],
     unit: Annotated[str, typer.Option(help="Unit or office.")],
     key: OfficerKeyOption,
-    passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")] = None,
+    passphrase_file: PassphraseOption = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The statement's new file, for you alone (mode 0600).")],
 ) -> None:
     """At the officer's machine: sign the statement with which an operator admits the officer.

@@ -8,9 +8,10 @@ import typer
 from gateway.cli.acting import propose
 from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_text
+from gateway.cli.keys import KeyArgument
 from gateway.cli.output import as_json, line, message, table
 from gateway.cli.reason import WhyOption
-from gateway.cli.side import AgencyOption
+from gateway.cli.side import AgencyOption, PassphraseOption
 from gateway.cli.statement import GatewayIdOption, StatementOption
 from gateway.errors import OperatorError
 
@@ -23,7 +24,6 @@ app = group(
     "sinergi operators proposals",
 )
 KeyOption = Annotated[str, typer.Option(metavar="URI", help="Your own private key, as in file:sari.pem or pkcs11:….")]
-PassphraseOption = Annotated[Path | None, typer.Option(metavar="FILE", help="The passphrase of a key file.")]
 
 
 @command(
@@ -199,7 +199,7 @@ def list_(context: typer.Context) -> None:
 )
 def revoke(
     context: typer.Context,
-    kid: Annotated[str, typer.Argument(metavar="KID", help="The key's whole RFC 7638 thumbprint.")],
+    kid: KeyArgument,
     *,
     why: WhyOption,
 ) -> None:

@@ -7,9 +7,10 @@ import typer
 
 from gateway.cli.context import command, invocation
 from gateway.cli.given import read_text, write_new
-from gateway.cli.operators import KeyOption, PassphraseOption
+from gateway.cli.operators import KeyOption
 from gateway.cli.output import as_json, line, message, raw, table
 from gateway.cli.reason import WhyOption
+from gateway.cli.side import PassphraseOption
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import typer
 
 from gateway.cli.context import Invocation, command, invocation, quiet
 from gateway.cli.given import read_text
+from gateway.cli.listening import HostOption, OtherHostOption, OtherPortOption, PortOption
 from gateway.cli.output import as_json, line, message
 from gateway.errors import OperatorError
 
@@ -50,8 +51,8 @@ def init(
     origin: Annotated[
         str | None, typer.Option(help="First part of the ledgers' origins [default: the host of --public-url].")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
     database_url: Annotated[
         str | None, typer.Option(help="postgresql://user@host/name [default: DIR/sinergi.db].")
     ] = None,
@@ -216,10 +217,8 @@ def migrate(context: typer.Context) -> None:
 def serve(
     context: typer.Context,
     *,
-    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of the setting.")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port to listen on, instead of the setting.")
-    ] = None,
+    host: OtherHostOption = None,
+    port: OtherPortOption = None,
 ) -> None:
     """Run the gateway until it is told to stop (SIGINT or SIGTERM).
 

@@ -9,6 +9,7 @@ from gateway.cli.context import command, group, invocation
 from gateway.cli.given import read_moment, read_object
 from gateway.cli.output import NO, as_json, line, message, raw, reason_line, table
 from gateway.cli.reason import WhyOption
+from gateway.cli.side import AuthorityOption, GatewayOption
 from gateway.errors import OperatorError, Reason
 
 if TYPE_CHECKING:
@@ -23,13 +24,12 @@ app = group(
     " --decision refused --from 2026-11-01",
 )
 
-GatewayOption = Annotated[str, typer.Option(metavar="URL", help="The gateway's public URL.")]
 TokenOption = Annotated[
     Path, typer.Option(metavar="FILE", help="The auditor's token, in a file that only its holder may read.")
 ]
-AuthorityOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="PEM authorities of the gateway's certificate.")
-]
+TransferArgument = Annotated[str, typer.Argument(metavar="ID", help="A transfer's id.")]
+TypeOption = Annotated[str | None, typer.Option("--type", help="early-warning.report/1")]
+PartyOption = Annotated[str | None, typer.Option(help="An agency's id.")]
 _COLUMNS: Final = ("received_at", "transfer", "sender", "recipient", "type", "decision", "status", "clause", "codes")
 _OVERDUE: Final = ("acknowledge_by", "transfer", "sender", "recipient", "type", "status", "received_at")
 
@@ -49,9 +49,9 @@ def search(
     token_file: TokenOption,
     since: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Received then or later.")] = None,
     until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Received before then.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="early-warning.report/1")] = None,
-    sender: Annotated[str | None, typer.Option(help="An agency's id.")] = None,
-    recipient: Annotated[str | None, typer.Option(help="An agency's id.")] = None,
+    type_: TypeOption = None,
+    sender: PartyOption = None,
+    recipient: PartyOption = None,
     decision: Annotated[str | None, typer.Option(metavar="accepted|refused")] = None,
     code: Annotated[str | None, typer.Option(help="A reason of refusal, such as rule.case-required.")] = None,
     clause: Annotated[str | None, typer.Option(help="A clause of the agreement.")] = None,
@@ -157,8 +157,8 @@ def overdue(
     *,
     gateway: GatewayOption,
     token_file: TokenOption,
-    type_: Annotated[str | None, typer.Option("--type", help="early-warning.report/1")] = None,
-    recipient: Annotated[str | None, typer.Option(help="An agency's id.")] = None,
+    type_: TypeOption = None,
+    recipient: PartyOption = None,
     ca_file: AuthorityOption = None,
 ) -> None:
     """What should have been answered by now and was not, the newest first. Ends with 1 when there is anything.
@@ -189,7 +189,7 @@ def overdue(
 )
 def show(
     context: typer.Context,
-    transfer: Annotated[str, typer.Argument(metavar="ID", help="A transfer's id.")],
+    transfer: TransferArgument,
     *,
     gateway: GatewayOption,
     token_file: TokenOption,
@@ -226,7 +226,7 @@ def show(
 @command(app, "redeliver", example="sinergi transfers redeliver 0193a1b2-… --why OPS-341")
 def redeliver(
     context: typer.Context,
-    transfer: Annotated[str, typer.Argument(metavar="ID", help="A transfer's id.")],
+    transfer: TransferArgument,
     *,
     why: WhyOption,
 ) -> None:

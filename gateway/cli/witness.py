@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli.context import command, group, invocation
+from gateway.cli.listening import HostOption, OtherHostOption, OtherPortOption, PortOption
 from gateway.cli.output import NO, as_json, line, message, table
 from gateway.errors import GatewayError, OperatorError
 
@@ -57,8 +58,8 @@ def init(
     algorithm: Annotated[
         str, typer.Option(metavar="EdDSA|ML-DSA-44", help="ML-DSA-44 outlives Ed25519, in lines of 3 kB.")
     ] = "EdDSA",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8090,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8090,
     passphrase_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Passphrase of the key [default: a random one in DIR/keys/passphrase]."),
@@ -153,10 +154,8 @@ def add_log(
 def serve(
     context: typer.Context,
     *,
-    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of the setting.")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port to listen on, instead of the setting.")
-    ] = None,
+    host: OtherHostOption = None,
+    port: OtherPortOption = None,
 ) -> None:
     """Run the witness until it is told to stop (SIGINT or SIGTERM)."""
     import uvicorn
