@@ -13,10 +13,10 @@ from gateway.errors import GatewayError
 from gateway.founding import RefusedError
 from gateway.key_management.ceremony import RECOVERED, Record, copies, read_record
 from gateway.keys.keychain import STORAGE
-from gateway.ledger.tiles import TILE_WIDTH
-from gateway.operations.acts import act
-from gateway.record import OWN_LEDGER
+from gateway.operations.acts import ConflictError, act
 from gateway.store import queries
+from gateway.store.proposed import said
+from gateway.store.recorder import Transaction
 from gateway.wiring import Store, now
 
 
@@ -29,12 +29,14 @@ def _told(store: Store) -> Iterator[str]:
     for copy in sorted({copy for place in _places(store) for copy in copies(place)}):
         try:
             record_recovery(store, read_record(copy.read_text()))
+        except FileNotFoundError:
+            continue  # another node has dealt with it
         except (GatewayError, OSError, UnicodeDecodeError) as error:
             told = error.detail if isinstance(error, GatewayError) else type(error).__name__
             yield f"{copy} says that the storage key was recovered, and could not be dealt with: {told}"
             continue
         try:
-            copy.unlink()
+            copy.unlink(missing_ok=True)
         except OSError:  # keys are often on a read-only file system
             yield f"{copy} is in the ledger, and cannot be removed from here: remove it"
 
@@ -57,22 +59,21 @@ def record_recovery(store: Store, record: Record) -> bool:
         if kid not in {key.kid for key in queries.own_keys(session) if key.role == STORAGE}:
             raise RefusedError("the record is of a storage key that this gateway never had")
         known = queries.load_directory(session, 0).operators
-    if _recorded(store, record.digest):
+        told = said(session.connection(), record.digest)
+    if told.ended:
         return False
     entry = replace(record.entry(), time=now(), about=f"storage-key:{kid}")
     # Who the record names may have been nobody's operators: with the shares, two strangers can rebuild the key.
     by = {(one.operator, one.key.kid) for one in record.operators}
     if known and not by <= {(operator.id, operator.key.kid) for operator in known.values()}:
         entry = replace(entry, what=f"{entry.what}-by-others")
-    act(store, [entry], changes_config=False)
+
+    def unknown(transaction: Transaction) -> None:
+        if said(transaction.connection, record.digest, first=told.size).ended:
+            raise ConflictError("another node told the ledger meanwhile")
+
+    try:
+        act(store, [entry], unknown, changes_config=False)
+    except RefusedError:
+        return False
     return True
-
-
-def _recorded(store: Store, digest: str) -> bool:
-    wanted, bundle = f'"digest":"{digest}"'.encode(), 0
-    with store.database.reading() as session:
-        while leaves := queries.leaves(session, OWN_LEDGER, bundle, TILE_WIDTH):
-            if any(wanted in leaf for leaf in leaves):
-                return True
-            bundle += 1
-    return False
