@@ -3,18 +3,21 @@
 Decides whether each accepted message that has not expired will be delivered, or was ended as its ledger says, and whether
 what expired in the last month had its place. A row that
 is gone, goes to somebody else, or calls itself delivered or ended without a receipt or an entry, delivers nothing. The same of
-the gateway's own alerts, which their entries name.
+the gateway's own alerts, which their entries name: each says, signed by a key of ours, what its entry says.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
-from gateway.errors import LedgerInvalidError
+from gateway.errors import GatewayError, LedgerInvalidError
+from gateway.jose import PublicKey, parse_jws, public_key_from_jwk, strict_json
+from gateway.keys.keychain import SIGN
 from gateway.ledger.entry import (
     AlertAcknowledged,
     AlertIssued,
@@ -25,6 +28,7 @@ from gateway.ledger.entry import (
     instant,
 )
 from gateway.ledger.verify import Findings
+from gateway.statements.alert import ALERT_TYP, read_alert
 from gateway.store.jobs.alerts import LASTS
 from gateway.store.tables import (
     ACCEPTED,
@@ -34,6 +38,7 @@ from gateway.store.tables import (
     WITHDRAWN,
     AcknowledgementRow,
     AlertRow,
+    GatewayKeyRow,
     LedgerEntry,
     OutboxRow,
     TransferRow,
@@ -50,6 +55,8 @@ _PAGE: Final = 1_000
 _ENDS: Final = {DEAD: TransferDead.kind, WITHDRAWN: TransferWithdrawn.kind}
 _KINDS: Final = frozenset(kind.encode() for kind in (*_ENDS.values(), TransferRedelivered.kind))
 _OF_ALERTS: Final = b'"kind":"alert.'
+_KEYS: Final = 16
+_Said = tuple[str, str, str]
 _ALERT_KINDS: Final = frozenset(kind.encode() for kind in (AlertIssued.kind, AlertAcknowledged.kind))
 
 
@@ -63,8 +70,8 @@ class Owed:
         self._soon = micros(now + _LONGEST)
         self._ended: dict[str, str] = {}
         self._said: dict[str, str] = {}
-        # Of each alert what its first entry says: to whom, and until when; and the digest of its receipt.
-        self._issued: dict[str, tuple[str, int]] = {}
+        # Of each alert what its first entry says: to whom, about whose key, until when; and the digest of its receipt.
+        self._issued: dict[str, tuple[_Said, int]] = {}
         self._answered: dict[str, str] = {}
         self.findings = Findings()
         self.looked = 0
@@ -97,7 +104,7 @@ class Owed:
         the gateway's own alerts.
         """
         # Before the entries of the meantime: each of these rows has one by now, and each entry so far its row.
-        alerts = {row.id: row for row in session.connection().execute(_ALERTS, {"ledger": self._ledger})}
+        alerts = self._alerts(session)
         for gone in sorted(self._issued.keys() - alerts.keys()):
             self.findings.add(f"the alert {gone} is gone")
         if self._ended or alerts:
@@ -111,16 +118,30 @@ class Owed:
         for transfer, state in self._ended.items():
             if self._said.get(transfer) != _ENDS[state]:
                 self.findings.add(f"{transfer} calls itself {state}, and no entry says so")
-        for alert in alerts.values():
-            if (fault := self._alert(alert, whole=whole)) is not None:
+        for alert, said in alerts.values():
+            if (fault := self._alert(alert, said, whole=whole)) is not None:
                 self.findings.add(f"the alert {alert.id} {fault}")
 
-    def _alert(self, row: Any, *, whole: bool) -> str | None:
+    def _alerts(self, session: Session) -> dict[str, tuple[Any, _Said | None]]:
+        """The rows, and what the text of each says; None where no key of the gateway signed it. The texts are not kept."""
+        rows = session.connection().execute(_ALERTS, {"ledger": self._ledger}).all()
+        # After the rows, and the keys after that: whoever alerts meanwhile has every row its text, and every text its key.
+        texts = select(col(AlertRow.id), col(AlertRow.jws)).where(col(AlertRow.ledger) == self._ledger)
+        key = lru_cache(_KEYS)(partial(_own_key, session))
+        said = {
+            id_: _told(text, id_, key)
+            for id_, text in session.connection().execute(texts, execution_options={"yield_per": _PAGE})
+        }
+        return {row.id: (row, said.get(row.id)) for row in rows}
+
+    def _alert(self, row: Any, said: _Said | None, *, whole: bool) -> str | None:
         """What is wrong with it. Where not all entries were read, its own may have been among the others."""
         self.looked += 1
         issued = self._issued.get(row.id)
         if whole and issued is None:
             return "was issued by no entry"
+        if said is None or (issued is not None and said != issued[0]):
+            return "says something else than its entry, or is not signed by us"
         until = issued[1] if whole and issued is not None else row.expires_at
         if type(until) is not int or row.expires_at != until or row.until not in (until, None):
             return "ends at another time"
@@ -129,7 +150,7 @@ class Owed:
         wanted = WAITING if row.acknowledgement is None else DELIVERED
         if row.state != wanted and until > self._alive:
             return f"is {row.state or 'gone from the outbox'}, not {wanted}"
-        if row.to not in (row.recipient, None) or (issued is not None and row.recipient != issued[0]):
+        if row.to not in (row.recipient, None) or row.recipient != said[0]:
             return "is to somebody else"
         if row.state == WAITING and self._held_back(row.due):
             return "is held back for more than a day"
@@ -176,9 +197,28 @@ class Owed:
             return  # check 3 has found it, or will
         if entry["kind"] == AlertIssued.kind:
             until = micros(instant(entry["time"]) + LASTS)
-            self._issued.setdefault(entry["alert"], (entry["recipient"], until))
+            about = (entry["recipient"], entry["agency"], entry["key"])
+            self._issued.setdefault(entry["alert"], (about, until))
         elif entry["kind"] == AlertAcknowledged.kind:
             self._answered[entry["alert"]] = entry["receipt_digest"]
+
+
+def _own_key(session: Session, kid: str) -> PublicKey:
+    """One that signs, or did. Raises MalformedError where there is none."""
+    own = select(col(GatewayKeyRow.jwk)).where(col(GatewayKeyRow.kid) == kid, col(GatewayKeyRow.use) == SIGN)
+    jwk = session.connection().execute(own).scalar()
+    return public_key_from_jwk(strict_json((jwk or "{}").encode(), "the key", 2))
+
+
+def _told(text: object, alert: str, key: Callable[[str], PublicKey]) -> _Said | None:
+    """Whom it tells, and about whose key, if this alert is a word of the gateway."""
+    if not isinstance(text, str):
+        return None
+    try:
+        told = read_alert(text, key(parse_jws(text, ALERT_TYP, 2).kid))
+    except GatewayError:
+        return None
+    return (told.aud, told.agency, told.kid) if told.jti == alert else None
 
 
 def _digest(text: str) -> str:

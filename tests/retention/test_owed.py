@@ -1,6 +1,8 @@
 """Attacks on what is owed: deliveries and alerts that somebody took out of the outbox, or that call themselves done."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,12 +11,12 @@ from sqlmodel import col, select
 
 from gateway.delivery.redeliver import redeliver
 from gateway.errors import LedgerForkedError
-from gateway.statements.alert import sign_alert
+from gateway.statements.alert import read_alert, sign_alert
 from gateway.store.append import Memory
 from gateway.store.jobs.alerts import AcknowledgeAlert, AlertAbout, LostKey
 from gateway.store.jobs.deliveries import Reschedule, Retry
 from gateway.store.patrol import require_whole
-from gateway.store.tables import AcknowledgementRow, AlertRow, OutboxRow
+from gateway.store.tables import AcknowledgementRow, AlertRow, GatewayKeyRow, OutboxRow
 from tests.functional.flow import IMIGRASI, POLDA, Flow, Secrets
 from tests.retention.test_rows import faults
 
@@ -137,6 +139,9 @@ def alerted(flow: Flow, shared: Secrets) -> str:
     sent = flow.accepted("plain")
     sign, kid = shared.sign, shared.sign.kid
     lost = LostKey("gw-test", IMIGRASI, kid, flow.clock(), lambda alert: sign_alert(alert, sign), {kid: sign.public})
+    with flow.database.write.begin() as connection:
+        row = {"kid": kid, "use": "sign", "jwk": json.dumps(dict(sign.public.jwk)), "not_before": 0, "status": "active"}
+        connection.execute(insert(GatewayKeyRow), [row])
     flow.recorder.submit(AlertAbout("test", [sent.transfer], lost, flow.clock())).result(10)
     with flow.database.reading() as session:
         return session.exec(select(AlertRow.id)).one()
@@ -181,6 +186,16 @@ def test_an_alert_that_was_signed_for_is_owed_no_more(flow: Flow, shared: Secret
     assert faults(flow, shared) == {14: f"the alert {alert} is waiting, not delivered"}
 
 
+def with_its_text(change: Callable[[str], str]) -> Callable[[Connection, str], Any]:
+    def alter(connection: Connection, alert: str) -> None:
+        here = col(AlertRow.id) == alert
+        jws = connection.execute(select(col(AlertRow.jws)).where(here)).scalar_one()
+        connection.execute(update(AlertRow).where(here).values(jws=change(jws)))
+
+    return alter
+
+
+OTHER = "says something else than its entry, or is not signed by us"
 HIDDEN: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
     "with its row": (
         lambda connection, alert: (
@@ -203,6 +218,7 @@ HIDDEN: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
         ),
         "ends at another time",
     ),
+    "unsigned": (with_its_text(lambda jws: f"{jws[:-6]}AAAAAA"), OTHER),
     "in another ledger": (
         lambda connection, alert: connection.execute(
             update(AlertRow).where(col(AlertRow.id) == alert).values(ledger="gateway")
@@ -222,3 +238,15 @@ def test_an_alert_is_owed_by_its_entry_whatever_its_row_says(flow: Flow, shared:
     found = faults(flow, shared)
     assert list(found) == [14]
     assert f"the alert {alert} {told}" in found[14]
+
+
+def test_an_alert_says_what_its_entry_says(flow: Flow, shared: Secrets) -> None:
+    """Whoever has a key that the gateway lost signs another text for it: it would tell of somebody else's key."""
+    alert = alerted(flow, shared)
+
+    def turned(jws: str) -> str:
+        return sign_alert(replace(read_alert(jws, shared.sign.public), agency=POLDA), shared.sign)
+
+    with flow.database.write.begin() as connection:
+        with_its_text(turned)(connection, alert)
+    assert faults(flow, shared) == {14: f"the alert {alert} {OTHER}"}
