@@ -20,8 +20,10 @@ from sqlmodel import col
 
 from gateway.data_protection.holds import TARGET_PART, TRANSFER
 from gateway.decision.subjects import identifiers
+from gateway.errors import KeyAwayError, KeyringError
 from gateway.founding import require_code
-from gateway.key_management.retirement import retire
+from gateway.key_management.retirement import before, retire
+from gateway.key_management.rewrapping import require_opened
 from gateway.key_management.rotation import await_next
 from gateway.keyring import Secret
 from gateway.keys.directory import ACTIVE
@@ -72,16 +74,18 @@ def _of_others(current: str) -> Any:
 def reindex(store: Store, *, why: str, who: str, progress: Progress = lambda _done, _of: None) -> int:
     """Makes the index anew under the key in use, in small commits while the gateway runs; of how many messages.
 
-    Raises KeyringError where a key is not at hand that something stored still needs.
+    Raises KeyringError where a key is not at hand that something stored still needs; and, after all others are found anew, for
+    messages that do not open.
     """
     require_code(who, "the operator"), require_code(why, "the reason")
     await_next(store, INDEX)
     key, total, done = store.keys.index.current(), to_reindex(store), 0
-    limits = store.settings.limits.limits()
-    for batch in _batches(store, key, limits):
+    unopened: list[str] = []
+    for batch in _batches(store, key, unopened):
         record(store, RecordEvent(OWN_LEDGER, (), partial(_add, key.id, batch)))
         done += len(batch)
         progress(min(done, total), total)
+    require_opened(unopened)
     if _change_over(store, key, why, who):
         clock.sleep(SETTLED_SECONDS)
     _throw_away(store, key.id)
@@ -115,8 +119,9 @@ def forget_erased(store: Store, *, why: str, who: str) -> tuple[str, ...]:
     return kept
 
 
-def _batches(store: Store, key: Secret, limits: Limits) -> Iterator[list[_New]]:
-    sealer, after = Sealer(store.keys.storage), ""
+def _batches(store: Store, key: Secret, unopened: list[str]) -> Iterator[list[_New]]:
+    """Of what opens; the ids of the others go to `unopened`."""
+    sealer, limits, after = Sealer(store.keys.storage), store.settings.limits.limits(), ""
     while True:
         wanted = (
             select(TransferRow)
@@ -124,13 +129,20 @@ def _batches(store: Store, key: Secret, limits: Limits) -> Iterator[list[_New]]:
             .order_by(col(TransferRow.id))
             .limit(BATCH)
         )
+        found = []
         with store.database.reading() as session:
             rows = session.execute(wanted).scalars().all()
-            found = [_digests(row, sealer, key, limits) for row in rows]
-        if not found:
+            for row in rows:
+                after = row.id
+                try:
+                    found.append(_digests(row, sealer, key, limits))
+                except KeyAwayError:
+                    raise  # nothing is wrong with the row
+                except KeyringError:
+                    unopened.append(f"transfer {row.id}")
+        if not rows:
             return
         yield found
-        after = found[-1].transfer
 
 
 def _digests(row: TransferRow, sealer: Sealer, key: Secret, limits: Limits) -> _New:
@@ -166,8 +178,7 @@ def _change_over(store: Store, key: Secret, why: str, who: str) -> bool:
     """The commit from which on the index is read under the new key. Whether there was an older one to end."""
     time = now()
     with store.database.reading() as session:
-        own = queries.own_keys(session)
-        begun = [old for old in own if old.role == INDEX and old.kid != key.id and old.not_before < time]
+        begun = before(queries.own_keys(session), INDEX, key.id)
         older = [old for old in begun if old.status == LOST or not old.over(time)]
         if not older:
             return False

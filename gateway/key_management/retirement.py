@@ -4,6 +4,7 @@ Decides, under the recorder's lock, whether the key still stands as it was when 
 `reindexing.py` that nothing needs it, and what the ledger says.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import update
@@ -12,6 +13,13 @@ from sqlmodel import col
 from gateway.keys.keychain import OwnKey
 from gateway.store.recorder import Transaction
 from gateway.store.tables import GatewayKeyRow, micros
+
+
+def before(own: Sequence[OwnKey], role: str, current: str) -> Sequence[OwnKey]:
+    """The keys of a role that began before `current`, in the order of `queries.own_keys`. What came since is not older."""
+    mine = [key for key in own if key.role == role]
+    place = next((place for place, key in enumerate(mine) if key.kid == current), 0)
+    return mine[:place]
 
 
 def retire(transaction: Transaction, key: OwnKey, time: datetime, status: str) -> bool:

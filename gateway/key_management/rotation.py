@@ -203,7 +203,10 @@ def _beside(store: Store, role: str, used: OwnKey, time: datetime) -> str:
 
 
 def await_next(store: Store, role: str) -> None:
-    """Waits for a key of `role` that begins in a moment. Raises RefusedError for one that begins later."""
+    """Waits for a key of `role` that begins in a moment, and has this process know it: what it took for the newest would end it.
+
+    Raises RefusedError for one that begins later.
+    """
     with store.database.reading() as session:
         own = queries.own_keys(session)
     time = now()
@@ -214,3 +217,4 @@ def await_next(store: Store, role: str) -> None:
         raise RefusedError(f"the next {role} key begins at {begins.isoformat(timespec='seconds')}: run it after that")
     if begins > time:
         sleep((begins - time).total_seconds() + 1.0)  # and every node has seen it begin
+    store.keys.learn(own)

@@ -54,8 +54,8 @@ def both_at_once(shell: Shell, act: Act) -> list[Any]:
     return given
 
 
-def overtaken(shell: Shell, act: Act, before: int) -> Any:
-    """What a run gives of which another does everything just before its commit of this number."""
+def overtaken(shell: Shell, act: Act, before: int, other: Act | None = None) -> Any:
+    """What a run gives of which another does everything, or `other`, just before its commit of this number."""
     with opened(shell) as slow, opened(shell) as fast:
         submit, handed = slow.recorder.submit, 0
 
@@ -63,7 +63,7 @@ def overtaken(shell: Shell, act: Act, before: int) -> Any:
             nonlocal handed
             handed += 1
             if handed == before:
-                act(fast)
+                (other or act)(fast)
             return submit(job)
 
         slow.recorder.submit = hand_in  # type: ignore[method-assign]
