@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlmodel import col, select
+from sqlalchemy import select as columns
+from sqlmodel import col
 
 from gateway.errors import OperatorError
 from gateway.founding import RefusedError
@@ -43,14 +44,23 @@ class Doubtful:
 def doubtful(store: Store, agency: str, kid: str, since: datetime) -> tuple[Doubtful, ...]:
     """Every transfer of `agency` that this key signed and the gateway received at `since` or later; the oldest first."""
     wanted = (
-        select(TransferRow)
-        .where(TransferRow.sender == agency, TransferRow.kid == kid, col(TransferRow.received_at) >= micros(since))
+        # Not what is sealed: there may be thousands.
+        columns(
+            col(TransferRow.id),
+            col(TransferRow.ledger),
+            col(TransferRow.received_at),
+            col(TransferRow.recipient),
+            col(TransferRow.type),
+            col(TransferRow.decision),
+        )
+        .where(col(TransferRow.sender) == agency, col(TransferRow.kid) == kid)
+        .where(col(TransferRow.received_at) >= micros(since))
         .order_by(col(TransferRow.id))
     )
     with store.database.reading() as session:
         return tuple(
             Doubtful(row.id, row.ledger, moment(row.received_at), row.recipient, row.type, row.decision)
-            for row in session.exec(wanted)
+            for row in session.connection().execute(wanted)
         )
 
 

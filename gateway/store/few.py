@@ -5,7 +5,7 @@ A hold that is taken away, turned to something else, or ended past the gateway l
 row is a rule that nobody can read any more. The other way round, whether a stored rule was activated, is `activated.py`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -66,7 +66,8 @@ class Few:
     def compare_proposals(self, session: Session, size: int) -> None:
         """After every entry up to `size` was noted."""
         if self.proposals is not None:
-            self.proposals.compare(session, size)
+            rows = proposed.read_rows(session)
+            self.proposals.compare(rows, _later(session, size, (proposed.SPELLED,)))
 
     def compare_holds(self, session: Session, size: int, findings: Findings) -> int:
         """After every entry up to `size` was noted; how many rows there are."""
@@ -75,7 +76,7 @@ class Few:
         placed = set(self._holds)
         rows = session.execute(select(HoldRow)).scalars().all()
         # Rows first: what came since the entries were read has its entry in what is read now.
-        for position, leaf in _later(session, size):
+        for position, leaf in _later(session, size, _SPELLED):
             self.note(position, leaf)
         for row in rows:
             placed.discard(row.id)
@@ -88,9 +89,9 @@ class Few:
         return len(rows)
 
 
-def _later(session: Session, size: int) -> Iterable[tuple[int, bytes]]:
+def _later(session: Session, size: int, spelled: Sequence[bytes]) -> Iterable[tuple[int, bytes]]:
     entries = select(col(LedgerEntry.position), col(LedgerEntry.leaf)).where(
         col(LedgerEntry.ledger) == OWN, col(LedgerEntry.position) >= size
     )
     rows = session.connection().execute(entries)
-    return ((position, leaf) for position, leaf in rows if any(kind in leaf for kind in _SPELLED))
+    return ((position, leaf) for position, leaf in rows if any(kind in leaf for kind in spelled))

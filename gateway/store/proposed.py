@@ -5,10 +5,10 @@ proposal, and for an audit which row says something else, or which proposal was 
 what was done cannot be undone, and no message is less recorded for it. Leaves to `operations/proposals.py` what may be done.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, select
 from sqlmodel import Session, col
@@ -108,21 +108,25 @@ class Proposals:
                     f"the proposal {digest} was ended by entry {first}, and once more by entry {position}"
                 )
 
-    def compare(self, session: Session, size: int) -> None:
-        """After every entry up to `size` was noted."""
-        rows = session.connection().execute(select(col(ProposalRow.id), col(ProposalRow.state))).all()
-        # Rows first: what came since the entries were read has its entry in what is read now.
-        later: Any = select(col(LedgerEntry.position), col(LedgerEntry.leaf)).where(
-            col(LedgerEntry.ledger) == OWN, col(LedgerEntry.position) >= size
-        )
-        for position, leaf in session.connection().execute(later.order_by(col(LedgerEntry.position))):
-            if SPELLED in leaf:
-                self.note(position, bytes(leaf))
+    def compare(self, rows: Sequence[tuple[str, str]], later: Iterable[tuple[int, bytes]]) -> None:
+        """After every entry up to some size was noted: the rows, read after that, and the acts since, read after the rows.
+
+        What came between them is in both, or in the entries alone.
+        """
+        proposed, ended = frozenset(self._proposed), {digest: place for digest, (place, _) in self._ended.items()}
+        for position, leaf in later:
+            self.note(position, leaf)
         for id_, state in rows:
             self.looked += 1
-            if state == _PENDING and id_ in self._ended:
-                self.findings.add(f"the proposal {id_} calls itself pending, and entry {self._ended[id_][0]} ended it")
+            if state == _PENDING and id_ in ended:
+                self.findings.add(f"the proposal {id_} calls itself pending, and entry {ended[id_]} ended it")
             elif state != _PENDING and id_ not in self._ended:
                 self.findings.add(f"the proposal {id_} calls itself {state}, and no entry says so")
-        for gone in sorted(self._proposed - {id_ for id_, _ in rows}):
+        for gone in sorted(proposed - {id_ for id_, _ in rows}):
             self.findings.add(f"the proposal {gone} is gone")
+
+
+def read_rows(session: Session) -> Sequence[tuple[str, str]]:
+    """Each proposal's id, and what its row says of it."""
+    rows = session.connection().execute(select(col(ProposalRow.id), col(ProposalRow.state)))
+    return [(id_, state) for id_, state in rows]

@@ -8,7 +8,7 @@ from sqlalchemy import event
 from gateway.ledger.entry import OperatorAct
 from gateway.store.append import LedgerAppend, Memory
 from gateway.store.checkpoint_keys import CheckpointKeys
-from gateway.store.proposed import Said, said
+from gateway.store.proposed import Proposals, Said, said
 from gateway.store.session import Database
 
 BEGIN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -60,3 +60,34 @@ def test_nobody_reads_further_back_than_a_proposal_can_be(filled: Database) -> N
     """One of the last hour costs a page or two, however long the ledger is."""
     found, pages = asked(filled, "c" * 64, issued=BEGIN + timedelta(minutes=SIZE - 60))
     assert (found, pages) == (Said(SIZE), 1)
+
+
+def leaf(what: str, **told: str) -> bytes:
+    return OperatorAct(time=BEGIN, who="op", what=what, why="T-1", **told).leaf()
+
+
+def compared(
+    rows: list[tuple[str, str]], *, entries: list[bytes] | None = None, later: list[bytes] | None = None
+) -> str:
+    found = Proposals()
+    for position, entry in enumerate(entries or []):
+        found.note(position, entry)
+    found.compare(rows, enumerate(later or [], len(entries or [])))
+    return str(found.findings)
+
+
+def test_what_happens_while_an_audit_reads_is_no_finding() -> None:
+    """Proposed and done between the last entry that it read and the rows, or between the rows and the entries since."""
+    proposed, done = leaf("propose/keys.rotate", digest=DIGEST), leaf("keys.rotate/sign", digest=DIGEST)
+    assert compared([(DIGEST, "done")], later=[proposed, done]) == ""
+    assert compared([(DIGEST, "pending")], later=[proposed, done]) == ""
+    assert compared([(DIGEST, "pending")], entries=[proposed], later=[done]) == ""
+    assert compared([], later=[proposed, done]) == ""
+
+
+def test_a_row_that_says_something_else_is_a_finding() -> None:
+    """Set back, called done, or gone."""
+    proposed, done = leaf("propose/keys.rotate", digest=DIGEST), leaf("keys.rotate/sign", digest=DIGEST)
+    assert "calls itself pending, and entry 1 ended it" in compared([(DIGEST, "pending")], entries=[proposed, done])
+    assert "calls itself withdrawn, and no entry" in compared([(DIGEST, "withdrawn")], entries=[proposed])
+    assert "is gone" in compared([], entries=[proposed])
