@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlmodel import col
 
 from gateway.errors import KeyringError
@@ -26,35 +26,39 @@ WALKS: dict[str, tuple[Callable[..., int], Callable[..., int]]] = {
     STORAGE: (rewrap, to_rewrap),
     INDEX: (reindex, to_reindex),
 }
-ALTERED: list[tuple[str, str, Any]] = [
-    (STORAGE, "wrapped_key", b"altered"),
-    (STORAGE, "storage_key", "nobody's"),
-    (INDEX, "sealed_content", b"altered"),
-]
+# A column of one message each, and what somebody wrote there.
+ALTERED: dict[str, dict[str, Any]] = {
+    STORAGE: {"wrapped_key": b"altered", "storage_key": "nobody's"},
+    INDEX: {"sealed_content": b"altered"},
+}
 
 
-@pytest.mark.parametrize(("role", "column", "value"), ALTERED, ids=[column for _, column, _ in ALTERED])
-def test_a_row_that_does_not_open_stops_no_walk(
-    tmp_path: Path, role: str, column: str, value: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All others are under the new key; the older one stays until the row is mended, and ends with the next run."""
+@pytest.mark.parametrize("role", ALTERED)
+def test_a_row_that_does_not_open_stops_no_walk(tmp_path: Path, role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All others are under the new key; the older one stays until the rows are mended, and ends with the next run."""
     monkeypatch.setattr(reindexing, "SETTLED_SECONDS", 0.0)
-    shell = in_service(tmp_path)
-    altered, *_ = sent(shell)
-    walk, left = WALKS[role]
+    shell, (walk, left) = in_service(tmp_path), WALKS[role]
+    altered = dict(zip(sent(shell), ALTERED[role].items(), strict=False))
+    before: dict[str, dict[str, Any]] = {}
     with opened(shell) as store:
         rotate(store, role, lead=timedelta(), why="T-1", who="tester")
-        here = col(TransferRow.id) == altered
-        with store.database.write.begin() as connection:
-            before = connection.execute(select(getattr(TransferRow, column)).where(here)).scalar_one()
-            connection.execute(update(TransferRow).where(here).values({column: value}))
-        with pytest.raises(KeyringError, match=altered):
+
+        def put(values: dict[str, dict[str, Any]]) -> None:
+            with store.database.write.begin() as connection:
+                for transfer, value in values.items():
+                    connection.execute(update(TransferRow).where(col(TransferRow.id) == transfer).values(value))
+
+        with store.database.reading() as session:
+            for transfer, (column, _) in altered.items():
+                before[transfer] = {column: getattr(queries.transfer(session, transfer), column)}
+        put({transfer: {column: value} for transfer, (column, value) in altered.items()})
+        with pytest.raises(KeyringError) as refusal:
             walk(store, why="T-2", who="tester")
-        assert left(store) == 1
+        assert all(transfer in refusal.value.detail for transfer in altered)
+        assert left(store) == len(altered)
         assert not [entry for entry in entries(shell) if entry.get("what") == f"keys.retire/{role}"]
-        with store.database.write.begin() as connection:
-            connection.execute(update(TransferRow).where(here).values({column: before}))
-        assert (walk(store, why="T-2", who="tester"), left(store)) == (1, 0)
+        put(before)
+        assert (walk(store, why="T-2", who="tester"), left(store)) == (len(altered), 0)
     assert len([entry for entry in entries(shell) if entry.get("what") == f"keys.retire/{role}"]) == 1
 
 
