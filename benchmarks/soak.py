@@ -3,7 +3,7 @@
     capacity     closed loop, what the gateway can take (a tenth of the time)
     senders      1,000 concurrent senders, each as fast as it is answered
     slow         half of the capacity offered, and 300 clients that are slow on purpose
-    large        messages of 1 MiB, 64 at a time
+    large        256 messages of 1 MiB, 64 at a time; whoever is refused for want of room comes back
     overload     three times the capacity offered, for a minute
     recovery     half of the capacity offered; from which second on is everything answered well again?
 
@@ -44,6 +44,7 @@ from gateway.store.tables import DELIVERED, WAITING, LedgerEntry, OutboxRow, Tra
 
 SENDERS: Final = 1_000
 SLOW: Final = 300
+LARGE: Final = 256
 TIMES: Final = 3
 RECOVERED_SECONDS: Final = 5.0
 RSS_MIB: Final = 512
@@ -143,8 +144,8 @@ class Soak:
             self.phase("slow", some(int(capacity * lasts["slow"])), rate=capacity / 2, seconds=lasts["slow"])
         self.phases[-1]["slow_clients"] = slow
         say("1 MiB messages …")
-        large = large_messages(bench.province.imigrasi.signer, 96)
-        self.phase("large", large, connections=64, seconds=lasts["large"])
+        large = large_messages(bench.province.imigrasi.signer, LARGE)
+        self.phase("large", large, connections=64, seconds=lasts["large"], patient=True)
         rate = TIMES * capacity
         say(f"overload: {rate:.0f} a second …")
         self.phase("overload", some(int(rate * lasts["overload"]) + 1), rate=rate, seconds=lasts["overload"])
@@ -249,6 +250,8 @@ def promises(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                  not any(one["without_retry_after"] for one in phases.values())),
         _promise("overload is refused early", f"p95 {(overload['busy_ms'] or {}).get('p95', 0):.0f} ms",
                  bool(overload["busy_ms"]) and overload["busy_ms"]["p95"] <= FIRST_WORD_MS),
+        _promise("every message of 1 MiB has its answer", f"{phases['large']['statuses'].get('422', 0)} of {LARGE}",
+                 phases["large"]["statuses"].get("422") == LARGE),
         _promise("memory is bounded", f"{largest:.0f} MiB at most", largest < RSS_MIB),
         _promise("probes are answered all the while", f"{sum(one['probes_unanswered'] for one in phases.values())} were not",
                  not any(one["probes_unanswered"] for one in phases.values())),
