@@ -150,6 +150,7 @@ class LedgerAppend:
         self._hashes: list[bytes] = []
         self._mentions: list[dict[str, Any]] = []
         self._tiles: dict[tuple[int, int], bytes] = {}
+        self._new_tiles: list[dict[str, Any]] = []
         self.checkpoint: Checkpoint = self._head
         self.note: bytes = row.checkpoint
 
@@ -174,7 +175,12 @@ class LedgerAppend:
         self._mentions = [about for about in self._mentions if about["position"] < size]
 
     def flush(self) -> None:
-        """Writes entries, tiles, checkpoint and head. What is signed here is published only by the commit."""
+        """Writes head, tiles, entries and checkpoint. What is signed here is published only by the commit."""
+        self.advance()
+        self.write()
+
+    def advance(self) -> None:
+        """The first half of a flush: what must be as this ledger was left, head and edge, moves on."""
         if not self._leaves:
             return
         connection, first = self._connection, self._head.size
@@ -185,6 +191,28 @@ class LedgerAppend:
         self._frontier.extend(self._hashes)
         self.checkpoint = Checkpoint(self.origin, self._frontier.size, self._frontier.root())
         self.note = sign_checkpoint(self.checkpoint, self._signers, after=self._memory.newest(self.ledger))
+        old = dict(self._tiles)
+        for tile in update_.tiles:
+            key = (tile.level, tile.index)
+            self._tiles[key] = tile.data
+            if key in old:
+                self._widen(key, old[key], tile.data)
+            else:
+                self._new_tiles.append(
+                    {"ledger": self.ledger, "level": tile.level, "position": tile.index, "data": tile.data}
+                )
+        size, frontier_ = self.checkpoint.size, self._frontier.to_bytes()
+        moved = connection.execute(
+            _MOVE, {"l": self.ledger, "old": first, "new": size, "edge": frontier_, "note": self.note}
+        )
+        if moved.rowcount != 1:
+            raise LedgerForkedError(f"the head of {self.ledger} moved under its lock")
+
+    def write(self) -> None:
+        """The second half: what is only added. Nothing of it is asked back: the caller may send it together with other rows."""
+        if not self._leaves:
+            return
+        connection, first = self._connection, self._head.size
         entries = [
             {"ledger": self.ledger, "position": first + number, "leaf": leaf}
             for number, leaf in enumerate(self._leaves)
@@ -192,26 +220,10 @@ class LedgerAppend:
         insert_rows(connection, LedgerEntry, entries)
         if self._mentions:
             insert_rows(connection, LedgerMention, self._mentions)
-        old = dict(self._tiles)
-        new_tiles = []
-        for tile in update_.tiles:
-            key = (tile.level, tile.index)
-            self._tiles[key] = tile.data
-            if key in old:
-                self._widen(key, old[key], tile.data)
-            else:
-                new_tiles.append(
-                    {"ledger": self.ledger, "level": tile.level, "position": tile.index, "data": tile.data}
-                )
-        if new_tiles:
-            insert_rows(connection, LedgerTile, new_tiles)
-        size, frontier_ = self.checkpoint.size, self._frontier.to_bytes()
-        insert_rows(connection, LedgerCheckpoint, [{"ledger": self.ledger, "size": size, "note": self.note}])
-        moved = connection.execute(
-            _MOVE, {"l": self.ledger, "old": first, "new": size, "edge": frontier_, "note": self.note}
-        )
-        if moved.rowcount != 1:
-            raise LedgerForkedError(f"the head of {self.ledger} moved under its lock")
+        if self._new_tiles:
+            insert_rows(connection, LedgerTile, self._new_tiles)
+        note = {"ledger": self.ledger, "size": self.checkpoint.size, "note": self.note}
+        insert_rows(connection, LedgerCheckpoint, [note])
 
     def _widen(self, tile: tuple[int, int], old: bytes, new: bytes) -> None:
         """A partial tile may only grow: whoever changed what was written, whatever it says now is not built upon."""

@@ -33,7 +33,7 @@ from gateway.ledger.entry import Entry
 from gateway.store.append import LedgerAppend, Memory, Placed
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.rows import insert_rows
-from gateway.store.session import Database
+from gateway.store.session import Database, together
 from gateway.store.tables import ConfigVersion, UsedMessageId
 from gateway.store.waiting import Answer, Line, Waiting, answer
 
@@ -92,10 +92,13 @@ class Transaction:
 
     def flush(self) -> None:
         for append in self.appends.values():
-            append.flush()
-        for table, rows in self.rows.items():
-            if rows:
-                insert_rows(self.connection, table, rows)
+            append.advance()
+        with together(self.connection):
+            for append in self.appends.values():
+                append.write()
+            for table, rows in self.rows.items():
+                if rows:
+                    insert_rows(self.connection, table, rows)
 
 
 class Job(Protocol[T_co]):

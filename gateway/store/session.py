@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session
 
@@ -96,6 +97,34 @@ def _patience(timeouts: Mapping[str, int]) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 15_000,
     }
+
+
+@contextmanager
+def together(connection: Connection) -> Iterator[None]:
+    """Statements whose results nobody looks at: PostgreSQL is sent all of them before the first is waited for (libpq's
+    pipeline mode), where each would cost a wait of its own. SQLite does them one after the other, as always.
+
+    Raises what each would have raised by itself, perhaps only at the end.
+    """
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        yield
+        return
+    try:
+        with driver.pipeline():
+            yield
+    except psycopg.Error as error:
+        if driver.closed:
+            connection.invalidate(error)
+        wrapped = next((wrap for kind, wrap in _REFUSED.items() if isinstance(error, kind)), OperationalError)
+        raise wrapped(None, None, error) from error
+
+
+_REFUSED: Final[Mapping[type[psycopg.Error], type[DBAPIError]]] = {
+    psycopg.IntegrityError: IntegrityError,
+    psycopg.DataError: DataError,
+    psycopg.ProgrammingError: ProgrammingError,
+}
 
 
 def _watch_notices(engine: Engine) -> None:

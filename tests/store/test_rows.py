@@ -1,14 +1,20 @@
 """Rows that the driver takes as they are: what SQLAlchemy would have made of them must be missed by nobody."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from gateway.store.rows import insert_rows
-from gateway.store.session import Database
+from gateway.store.session import Database, together
 from gateway.store.tables import LedgerEntry, SubjectIndex, UsedMessageId
+
+
+@pytest.fixture
+def postgres(open_empty: Callable[[str], Database], postgres_url: str) -> Database:
+    return open_empty(postgres_url)
 
 
 def used(number: int) -> dict[str, Any]:
@@ -47,3 +53,52 @@ def test_what_a_row_leaves_out_has_its_default(database: Database) -> None:
     with database.write.begin() as connection:
         insert_rows(connection, SubjectIndex, rows)
         assert list(connection.execute(select(SubjectIndex.index_key)).scalars()) == [""] * 3
+
+
+def test_rows_of_many_tables_are_sent_together(database: Database) -> None:
+    """What is sent before anything is waited for is all there at the end, table by table."""
+    with database.write.begin() as connection:
+        with together(connection):
+            insert_rows(connection, UsedMessageId, [used(number) for number in range(3)])
+            insert_rows(connection, LedgerEntry, [{"ledger": "pks", "position": 0, "leaf": b"\x00\xff"}])
+        assert connection.execute(select(LedgerEntry.leaf)).scalar_one() == b"\x00\xff"
+    with database.read.begin() as connection:
+        assert len(connection.execute(select(UsedMessageId.jti)).all()) == 3
+
+
+@pytest.mark.parametrize(
+    ("row", "refusal"),
+    [(used(1), IntegrityError), (used(2) | {"transfer": "x" * 4_000}, DataError)],
+    ids=["there already", "does not fit"],
+)
+def test_what_is_refused_together_is_told_as_if_it_were_alone(
+    postgres: Database, row: dict[str, Any], refusal: type[DBAPIError]
+) -> None:
+    """The recorder tells by the kind of error whether a batch is tried again one by one; nothing of the batch stays."""
+    with postgres.write.begin() as connection:
+        insert_rows(connection, UsedMessageId, [used(1)])
+
+    def refused() -> None:
+        with postgres.write.begin() as connection, together(connection):
+            insert_rows(connection, UsedMessageId, [row])
+            insert_rows(connection, UsedMessageId, [used(3)])
+
+    with pytest.raises(refusal):
+        refused()
+    with postgres.write.begin() as connection:
+        assert connection.execute(select(UsedMessageId.jti)).scalars().all() == ["message-1"]
+
+
+def test_a_connection_that_ends_meanwhile_is_not_used_again(postgres: Database) -> None:
+    """A server that restarts in the middle of a batch is a database error, and the next batch has a connection that works."""
+    with postgres.write.connect() as connection:
+        transaction = connection.begin()
+        (own,) = connection.execute(text("SELECT pg_backend_pid()")).one()
+        with postgres.read.connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": own})
+        with pytest.raises(DBAPIError), together(connection):
+            insert_rows(connection, UsedMessageId, [used(1)])
+        assert connection.invalidated
+        transaction.rollback()
+    with postgres.write.begin() as connection, together(connection):
+        insert_rows(connection, UsedMessageId, [used(2)])
