@@ -204,6 +204,8 @@ class StopDoubtful(AlertAbout):
         waiting = transaction.connection.execute(
             select(col(OutboxRow.transfer), col(OutboxRow.recipient), col(OutboxRow.attempts))
             .where(col(OutboxRow.transfer).in_(self.transfers), IS_WAITING)
+            # In one order everywhere, so that two batches cannot wait for each other.
+            .order_by(col(OutboxRow.transfer))
             .with_for_update()
         ).all()
         transaction.connection.execute(
