@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -50,8 +49,7 @@ async def _while_there(request: Request, taking: Coroutine[Any, Any, Page]) -> P
     finally:
         for task in tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _leaves(request: Request) -> None:
