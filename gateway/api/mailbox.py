@@ -41,11 +41,14 @@ async def inbox(
 
 async def _while_there(request: Request, taking: Coroutine[Any, Any, Page]) -> Page:
     """Ends when the caller goes away: what a connection without a reader is handed, nobody else gets until the lease ends."""
-    page = asyncio.create_task(taking)
-    tasks = (page, asyncio.create_task(_leaves(request)))
+    page, leaving = asyncio.create_task(taking), asyncio.create_task(_leaves(request))
+    tasks = (page, leaving)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return page.result() if page.done() else Page()
+        if page.done():
+            return page.result()
+        leaving.result()
+        return Page()
     finally:
         for task in tasks:
             task.cancel()
@@ -53,8 +56,10 @@ async def _while_there(request: Request, taking: Coroutine[Any, Any, Page]) -> P
 
 
 async def _leaves(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    """Raises CallerError at the first byte of a body: nobody reads it, and while the call waits it would take others' room."""
+    while (message := await request.receive())["type"] != "http.disconnect":
+        if message.get("body"):
+            raise CallerError("a call for waiting messages has no body")
 
 
 @router.post(

@@ -260,6 +260,21 @@ def test_long_poll_ends_when_a_message_arrives(province: Province) -> None:
     drain(province)
 
 
+def test_a_long_poll_with_a_body_takes_nobodys_room(province: Province) -> None:
+    """Whatever somebody sends along with a call that waits, the others' messages find room meanwhile."""
+    drain(province)
+    path = "/v1/inbox"
+    answer = httpx.request(
+        "GET",
+        f"{province.base}{path}?wait=20",
+        content=b"x" * 100_000,
+        headers=province.polda.token("GET", path),
+        timeout=10,
+    )
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "request.malformed"
+
+
 def test_a_long_poll_whose_caller_left_takes_no_message(province: Province) -> None:
     """A recipient that is started anew gets its messages at once, not when the lease of its cut connection ends."""
     drain(province)
