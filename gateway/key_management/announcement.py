@@ -144,7 +144,7 @@ class _Announcement:
         )
         if connection.execute(others).scalar_one():
             raise ConflictError(f"another {role} key was announced meanwhile")
-        if connection.execute(_newest(role, self.time)).scalar() != self.planned.old:
+        if connection.execute(newest(role, self.time)).scalar() != self.planned.old:
             raise ConflictError(
                 f"the {role} key was replaced meanwhile: look, and try again if it must be replaced once more"
             )
@@ -211,7 +211,7 @@ def _row(key: OwnKey) -> dict[str, Any]:
     }
 
 
-def _newest(role: str, time: datetime) -> Select[Any]:
+def newest(role: str, time: datetime) -> Select[Any]:
     """The id of the key that `keychain.in_use` names, in the database's words: under the recorder's lock nobody changes it."""
     begun = select(col(GatewayKeyRow.kid)).where(
         col(GatewayKeyRow.use) == role,

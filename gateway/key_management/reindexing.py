@@ -22,6 +22,7 @@ from gateway.data_protection.holds import TARGET_PART, TRANSFER
 from gateway.decision.subjects import identifiers
 from gateway.errors import KeyAwayError, KeyringError
 from gateway.founding import require_code
+from gateway.key_management.announcement import newest
 from gateway.key_management.retirement import before, retire
 from gateway.key_management.rewrapping import require_opened
 from gateway.key_management.rotation import await_next
@@ -82,7 +83,7 @@ def reindex(store: Store, *, why: str, who: str, progress: Progress = lambda _do
     key, total, done = store.keys.index.current(), to_reindex(store), 0
     unopened: list[str] = []
     for batch in _batches(store, key, unopened):
-        record(store, RecordEvent(OWN_LEDGER, (), partial(_add, key.id, batch)))
+        record(store, RecordEvent(OWN_LEDGER, (), partial(_move, key.id, batch)))
         done += len(batch)
         progress(min(done, total), total)
     require_opened(unopened)
@@ -152,6 +153,17 @@ def _digests(row: TransferRow, sealer: Sealer, key: Secret, limits: Limits) -> _
     return _New(row.id, identity(key, message.jwt), tokens)
 
 
+def _require_in_use(key: str, transaction: Transaction) -> None:
+    """A run that was overtaken by a rotation moves nothing back to its own key, which may be over."""
+    if transaction.connection.execute(newest(INDEX, now())).scalar() != key:
+        raise ConflictError("the index key was replaced meanwhile: run it again")
+
+
+def _move(key: str, batch: Sequence[_New], transaction: Transaction) -> None:
+    _require_in_use(key, transaction)
+    _add(key, batch, transaction)
+
+
 def _add(key: str, batch: Sequence[_New], transaction: Transaction) -> None:
     for new in batch:
         moved = transaction.connection.execute(
@@ -190,6 +202,7 @@ def _change_over(store: Store, key: Secret, why: str, who: str) -> bool:
 
     def end(transaction: Transaction) -> None:
         connection = transaction.connection
+        _require_in_use(key.id, transaction)
         if left := _waiting(connection, key.id):
             raise ConflictError(f"{left} messages came under the older index key meanwhile: run it again")
         ended = [old.kid for old in older if retire(transaction, old, time, _status(connection, old))]
@@ -248,16 +261,21 @@ def _head_token(row: OfficerRow, sealer: Sealer, key: Secret) -> str:
 
 
 def _throw_away(store: Store, current: str) -> None:
-    """Digests under older keys, which nothing is looked up by any more. A walk along the index, past what stays."""
+    """Digests under older keys, which nothing is looked up by any more. A walk along the index, past what stays: also what
+    was written under a key that came meanwhile.
+    """
     place = (col(SubjectIndex.kind), col(SubjectIndex.token), col(SubjectIndex.transfer))
     after: tuple[str, str, str] = ("", "", "")
     while True:
         wanted = select(*place, col(SubjectIndex.index_key)).where(tuple_(*place) > after).order_by(*place).limit(ROWS)
         with store.database.reading() as session:
             rows = session.connection().execute(wanted).all()
+            # After the rows: whichever key they are under is among these.
+            own = queries.own_keys(session)
         if not rows:
             return
-        gone = [tuple(row[:3]) for row in rows if row[3] != current]
+        stays = {key.kid for key in own if key.role == INDEX} - {key.kid for key in before(own, INDEX, current)}
+        gone = [tuple(row[:3]) for row in rows if row[3] not in stays]
         if gone:
             record(store, RecordEvent(OWN_LEDGER, (), partial(_delete, gone)))
         after = (rows[-1][0], rows[-1][1], rows[-1][2])
