@@ -5,7 +5,7 @@ checkpoint must carry our signature, the stored frontier must give its root, and
 process has seen. Whatever fails here is `ledger.forked`, and nothing is signed over it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -92,7 +92,7 @@ class Memory:
             held.clear()
         return held
 
-    def edge(self, ledger: str, size: int) -> dict[tuple[int, int], bytes] | None:
+    def edge(self, ledger: str, size: int) -> Mapping[tuple[int, int], bytes] | None:
         """The partial tiles at the right edge of the tree of `size`, if it was this process that committed them last."""
         at, edge = self._edges.get(ledger, (-1, {}))
         return edge if at == size else None
@@ -184,19 +184,17 @@ class LedgerAppend:
         if not self._leaves:
             return
         connection, first = self._connection, self._head.size
-        self._tiles = self._read_edge(self._head.size)
-        update_ = TileUpdate.append(
-            first, lambda level, index, _width: self._tiles.get((level, index), b""), self._hashes
-        )
+        edge = self._read_edge(first)
+        update_ = TileUpdate.append(first, lambda level, index, _width: edge.get((level, index), b""), self._hashes)
         self._frontier.extend(self._hashes)
         self.checkpoint = Checkpoint(self.origin, self._frontier.size, self._frontier.root())
         self.note = sign_checkpoint(self.checkpoint, self._signers, after=self._memory.newest(self.ledger))
-        old = dict(self._tiles)
+        self._tiles = dict(edge)
         for tile in update_.tiles:
             key = (tile.level, tile.index)
             self._tiles[key] = tile.data
-            if key in old:
-                self._widen(key, old[key], tile.data)
+            if key in edge:
+                self._widen(key, edge[key], tile.data)
             else:
                 self._new_tiles.append(
                     {"ledger": self.ledger, "level": tile.level, "position": tile.index, "data": tile.data}
@@ -258,7 +256,7 @@ class LedgerAppend:
         prove = proofs_under(note)
         return lambda index: prove(index, inclusion_proof(index, size, node))
 
-    def _read_edge(self, size: int) -> dict[tuple[int, int], bytes]:
+    def _read_edge(self, size: int) -> Mapping[tuple[int, int], bytes]:
         """The partial tile at the right edge of every level: an append and its proofs need no other.
 
         They must give the signed root, or what is signed next would have proofs that do not verify. What this process
@@ -266,7 +264,7 @@ class LedgerAppend:
         """
         kept = self._memory.edge(self.ledger, size)
         if kept is not None:
-            return dict(kept)
+            return kept
         edge: dict[tuple[int, int], bytes] = {}
         for (level, index), width in _edge(size).items():
             data = self._connection.execute(_TILE, {"l": self.ledger, "v": level, "p": index}).scalar_one_or_none()

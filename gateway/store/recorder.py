@@ -5,7 +5,7 @@
       lock the heads of the ledgers they name, in order of name
       read the configuration's version, the message ids already used
       stage each job: it checks once more, appends its entry, leaves its rows
-      move heads and edges on; write entries, checkpoints, rows
+      move heads and edges on; write entries, new tiles, checkpoints, rows
     COMMIT                                                    <- the commit point
     only now: proofs, and each caller gets its answer
 

@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session
 
@@ -106,25 +105,18 @@ def together(connection: Connection) -> Iterator[None]:
 
     Raises what each would have raised by itself, perhaps only at the end.
     """
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
+    dialect, driver = connection.dialect, connection.connection.driver_connection
+    if dialect.name != "postgresql":
         yield
         return
+    driver_error: Any = dialect.loaded_dbapi.Error
     try:
-        with driver.pipeline():
+        with driver.pipeline():  # type: ignore[union-attr]
             yield
-    except psycopg.Error as error:
-        if driver.closed:
+    except driver_error as error:
+        if driver.closed:  # type: ignore[union-attr]
             connection.invalidate(error)
-        wrapped = next((wrap for kind, wrap in _REFUSED.items() if isinstance(error, kind)), OperationalError)
-        raise wrapped(None, None, error) from error
-
-
-_REFUSED: Final[Mapping[type[psycopg.Error], type[DBAPIError]]] = {
-    psycopg.IntegrityError: IntegrityError,
-    psycopg.DataError: DataError,
-    psycopg.ProgrammingError: ProgrammingError,
-}
+        raise DBAPIError.instance(None, None, error, driver_error) from error
 
 
 def _watch_notices(engine: Engine) -> None:
