@@ -20,12 +20,12 @@ from gateway.jose import PublicKey, parse_jws, public_key_from_jwk
 from gateway.keys.keychain import OwnKey
 from gateway.ledger.entry import AlertIssued, decode, timestamp
 from gateway.operations.acts import record
-from gateway.record import OWN_LEDGER, open_content, released_text
+from gateway.record import OWN_LEDGER, open_content, open_with_receipt, released_text
 from gateway.statements.alert import ALERT_TYP, Alert, read_alert
 from gateway.statements.receipt import RECEIPT_TYP, RELEASE_TYP
 from gateway.statements.restatement import counts_from, release_under
 from gateway.store import queries
-from gateway.store.jobs.transfers import CONTENT_PART, RECEIPT_PART
+from gateway.store.jobs.transfers import CONTENT_PART
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Sealer
 from gateway.store.tables import ACCEPTED, DEAD, WAITING, AlertRow, LedgerEntry, OutboxRow, TransferRow, micros
@@ -49,13 +49,13 @@ class Renewed:
 def signed_since(sealer: Sealer, row: TransferRow, key: OwnKey, since: datetime) -> bool:
     """Whether `key` signed the receipt or the release of a transfer at `since` or later."""
     try:
-        content = open_content(sealer, row)
-        seal = sealer.unwrap(row.id, row.storage_key, row.wrapped_key)
-        signed = [(seal.open(RECEIPT_PART, row.sealed_receipt).decode("ascii"), RECEIPT_TYP)]
+        opened = open_with_receipt(sealer, row)
     except KeyringError:
         # Erased, or it does not open: what it was signed with is not known any more.
         return row.received_at >= micros(max(since, key.not_before))
-    signed += [(text, RELEASE_TYP) for text in (content.get("release"),) if text]
+    signed = [(opened.receipt, RECEIPT_TYP)]
+    if release := opened.content.get("release"):
+        signed.append((release, RELEASE_TYP))
     told = [parse_jws(text, typ, 4) for text, typ in signed]
     return any(jws.kid == key.kid and jws.payload["iat"] >= int(since.timestamp()) for jws in told)
 
