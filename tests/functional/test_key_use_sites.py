@@ -131,20 +131,25 @@ def load(stage: Stage) -> list[Callable[[], None]]:
                     )
                 )
 
+    def told(http: httpx.Client, user: AgencyUser, method: str, path: str, **body: Any) -> Any:
+        """The configuration may change so often meanwhile that the answer is 503: then the same again, as it says."""
+        while True:
+            answer = http.request(method, f"{province.base}{path}", headers=user.token(method, path), **body)
+            if answer.status_code != 503:
+                return answer.json()
+            time.sleep(0.2)
+
     def pull() -> None:
         with httpx.Client(timeout=30) as http:
             while not stage.done.wait(0.1):
                 user = stage.user(province.polda)
-                page = http.get(f"{province.base}/v1/inbox", headers=user.token("GET", "/v1/inbox")).json()
+                page = told(http, user, "GET", "/v1/inbox")
                 stage.rounds["pulling"] += 1
                 items = {item["transfer"]: item for item in page["items"]}
                 stage.pulled |= items
                 if items:
-                    path, signed = "/v1/acknowledgements", [user.acknowledgement(item) for item in items.values()]
-                    told = http.post(
-                        f"{province.base}{path}", json={"acknowledgements": signed}, headers=user.token("POST", path)
-                    ).json()
-                    stage.acknowledged += told["results"]
+                    signed = {"acknowledgements": [user.acknowledgement(item) for item in items.values()]}
+                    stage.acknowledged += told(http, user, "POST", "/v1/acknowledgements", json=signed)["results"]
 
     return [lambda: send(0), lambda: send(1), ask, pull]
 
