@@ -17,7 +17,7 @@ from gateway.message_types.catalogue import MessageType
 from gateway.record import OWN_LEDGER
 from gateway.settings import Settings
 from gateway.statements.appointment import Appointment
-from gateway.store.append import LedgerAppend, Memory, create_ledger
+from gateway.store.append import Memory, create_ledger, open_ledger
 from gateway.store.published import row_of
 from gateway.store.tables import GatewayKeyRow, OperatorRow, PublishedSchemaRow, micros
 from gateway.wiring import Keys, now
@@ -52,7 +52,7 @@ def write_first(
     time, own = now(), _own_keys(settings, keys)
     types = catalogue.load(resources.schemas_dir()).types()
     create_ledger(connection, OWN_LEDGER, settings.gateway.ledger_origin(OWN_LEDGER), keys.checkpoint)
-    append = LedgerAppend(connection, OWN_LEDGER, keys.checkpoint, memory)
+    append = open_ledger(connection, OWN_LEDGER, keys.checkpoint, memory)
     for entry in _entries(time, settings.gateway.id, own, types, founders):
         append.append(entry)
     append.flush()

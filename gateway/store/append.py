@@ -22,6 +22,7 @@ from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.mentions import mention
 from gateway.store.rows import insert_rows
 from gateway.store.tables import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerMention, LedgerTile
+from gateway.store.together import Send, Sent, together
 
 _NODES: Final = 16_384
 
@@ -37,7 +38,7 @@ class Placed:
 
 
 class Head(Protocol):
-    """A row of `ledger_head`, whole or as its columns."""
+    """A row of `ledger_head`."""
 
     @property
     def ledger(self) -> str: ...
@@ -131,14 +132,40 @@ def create_ledger(connection: Connection, ledger: str, origin: str, keys: Checkp
     connection.execute(insert(LedgerCheckpoint), [{"ledger": ledger, "size": 0, "note": note}])
 
 
+@dataclass(frozen=True, slots=True)
+class LockedHead:
+    """A row of `ledger_head` that nobody else moves until the transaction ends."""
+
+    ledger: str
+    origin: str
+    size: int
+    frontier: bytes
+    checkpoint: bytes
+
+
+def ask_head(send: Send, ledger: str) -> Callable[[], LockedHead]:
+    """Locks it. What is returned is called when the answer is there, and raises OperatorError where there is no such ledger."""
+    sent = send(_HEAD, {"l": ledger})
+
+    def head() -> LockedHead:
+        rows = sent.fetchall()
+        if not rows:
+            raise OperatorError(f"there is no ledger {ledger}")
+        return LockedHead(*rows[0])
+
+    return head
+
+
+def open_ledger(connection: Connection, ledger: str, keys: CheckpointKeys, memory: Memory) -> "LedgerAppend":
+    """Locks one ledger and nothing else, for appending to it."""
+    return LedgerAppend(connection, ask_head(connection.execute, ledger)(), keys, memory)
+
+
 class LedgerAppend:
     """One ledger, locked until the transaction ends."""
 
-    def __init__(self, connection: Connection, ledger: str, keys: CheckpointKeys, memory: Memory) -> None:
-        row = connection.execute(_HEAD, {"l": ledger}).one_or_none()
-        if row is None:
-            raise OperatorError(f"there is no ledger {ledger}")
-        self.ledger = ledger
+    def __init__(self, connection: Connection, row: LockedHead, keys: CheckpointKeys, memory: Memory) -> None:
+        self.ledger = ledger = row.ledger
         self.origin: str = row.origin
         self._connection = connection
         self._signers = keys.note_signers(row.origin)
@@ -149,8 +176,10 @@ class LedgerAppend:
         self._leaves: list[bytes] = []
         self._hashes: list[bytes] = []
         self._mentions: list[dict[str, Any]] = []
+        self._edge: Mapping[tuple[int, int], bytes] = {}
         self._tiles: dict[tuple[int, int], bytes] = {}
-        self._new_tiles: list[dict[str, Any]] = []
+        self._grown: list[tuple[int, int]] = []
+        self._sent: dict[str, Sent] = {}
         self.checkpoint: Checkpoint = self._head
         self.note: bytes = row.checkpoint
 
@@ -176,59 +205,59 @@ class LedgerAppend:
 
     def flush(self) -> None:
         """Writes head, tiles, entries and checkpoint. What is signed here is published only by the commit."""
-        self.advance()
-        self.write()
+        self.sign()
+        with together(self._connection) as send:
+            self.write(send)
+        self.require_written()
 
-    def advance(self) -> None:
-        """The first half of a flush: what must be as this ledger was left, head and edge, moves on."""
+    def sign(self) -> None:
+        """The first third of a flush: the tree grows and its checkpoint is signed; nothing is written."""
         if not self._leaves:
             return
-        connection, first = self._connection, self._head.size
-        edge = self._read_edge(first)
+        first = self._head.size
+        self._edge = edge = self._read_edge(first)
         update_ = TileUpdate.append(first, lambda level, index, _width: edge.get((level, index), b""), self._hashes)
         self._frontier.extend(self._hashes)
         self.checkpoint = Checkpoint(self.origin, self._frontier.size, self._frontier.root())
         self.note = sign_checkpoint(self.checkpoint, self._signers, after=self._memory.newest(self.ledger))
         self._tiles = dict(edge)
-        for tile in update_.tiles:
-            key = (tile.level, tile.index)
-            self._tiles[key] = tile.data
-            if key in edge:
-                self._widen(key, edge[key], tile.data)
-            else:
-                self._new_tiles.append(
-                    {"ledger": self.ledger, "level": tile.level, "position": tile.index, "data": tile.data}
-                )
-        size, frontier_ = self.checkpoint.size, self._frontier.to_bytes()
-        moved = connection.execute(
-            _MOVE, {"l": self.ledger, "old": first, "new": size, "edge": frontier_, "note": self.note}
-        )
-        if moved.rowcount != 1:
-            raise LedgerForkedError(f"the head of {self.ledger} moved under its lock")
+        self._tiles.update(((tile.level, tile.index), tile.data) for tile in update_.tiles)
+        self._grown = [(tile.level, tile.index) for tile in update_.tiles]
 
-    def write(self) -> None:
-        """The second half: what is only added. Nothing of it is asked back: the caller may send it together with other rows."""
+    def write(self, send: Send) -> None:
+        """The second: all that is written, the caller's own rows beside it if it likes. Nothing of it is asked back."""
         if not self._leaves:
             return
-        connection, first = self._connection, self._head.size
+        connection, ledger, first = self._connection, self.ledger, self._head.size
+        moved = {"l": ledger, "old": first, "new": self.checkpoint.size, "note": self.note}
+        self._sent[f"the head of {ledger} moved under its lock"] = send(
+            _MOVE, moved | {"edge": self._frontier.to_bytes()}
+        )
+        new = []
+        for level, index in self._grown:
+            data, old = self._tiles[level, index], self._edge.get((level, index))
+            if old is None:
+                new.append({"ledger": ledger, "level": level, "position": index, "data": data})
+            else:
+                # A partial tile may only grow: whatever else it says by now, whoever changed it, is not built upon.
+                place = {"l": ledger, "v": level, "p": index, "old": old, "d": data}
+                self._sent[f"the tile {level}/{index} at the edge of {ledger} was altered"] = send(_WIDEN, place)
         entries = [
-            {"ledger": self.ledger, "position": first + number, "leaf": leaf}
-            for number, leaf in enumerate(self._leaves)
+            {"ledger": ledger, "position": first + number, "leaf": leaf} for number, leaf in enumerate(self._leaves)
         ]
         insert_rows(connection, LedgerEntry, entries)
         if self._mentions:
             insert_rows(connection, LedgerMention, self._mentions)
-        if self._new_tiles:
-            insert_rows(connection, LedgerTile, self._new_tiles)
-        note = {"ledger": self.ledger, "size": self.checkpoint.size, "note": self.note}
+        if new:
+            insert_rows(connection, LedgerTile, new)
+        note = {"ledger": ledger, "size": self.checkpoint.size, "note": self.note}
         insert_rows(connection, LedgerCheckpoint, [note])
 
-    def _widen(self, tile: tuple[int, int], old: bytes, new: bytes) -> None:
-        """A partial tile may only grow: whoever changed what was written, whatever it says now is not built upon."""
-        level, index = tile
-        place = {"l": self.ledger, "v": level, "p": index, "old": old, "d": new}
-        if self._connection.execute(_WIDEN, place).rowcount != 1:
-            raise LedgerForkedError(f"the tile {level}/{index} at the edge of {self.ledger} was altered")
+    def require_written(self) -> None:
+        """The last: what was to be as this ledger had been left, was so. Raises LedgerForkedError: nothing may be committed."""
+        for otherwise, sent in self._sent.items():
+            if sent.rowcount != 1:
+                raise LedgerForkedError(otherwise)
 
     def committed(self) -> None:
         if self._leaves:

@@ -24,17 +24,18 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import ARRAY, Connection, String, any_, bindparam, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlmodel import SQLModel, col
 
 from gateway.errors import GatewayError, LedgerForkedError, OperatorError, StoreUnavailableError
 from gateway.ledger.entry import Entry
-from gateway.store.append import LedgerAppend, Memory, Placed
+from gateway.store.append import LedgerAppend, Memory, Placed, ask_head
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.rows import insert_rows
-from gateway.store.session import Database, together
+from gateway.store.session import Database
 from gateway.store.tables import ConfigVersion, UsedMessageId
+from gateway.store.together import Send, Sent, together
 from gateway.store.waiting import Answer, Line, Waiting, answer
 
 BATCH: Final = 256
@@ -53,11 +54,17 @@ class DecidedBeforeError(GatewayError):
 class Transaction:
     """What a job may use while it is staged. Rows and entries of a job that raises are forgotten."""
 
-    def __init__(self, connection: Connection, appends: Mapping[str, LedgerAppend]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        appends: Mapping[str, LedgerAppend],
+        config_version: int,
+        used_ids: set[tuple[str, str]],
+    ) -> None:
         self.connection = connection
         self.appends = appends
-        self.config_version: int = connection.execute(_CONFIG).scalar_one()
-        self.used_ids: set[tuple[str, str]] = set()
+        self.config_version = config_version
+        self.used_ids = used_ids
         self.rows: dict[type[SQLModel], list[dict[str, Any]]] = {}
 
     def append(self, ledger: str, entry: Entry) -> Placed:
@@ -92,13 +99,15 @@ class Transaction:
 
     def flush(self) -> None:
         for append in self.appends.values():
-            append.advance()
-        with together(self.connection):
+            append.sign()
+        with together(self.connection) as send:
             for append in self.appends.values():
-                append.write()
+                append.write(send)
             for table, rows in self.rows.items():
                 if rows:
                     insert_rows(self.connection, table, rows)
+        for append in self.appends.values():
+            append.require_written()
 
 
 class Job(Protocol[T_co]):
@@ -276,10 +285,7 @@ class Recorder:
         with self._database.write.connect() as connection:
             outer = connection.begin()
             try:
-                names = sorted({name for waiting in batch for name in waiting.job.ledgers})
-                appends = {name: LedgerAppend(connection, name, self._keys, self.memory) for name in names}
-                transaction = Transaction(connection, appends)
-                transaction.used_ids = _used_ids(connection, (waiting.job.message_id for waiting in batch))
+                transaction = self._begun(connection, [waiting.job for waiting in batch])
                 for waiting in batch:
                     mark = transaction.mark()
                     try:
@@ -294,14 +300,25 @@ class Recorder:
                 outer.rollback()
                 raise
             self._commit(connection, outer)
-        for append in appends.values():
+        for append in transaction.appends.values():
             append.committed()
         self.figures.commits += 1
         self.figures.jobs += len(batch)
         self.figures.largest_batch = max(self.figures.largest_batch, len(batch))
-        provers = {name: append.prover() for name, append in appends.items()}
+        provers = {name: append.prover() for name, append in transaction.appends.items()}
         recorded: list[Answer] = [(waiting, Committed(result, provers), None) for waiting, result in results]
         answer(recorded + refused)
+
+    def _begun(self, connection: Connection, jobs: Sequence[Job[Any]]) -> Transaction:
+        """Locks the heads of the ledgers that the jobs name, in order of name, then asks what they all must know."""
+        with together(connection) as send:
+            heads = [ask_head(send, name) for name in sorted({name for job in jobs for name in job.ledgers})]
+            config = send(_CONFIG, {})
+            used = _ask_used(send, connection, (job.message_id for job in jobs))
+        appends = {(row := head()).ledger: LedgerAppend(connection, row, self._keys, self.memory) for head in heads}
+        ((version,),) = config.fetchall()
+        ids = {(sender, jti) for sender, sent in used.items() for (jti,) in sent.fetchall()}
+        return Transaction(connection, appends, version, ids)
 
     def _commit(self, connection: Connection, outer: Any) -> None:
         notices = connection.info.get("notices")
@@ -336,21 +353,22 @@ def _unavailable(cause: BaseException, detail: str) -> StoreUnavailableError:
     return error
 
 
-def _used_ids(connection: Connection, wanted: Iterable[tuple[str, str] | None]) -> set[tuple[str, str]]:
+def _ask_used(send: Send, connection: Connection, wanted: Iterable[tuple[str, str] | None]) -> dict[str, Sent]:
+    """By sender: which of its message ids are used already."""
     ids = sorted({message_id for message_id in wanted if message_id is not None})
-    if not ids:
-        return set()
-    found: set[tuple[str, str]] = set()
-    for sender in {sender for sender, _ in ids}:
-        jtis = [jti for one, jti in ids if one == sender]
-        found.update((sender, jti) for jti in connection.execute(_USED, {"sender": sender, "jtis": jtis}).scalars())
-    return found
+    statement = _USED_OF_ARRAY if connection.dialect.name == "postgresql" else _USED
+    return {
+        sender: send(statement, {"sender": sender, "jtis": [jti for one, jti in ids if one == sender]})
+        for sender in dict(ids)
+    }
 
 
 # Made once: for a row or two, SQLAlchemy takes longer to put a statement together than the database to carry it out. A sender
 # at a time: for pairs in a list SQLite walks the whole table.
-_USED = select(col(UsedMessageId.jti)).where(
-    col(UsedMessageId.sender) == bindparam("sender"), col(UsedMessageId.jti).in_(bindparam("jtis", expanding=True))
-)
+_JTI: Final = col(UsedMessageId.jti)
+_OF_SENDER: Final = select(_JTI).where(col(UsedMessageId.sender) == bindparam("sender"))
+_USED: Final = _OF_SENDER.where(_JTI.in_(bindparam("jtis", expanding=True)))
+# One text whatever their number: PostgreSQL keeps it prepared.
+_USED_OF_ARRAY: Final = _OF_SENDER.where(any_(bindparam("jtis", type_=ARRAY(String))) == _JTI)
 # FOR SHARE: a change of the configuration waits for what was judged before it, and is seen by what comes after.
 _CONFIG = select(col(ConfigVersion.version)).where(col(ConfigVersion.id) == 1).with_for_update(read=True)

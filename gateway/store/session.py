@@ -98,27 +98,6 @@ def _patience(timeouts: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def together(connection: Connection) -> Iterator[None]:
-    """Statements whose results nobody looks at: PostgreSQL is sent all of them before the first is waited for (libpq's
-    pipeline mode), where each would cost a wait of its own. SQLite does them one after the other, as always.
-
-    Raises what each would have raised by itself, perhaps only at the end.
-    """
-    dialect, driver = connection.dialect, connection.connection.driver_connection
-    if dialect.name != "postgresql":
-        yield
-        return
-    driver_error: Any = dialect.loaded_dbapi.Error
-    try:
-        with driver.pipeline():  # type: ignore[union-attr]
-            yield
-    except driver_error as error:
-        if driver.closed:  # type: ignore[union-attr]
-            connection.invalidate(error)
-        raise DBAPIError.instance(None, None, error, driver_error) from error
-
-
 def _watch_notices(engine: Engine) -> None:
     """Keeps the server's warnings where the recorder looks after its commit (`connection.info["notices"]`)."""
 

@@ -29,7 +29,7 @@ from gateway.message_types.catalogue import Catalogue
 from gateway.record import RecordWriter
 from gateway.statements.approval import ApprovalRequest, content_digest, sign_approval
 from gateway.store import queries
-from gateway.store.append import LedgerAppend, Memory, create_ledger
+from gateway.store.append import Memory, create_ledger, open_ledger
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.configuration import Configuration
 from gateway.store.recorder import Recorder, Transaction
@@ -341,7 +341,7 @@ def found(database: Database, checkpoint_keys: CheckpointKeys) -> dict[str, Keyr
             digest=agreement.digest,
             signers=tuple(agreement.parties),
         )
-        append = LedgerAppend(connection, agreement.id, checkpoint_keys, Memory())
+        append = open_ledger(connection, agreement.id, checkpoint_keys, Memory())
         signatures = [
             sign_jws(signing_payload(agreement, agency, now), "agreement+jwt", keys[agency])
             for agency in agreement.parties

@@ -24,7 +24,7 @@ from gateway.ledger.merkle import Frontier, consistency_proof, inclusion_proof, 
 from gateway.ledger.note import COSIGNATURE_V1, NoteVerifier, parse_note
 from gateway.ledger.proof import format_proof
 from gateway.ledger.verify import audit
-from gateway.store.append import LedgerAppend, Memory
+from gateway.store.append import Memory, open_ledger
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.export import export_ledger
 from gateway.store.session import Database
@@ -238,7 +238,7 @@ def test_the_referee_reads_an_export_from_a_web_server(
     database, out = open_empty(f"sqlite:///{tmp_path / 'sinergi.db'}"), tmp_path / "www" / "pks"
     for _ in range(2):
         with database.write.begin() as connection:
-            append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
+            append = open_ledger(connection, "pks", checkpoint_keys, Memory())
             for number in range(350):
                 append.append(TransferExpired(time=START, transfer=f"transfer-{append.size + number}"))
             append.flush()

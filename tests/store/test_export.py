@@ -19,7 +19,7 @@ from gateway.ledger.note import parse_note, sign_note
 from gateway.ledger.source import DirectorySource
 from gateway.ledger.verify import audit
 from gateway.store import queries
-from gateway.store.append import LedgerAppend, Memory
+from gateway.store.append import Memory, open_ledger
 from gateway.store.checkpoint_keys import CheckpointKeys, raw
 from gateway.store.export import Exported, export_ledger
 from gateway.store.session import Database
@@ -34,7 +34,7 @@ class KilledError(BaseException):
 
 def grow(database: Database, keys: CheckpointKeys, size: int) -> None:
     with database.write.begin() as connection:
-        append = LedgerAppend(connection, "pks", keys, Memory())
+        append = open_ledger(connection, "pks", keys, Memory())
         for number in range(append.size, size):
             append.append(OperatorAct(time=NOW, who="op", what=f"act-{number}", why="T-1"))
         append.flush()
@@ -212,7 +212,7 @@ def test_a_shorter_or_other_ledger_never_overwrites_an_export(
     with pytest.raises(LedgerForkedError, match="rolled back or exchanged"):
         export(other, checkpoint_keys, exported)
     with other.write.begin() as connection:
-        append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
+        append = open_ledger(connection, "pks", checkpoint_keys, Memory())
         for number in range(300):
             append.append(OperatorAct(time=NOW, who="op", what=f"other-{number}", why="T-1"))
         append.flush()

@@ -13,7 +13,7 @@ from gateway.ledger.checkpoint import open_checkpoint
 from gateway.ledger.entry import OperatorAct
 from gateway.settings import AuditSettings
 from gateway.store import queries
-from gateway.store.append import LedgerAppend, Memory
+from gateway.store.append import Memory, open_ledger
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.clocks import require_clock
 from gateway.store.fsck import Examination, examine
@@ -212,7 +212,7 @@ def test_a_second_database_signed_with_the_same_key_is_found_only_from_outside(
     """Fork and stolen key: another past, rightly signed, passes by itself, and fails beside any checkpoint of the first."""
     fork = open_empty(f"sqlite:///{tmp_path / 'fork.db'}")
     with fork.write.begin() as connection:
-        append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
+        append = open_ledger(connection, "pks", checkpoint_keys, Memory())
         for number in range(SIZE + 5):
             append.append(OperatorAct(time=NOW, who="thief", what=f"act-{number}", why="T-1"))
         append.flush()
@@ -313,7 +313,7 @@ def test_a_clock_that_was_set_back_is_a_warning(grown: Database, checkpoint_keys
     """An hour back: the ledger is whole, the entry is named, and the advice is about clocks."""
     earlier: datetime = NOW - timedelta(hours=1)
     with grown.write.begin() as connection:
-        append = LedgerAppend(connection, "pks", checkpoint_keys, Memory())
+        append = open_ledger(connection, "pks", checkpoint_keys, Memory())
         append.append(OperatorAct(time=earlier, who="op", what="late", why="T-1"))
         append.flush()
     found = look(grown, checkpoint_keys)
@@ -331,7 +331,7 @@ def test_an_edge_that_this_process_wrote_is_not_widened_when_it_changed(
 
     def add() -> None:
         with grown.write.begin() as connection:
-            append = LedgerAppend(connection, "pks", checkpoint_keys, memory)
+            append = open_ledger(connection, "pks", checkpoint_keys, memory)
             append.append(OperatorAct(time=NOW, who="op", what="act-more", why="T-1"))
             append.flush()
         append.committed()

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from gateway.ledger.entry import OperatorAct
-from gateway.store.append import LedgerAppend, Memory
+from gateway.store.append import Memory, open_ledger
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.proposed import Proposals, Said, said
 from gateway.store.session import Database
@@ -28,7 +28,7 @@ TOLD = {
 def filled(database: Database, checkpoint_keys: CheckpointKeys) -> Database:
     """A thousand acts a minute apart; four of them are about two proposals, one of which was done, the other withdrawn."""
     with database.write.begin() as connection:
-        append = LedgerAppend(connection, "gateway", checkpoint_keys, Memory())
+        append = open_ledger(connection, "gateway", checkpoint_keys, Memory())
         for number in range(SIZE):
             told = {"what": f"act-{number}"} | TOLD.get(number, {})
             append.append(OperatorAct(time=BEGIN + timedelta(minutes=number), who="op", why="T-1", **told))

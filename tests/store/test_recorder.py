@@ -17,6 +17,7 @@ from gateway.ledger.merkle import Frontier, leaf_hash
 from gateway.ledger.proof import verify_proof
 from gateway.operations.acts import ConflictError
 from gateway.store import queries
+from gateway.store import together as sent_together
 from gateway.store.append import Memory
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.checkpoint_keys import CheckpointKeys
@@ -185,15 +186,25 @@ def test_a_token_counts_once_on_all_nodes(
 class Failing:
     """Makes one statement or the commit of the recorder's engine fail, and counts."""
 
-    def __init__(self, database: Database, *, at: str, persists: bool) -> None:
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch, *, at: str, persists: bool = False) -> None:
         self.at, self.persists, self.armed = at, persists, False
+        self._compiled = sent_together._compiled
         event.listen(database.write, "before_cursor_execute", self._statement)
+        monkeypatch.setattr(sent_together, "_compiled", self._sent)
         event.listen(database.write, "commit", self._commit)
 
     def _statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if self.armed and self.at in statement:
             self.armed = False
             raise OperationalError(statement, None, OSError("injected"))
+
+    def _sent(self, statement: Any, dialect: Any) -> tuple[str, dict[str, Any]]:
+        """What is sent to PostgreSQL before anything is waited for: the server itself refuses it."""
+        text, own = self._compiled(statement, dialect)
+        if self.armed and self.at in text:
+            self.armed = False
+            return "DO $$ BEGIN RAISE EXCEPTION 'injected' USING ERRCODE = 'disk_full'; END $$", {}
+        return text, own
 
     def _commit(self, connection: Any) -> None:
         if self.armed and self.at == "COMMIT":
@@ -209,11 +220,15 @@ class Failing:
     "at", ["INSERT INTO ledger_entry", "ledger_tile", "INSERT INTO ledger_checkpoint", "UPDATE ledger_head"]
 )
 def test_a_write_that_fails_leaves_nothing(
-    recorder: Recorder, database: Database, checkpoint_keys: CheckpointKeys, at: str
+    recorder: Recorder,
+    database: Database,
+    checkpoint_keys: CheckpointKeys,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
 ) -> None:
     """Whichever write of the commit fails, nobody gets an answer, nothing stays, and the next caller succeeds."""
     recorder.submit(entry_job(0)).result(10)
-    failing = Failing(database, at=at, persists=False)
+    failing = Failing(database, monkeypatch, at=at)
     failing.armed = True
     with pytest.raises(StoreUnavailableError):
         recorder.submit(entry_job(1)).result(10)
@@ -224,11 +239,15 @@ def test_a_write_that_fails_leaves_nothing(
 
 @pytest.mark.parametrize("persists", [False, True])
 def test_a_commit_error_is_unknown_and_never_a_receipt(
-    recorder: Recorder, database: Database, checkpoint_keys: CheckpointKeys, persists: bool
+    recorder: Recorder,
+    database: Database,
+    checkpoint_keys: CheckpointKeys,
+    monkeypatch: pytest.MonkeyPatch,
+    persists: bool,
 ) -> None:
     """After an error from COMMIT the caller gets no answer, whether the rows are there or not; the ledger goes on."""
     recorder.submit(entry_job(0)).result(10)
-    failing = Failing(database, at="COMMIT", persists=persists)
+    failing = Failing(database, monkeypatch, at="COMMIT", persists=persists)
     failing.armed = True
     with pytest.raises(StoreUnavailableError):
         recorder.submit(entry_job(1)).result(10)

@@ -8,8 +8,9 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from gateway.store.rows import insert_rows
-from gateway.store.session import Database, together
+from gateway.store.session import Database
 from gateway.store.tables import LedgerEntry, SubjectIndex, UsedMessageId
+from gateway.store.together import together
 
 
 @pytest.fixture
