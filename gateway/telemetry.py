@@ -40,8 +40,6 @@ def configure_logging(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(_LEVELS[settings.level], logging.WARNING))
-    # It tells of errors that it holds back, with the rows that PostgreSQL quotes in them; those that matter are raised.
-    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 # Without the frames' locals: they hold whatever was being worked on.

@@ -33,7 +33,7 @@ from gateway.ledger.entry import Entry
 from gateway.store.append import LedgerAppend, Memory, Placed, ask_head
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.rows import insert_rows
-from gateway.store.session import Database
+from gateway.store.session import Database, require_open
 from gateway.store.tables import ConfigVersion, UsedMessageId
 from gateway.store.together import Send, Sent, together
 from gateway.store.waiting import Answer, Line, Waiting, answer
@@ -295,9 +295,13 @@ class Recorder:
                     except Exception as error:  # noqa: BLE001 - one job's failure is not its neighbours'
                         transaction.forget(mark)
                         refused.append((waiting, None, error))
+                require_open(connection)
                 transaction.flush()
-            except BaseException:
+                require_open(connection)
+            except BaseException as error:
                 outer.rollback()
+                if isinstance(error, _NO_ROW):
+                    raise DataError(None, None, error) from error
                 raise
             self._commit(connection, outer)
         for append in transaction.appends.values():
@@ -363,6 +367,8 @@ def _ask_used(send: Send, connection: Connection, wanted: Iterable[tuple[str, st
     }
 
 
+# What a driver raises for a value that it cannot hand on: a lone surrogate, a number without end, a column too few.
+_NO_ROW: Final = (ArithmeticError, LookupError, TypeError, ValueError)
 # Made once: for a row or two, SQLAlchemy takes longer to put a statement together than the database to carry it out. A sender
 # at a time: for pairs in a list SQLite walks the whole table.
 _JTI: Final = col(UsedMessageId.jti)

@@ -1,5 +1,6 @@
 """Connections. One engine writes (the recorder's), one reads; both refuse what the ledger must never suffer."""
 
+import logging
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -68,6 +69,8 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
         parsed = parsed.set(drivername="postgresql+psycopg")
     shown = parsed.render_as_string(hide_password=True)
     if parsed.drivername == "postgresql+psycopg":
+        # It logs errors that it holds back, with the rows that PostgreSQL quotes in them; those that matter are raised.
+        logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         # READ COMMITTED: the row lock on the head must show what the last holder committed, not an older snapshot.
         options: dict[str, Any] = {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "hide_parameters": True}
         write = create_engine(parsed, pool_size=2, max_overflow=2, connect_args=_patience(_WRITE_TIMEOUTS), **options)
@@ -108,6 +111,19 @@ def _watch_notices(engine: Engine) -> None:
         connection.add_notice_handler(
             lambda notice: notices.append(notice.sqlstate) if notice.severity_nonlocalized == "WARNING" else None
         )
+
+
+def require_open(connection: Connection) -> None:
+    """Raises StoreUnavailableError when the database has given the transaction up, as both may do after an error.
+
+    PostgreSQL would then answer COMMIT with ROLLBACK and no error, and SQLite write each further statement by itself. Asks
+    nothing of the database: the driver knows.
+    """
+    driver: Any = connection.connection.driver_connection
+    # 2 is libpq's PQTRANS_INTRANS; 3 is a transaction that failed.
+    whole = driver.in_transaction if connection.dialect.name == "sqlite" else driver.pgconn.transaction_status == 2  # noqa: PLR2004
+    if not whole:
+        raise StoreUnavailableError("the database gave the transaction up")
 
 
 def _prepare_sqlite(engine: Engine, begin: str) -> None:
