@@ -11,6 +11,7 @@ from starlette.responses import Response
 from gateway.api import auth, shapes
 from gateway.api.body import read_json
 from gateway.api.context import context, json_response
+from gateway.delivery.inbox import Inbox
 from gateway.delivery.page import Page
 from gateway.errors import CallerError
 from gateway.statements.receipt import RECEIPT_LIMIT
@@ -34,19 +35,23 @@ async def inbox(
     here = context(request)
     agency = await auth.agency(request, here.gateway)
     seconds = 0 if here.draining else min(wait, here.gateway.settings.delivery.max_wait)
-    taking = here.inbox.take(agency, limit, seconds)
-    page = await (_while_there(request, taking) if seconds else taking)
+    page = await _while_there(request, here.inbox.take(agency, limit, seconds), here.inbox)
     return json_response(page.as_json())
 
 
-async def _while_there(request: Request, taking: Coroutine[Any, Any, Page]) -> Page:
-    """Ends when the caller goes away: what a connection without a reader is handed, nobody else gets until the lease ends."""
+async def _while_there(request: Request, taking: Coroutine[Any, Any, Page], inbox: Inbox) -> Page:
+    """Ends when the caller goes away: what a connection without a reader is handed, nobody else would get until the lease ends.
+
+    Beyond this point the answer is on its way: who leaves then gets its messages when their lease ends.
+    """
     page, leaving = asyncio.create_task(taking), asyncio.create_task(_leaves(request))
     tasks = (page, leaving)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if page.done():
+        if not leaving.done():
             return page.result()
+        if page.done() and page.exception() is None:
+            inbox.give_back(page.result())
         leaving.result()
         return Page()
     finally:
@@ -56,7 +61,7 @@ async def _while_there(request: Request, taking: Coroutine[Any, Any, Page]) -> P
 
 
 async def _leaves(request: Request) -> None:
-    """Raises CallerError at the first byte of a body: nobody reads it, and while the call waits it would take others' room."""
+    """Raises CallerError at the first byte of a body: nobody reads it, and it would take others' room while the call waits."""
     while (message := await request.receive())["type"] != "http.disconnect":
         if message.get("body"):
             raise CallerError("a call for waiting messages has no body")

@@ -1,7 +1,8 @@
 """`GET /v1/inbox`: a recipient takes its messages, and may wait for them.
 
 Decides how long a call waits. What it hands out is leased: an item that is not acknowledged comes again, one `attempt`
-higher, when the lease ends; so does one whose answer was lost because the caller went away.
+higher, when the lease ends; so does one whose answer was lost on its way. When the caller is known to have gone before there
+was an answer, it comes again at once.
 """
 
 import asyncio
@@ -48,6 +49,10 @@ class Inbox:
                 if page.handed_out or left <= 0 or self._draining:
                     return page
                 await rings(bell, left)
+
+    def give_back(self, page: Page) -> None:
+        """Nobody is there any more to be handed this page."""
+        self._shelf.give_back(page.leased)
 
     def wake(self, agency: str) -> None:
         """A message for this agency was just recorded here: whoever waits for it looks at once."""

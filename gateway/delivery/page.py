@@ -1,23 +1,26 @@
 """What a recipient is handed: a page of leased messages, each as it was released, with the gateway's release.
 
 Decides what an item looks like, for pull and push alike. A lease is taken by the recorder, so that no two callers on any
-node get the same item; what is leased and then lost on the way is handed out again when the lease ends.
+node get the same item. Who goes away before the page is there has its lease given back; what is lost on the way is handed
+out again when the lease ends.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict
 
 import structlog
 
-from gateway.errors import KeyringError
+from gateway.errors import KeyringError, StoreUnavailableError
 from gateway.jose import compact_json
 from gateway.record import open_content, released_text
 from gateway.store import queries
-from gateway.store.jobs.deliveries import PAGE_BYTES, Lease, Leased
-from gateway.store.recorder import Recorder
+from gateway.store.jobs.deliveries import PAGE_BYTES, GiveBack, Lease, Leased
+from gateway.store.recorder import Committed, Recorder
 from gateway.store.sealing import Sealer
 from gateway.store.session import Database
 from gateway.store.tables import AlertRow, TransferRow, micros
@@ -86,15 +89,31 @@ class Shelf:
     async def take(self, agency: str, limit: int, priorities: tuple[int, int] = ALL) -> Page:
         """Leases what is due, the most urgent and oldest first, and opens it. Empty when nothing is due.
 
-        Raises StoreUnavailableError. When the caller goes away in between, the items come again after their lease.
+        Raises StoreUnavailableError. When it does, or is cancelled, what was leased in between is given back.
         """
         # A look costs a read; a lease would make everyone who waits in vain go through the one write path.
         if not await asyncio.to_thread(self._due, agency, priorities):
             return Page()
         now = self.clock()
         job = Lease(agency, limit, micros(now), micros(now + self.lease), priorities, self.size)
-        leased = (await asyncio.wrap_future(self.recorder.submit(job))).result
-        return await asyncio.to_thread(self._open, agency, leased) if leased else Page()
+        leasing = self.recorder.submit(job)
+        try:
+            leased = (await asyncio.wrap_future(leasing)).result
+            return await asyncio.to_thread(self._open, agency, leased) if leased else Page()
+        except (asyncio.CancelledError, StoreUnavailableError):
+            # A job that the recorder has taken is committed all the same, perhaps only later.
+            leasing.add_done_callback(self._nobody_there)
+            raise
+
+    def give_back(self, leased: tuple[Leased, ...]) -> None:
+        """What reached nobody is due at once. From any thread; does not wait, and where it fails the lease ends by itself."""
+        if leased:
+            with contextlib.suppress(StoreUnavailableError):
+                self.recorder.submit(GiveBack(leased, micros(self.clock())))
+
+    def _nobody_there(self, leasing: "Future[Committed[tuple[Leased, ...]]]") -> None:
+        if not leasing.cancelled() and leasing.exception() is None:
+            self.give_back(leasing.result().result)
 
     def _due(self, agency: str, priorities: tuple[int, int] = ALL) -> bool:
         with self.database.reading() as session:

@@ -42,6 +42,7 @@ class Leased:
 
     transfer: str
     attempt: int
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,35 @@ class Lease:
                 .where(col(OutboxRow.transfer).in_([row.transfer for row in taken]))
                 .values(due_at=self.until, attempts=col(OutboxRow.attempts) + 1)
             )
-        return tuple(Leased(row.transfer, row.attempts + 1) for row in taken)
+        return tuple(Leased(row.transfer, row.attempts + 1, self.until) for row in taken)
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Ends the lease of items that reached nobody: they are due at once, and what was handed out keeps its number.
+
+    Changes nothing of an item that was signed for, ended, put off or handed out anew since: `attempt` and `until` are those
+    that this is about, and no second lease has both.
+    """
+
+    leased: Sequence[Leased]
+    now: int
+    ledgers: Sequence[str] = ()
+    message_id: None = None
+
+    def stage(self, transaction: Transaction) -> None:
+        # In one order everywhere, so that two batches cannot wait for each other.
+        for item in sorted(self.leased, key=lambda item: item.transfer):
+            transaction.connection.execute(
+                update(OutboxRow)
+                .where(
+                    col(OutboxRow.transfer) == item.transfer,
+                    IS_WAITING,
+                    col(OutboxRow.attempts) == item.attempt,
+                    col(OutboxRow.due_at) == item.until,
+                )
+                .values(due_at=self.now)
+            )
 
 
 @dataclass(frozen=True, slots=True)
