@@ -4,6 +4,7 @@ Decides what a start reads, and what is read while messages flow (ADR 0012):
 
 - at the start the newest `startup_entries` of each ledger, whole, with every row beside them; a smaller ledger entirely
 - from then on, again and again, every ledger from its first entry to its last, at a small share of one core
+- every minute the tiles at the edge of each ledger: a recorder builds on those that it has in hand, others read them
 - every few seconds the clock
 
 Whatever is found stops the recorder: this process signs nothing more, is not ready, and says what to do. Each node does
@@ -12,16 +13,26 @@ all of it for itself, because none has to believe another.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 import structlog
 
-from gateway.errors import ClockError, GatewayError, LedgerForkedError, NotFoundError, StoreUnavailableError
+from gateway.errors import (
+    ClockError,
+    GatewayError,
+    LedgerForkedError,
+    LedgerInvalidError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from gateway.ledger.checkpoint import Checkpoint, open_checkpoint
+from gateway.ledger.merkle import Frontier
+from gateway.ledger.tiles import frontier
 from gateway.settings import AuditSettings
-from gateway.store import queries
+from gateway.store import attested, queries
 from gateway.store.append import Memory
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.clocks import require_clock
@@ -33,6 +44,7 @@ from gateway.telemetry import Metrics
 TICK_SECONDS: Final = 5.0
 CHECKPOINTS: Final = 100
 """So many of the newest stored checkpoints are compared in one round; `fsck` compares more."""
+EDGE_SECONDS: Final = 60.0
 _LONGEST_REST: Final = 1.0
 _AGAIN_SECONDS: Final = 60.0
 _log: Final = structlog.get_logger("sinergi.patrol")
@@ -73,6 +85,27 @@ def _require_sound(found: Examination) -> None:
         raise LedgerForkedError(f"{found.ledger} was altered ({faults}): sinergi ledger fsck says what to do")
 
 
+def require_edge(database: Database, ledger: str, memory: Memory) -> None:
+    """The tiles at the right edge give the root of the head, as its next commit finds it. Raises LedgerForkedError.
+
+    Asks no key: whose head it is, is looked at by every commit. A ledger that grows meanwhile only widens its tiles.
+    """
+    known = memory.newest(ledger)  # before the head: what is signed in between may be newer
+    with database.reading() as session:
+        head = queries.ledger_head(session, ledger)
+        try:
+            root = Frontier.from_bytes(head.size, head.frontier).root()
+            given = frontier(head.size, attested.reading_tiles(session, ledger)).root()
+        except (LedgerInvalidError, NotFoundError) as error:
+            raise LedgerForkedError(f"the edge of {ledger} was altered: {error.detail}") from error
+    if given != root:
+        raise LedgerForkedError(f"the edge of {ledger} was altered: its tiles do not give the root of its head")
+    if known is not None and (head.size < known.size or (head.size == known.size and root != known.root)):
+        raise LedgerForkedError(
+            f"the edge of {ledger} is not what was signed: the database was rolled back or exchanged"
+        )
+
+
 class Patrol:
     """A thread from `start` to `stop`."""
 
@@ -95,6 +128,7 @@ class Patrol:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="patrol", daemon=True)
         self._ticked = self._rested = 0.0
+        self._looked: float | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -121,27 +155,51 @@ class Patrol:
 
     def round(self) -> None:
         """Every ledger once, slowly. What is found stops the recorder."""
-        with self._database.reading() as session:
-            present = {head.ledger for head in queries.ledgers(session)}
-        for ledger in sorted(present | self._recorder.memory.ledgers()):
-            known = self._recorder.memory.newest(ledger)
+        for ledger in self._ledgers():
             self._rested = time.monotonic()
-            try:
-                found = examine(
-                    self._database, self._keys, ledger, known, self._breathe, now=self._clock(), checkpoints=CHECKPOINTS
-                )
-                _require_sound(found)
-            except NotFoundError:
-                self._halt(ledger, LedgerForkedError(f"{ledger} is gone from the database"))
-            except LedgerForkedError as error:
-                self._halt(ledger, error)
-            else:
+            if self._stood(ledger, self._whole):
                 self._metrics.ledger_sound.labels(ledger).set(1)
                 self._metrics.ledger_audited.labels(ledger).set(self._clock().timestamp())
 
+    def edges(self) -> None:
+        """The edge of every ledger. What is found stops the recorder."""
+        for ledger in self._ledgers():
+            self._stood(ledger, lambda ledger: require_edge(self._database, ledger, self._recorder.memory))
+
+    def _ledgers(self) -> Sequence[str]:
+        with self._database.reading() as session:
+            present = {head.ledger for head in queries.ledgers(session)}
+        return sorted(present | self._recorder.memory.ledgers())
+
+    def _whole(self, ledger: str) -> None:
+        known = self._recorder.memory.newest(ledger)
+        now = self._clock()
+        _require_sound(
+            examine(self._database, self._keys, ledger, known, self._breathe, now=now, checkpoints=CHECKPOINTS)
+        )
+
+    def _stood(self, ledger: str, look: Callable[[str], None]) -> bool:
+        try:
+            look(ledger)
+        except NotFoundError:
+            self._halt(ledger, LedgerForkedError(f"{ledger} is gone from the database"))
+        except LedgerForkedError as error:
+            self._halt(ledger, error)
+        else:
+            return True
+        return False
+
     def tick(self) -> None:
-        """The clock. It may be right again later, and then the recorder goes on."""
+        """The clock, and once a minute the edges, while nothing was found."""
         self._ticked = time.monotonic()
+        self._look_at_the_clock()
+        if self._recorder.fatal is None and (self._looked is None or self._ticked - self._looked > EDGE_SECONDS):
+            self._looked = self._ticked
+            with suppress(StoreUnavailableError):
+                self.edges()
+
+    def _look_at_the_clock(self) -> None:
+        """It may be right again later, and then the recorder goes on."""
         try:
             require_clock(self._database, self._clock())
         except ClockError as error:

@@ -125,8 +125,8 @@ def edge_flipped(connection: Connection) -> None:
     connection.execute(text("UPDATE ledger_head SET frontier = :d WHERE ledger = 'pks'"), {"d": flipped(old)})
 
 
-def _flip_tile(connection: Connection, position: int, *, first: bool = False) -> None:
-    where = f"WHERE ledger = 'pks' AND level = 0 AND position = {position}"
+def flip_tile(connection: Connection, position: int, *, first: bool = False, level: int = 0) -> None:
+    where = f"WHERE ledger = 'pks' AND level = {level} AND position = {position}"
     old = bytes(connection.execute(text(f"SELECT data FROM ledger_tile {where}")).scalar_one())
     connection.execute(
         text(f"UPDATE ledger_tile SET data = :d {where}"), {"d": flipped(old[::-1])[::-1] if first else flipped(old)}
@@ -134,11 +134,11 @@ def _flip_tile(connection: Connection, position: int, *, first: bool = False) ->
 
 
 def full_tile_flipped(connection: Connection) -> None:
-    _flip_tile(connection, 0)
+    flip_tile(connection, 0)
 
 
 def edge_tile_flipped(connection: Connection) -> None:
-    _flip_tile(connection, 2)
+    flip_tile(connection, 2)
 
 
 def checkpoint_changed(connection: Connection) -> None:
@@ -261,7 +261,7 @@ def test_a_start_on_tiles_that_are_false_before_its_first_entry_is_refused(
 ) -> None:
     """The tiles on which it begins must give the root of the checkpoint that it begins with."""
     require_whole(grown, checkpoint_keys, Memory(), 256, NOW)
-    tamper(database_url, lambda connection: _flip_tile(connection, 1, first=True))
+    tamper(database_url, lambda connection: flip_tile(connection, 1, first=True))
     with pytest.raises(LedgerForkedError, match="before entry 300 are not those of its checkpoint"):
         require_whole(grown, checkpoint_keys, Memory(), 256, NOW)
 
