@@ -13,6 +13,7 @@ ARMS ?=
 BACKLOG ?= 10000
 MINUTES ?= 5
 MESSAGES ?= 100000
+EACH ?= 600
 RESULTS ?= var
 
 .PHONY: help setup demo test fuzz referee lint format docs serve chaos lock wheel verifier clean bench bench-growth bench-page soak bench-early-warning bench-ledger
@@ -77,8 +78,9 @@ $(PEER)/.installed: locks/peer.txt
 bench: $(BENCH) $(PEER)/.installed  ## the gateway beside its floors and its peer: one table, one JSON; shorter with ROUNDS=1 SECONDS=1
 	$(BIN)/python -m benchmarks.bench --rounds $(ROUNDS) --seconds $(SECONDS) --backlog $(BACKLOG) --arms "$(ARMS)" --peer $(PEER)/bin/python --json $(RESULTS)/bench.json
 
+bench-growth: ROUNDS = 9
 bench-growth: $(BENCH)  ## what the same gateway costs at 1,000, 100,000 and 1,000,000 entries, and its memory over 100,000 messages
-	$(BIN)/python -m benchmarks.growth --rounds $(ROUNDS) --seconds $(SECONDS) --messages $(MESSAGES) --json $(RESULTS)/growth.json --plot $(RESULTS)/growth.svg
+	$(BIN)/python -m benchmarks.growth --rounds $(ROUNDS) --each $(EACH) --messages $(MESSAGES) --json $(RESULTS)/growth.json --plot $(RESULTS)/growth.svg
 
 soak: $(BENCH)  ## load that must be survived, on PostgreSQL: senders, slow clients, 1 MiB messages, overload; MINUTES=5
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --json $(RESULTS)/soak.json

@@ -117,10 +117,16 @@ COSTS: Final = (
     ("accept", "accept_cpu_ms", "CPU ms"),
     ("delivery", "delivery_cpu_ms", "CPU ms"),
     ("proof", "proof_ms", "ms"),
-    ("search page", "search_ms", "ms"),
+    ("slowest search page", "search_ms", "ms"),
 )
 """Kind of cost, key of its figure, unit."""
-GROWTH: Final = ("entries", *(f"{kind}, {unit}" for kind, _, unit in COSTS), "accept/s", "RSS MiB")
+GROWTH: Final = (
+    "entries",
+    "at the end of a round",
+    *(f"{kind}, {unit}" for kind, _, unit in COSTS),
+    "accept/s",
+    "RSS MiB",
+)
 
 
 def grown(result: Mapping[str, Any], entries: str, key: str) -> Spread:
@@ -132,6 +138,7 @@ def growth_lines(result: Mapping[str, Any]) -> list[list[str]]:
     return [
         [
             f"{int(entries):,}",
+            f"{int(grown(result, entries, 'entries').median):,}",
             *(grown(result, entries, key).text(2) for _, key, _ in COSTS),
             grown(result, entries, "accept_per_second").text(),
             grown(result, entries, "rss_mib").text(),

@@ -35,7 +35,7 @@ def bench(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def growth(result: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{tables.place(result)} {result['options']['rounds']} rounds of {result['options']['seconds']:g} s."
+    yield f"{tables.place(result)} {result['options']['rounds']} rounds of {result['options']['each']} messages."
     yield ""
     yield from table(tables.GROWTH, tables.growth_lines(result))
     yield ""
