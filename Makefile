@@ -13,7 +13,7 @@ ARMS ?=
 BACKLOG ?= 10000
 MINUTES ?= 5
 MESSAGES ?= 100000
-EACH ?= 600
+EACH ?= 1000
 RESULTS ?= var
 
 .PHONY: help setup demo test fuzz referee lint format docs serve chaos lock wheel verifier clean bench bench-growth bench-page soak bench-early-warning bench-ledger

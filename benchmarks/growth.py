@@ -253,7 +253,7 @@ def main() -> int:
         "--sizes", type=lambda text: tuple(int(one) for one in text.split(",")), default=SIZES, help="entries"
     )
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--each", type=int, default=600, help="messages of a round, at each size")
+    parser.add_argument("--each", type=int, default=1_000, help="messages of a round, at each size")
     parser.add_argument("--messages", type=int, default=100_000, help="of the memory run; 0: none")
     parser.add_argument("--folder", type=Path, help="where the databases are written [default: a temporary folder]")
     parser.add_argument("--json", type=Path, metavar="FILE")

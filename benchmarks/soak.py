@@ -50,6 +50,7 @@ RECOVERED_SECONDS: Final = 5.0
 RSS_MIB: Final = 512
 FIRST_WORD_MS: Final = 2_000.0
 # What each phase has of the whole.
+_LARGE_SECONDS: Final = 40.0
 SHARES: Final = {"capacity": 0.08, "senders": 0.2, "slow": 0.16, "large": 0.12, "overload": 0.2, "recovery": 0.14}
 
 
@@ -145,7 +146,8 @@ class Soak:
         self.phases[-1]["slow_clients"] = slow
         say("1 MiB messages …")
         large = large_messages(bench.province.imigrasi.signer, LARGE)
-        self.phase("large", large, connections=64, seconds=lasts["large"], patient=True)
+        # It ends with its last answer; a short soak has no fewer of them.
+        self.phase("large", large, connections=64, seconds=max(lasts["large"], _LARGE_SECONDS), patient=True)
         rate = TIMES * capacity
         say(f"overload: {rate:.0f} a second …")
         self.phase("overload", some(int(rate * lasts["overload"]) + 1), rate=rate, seconds=lasts["overload"])
