@@ -20,12 +20,12 @@ from sqlmodel import col
 
 from gateway.data_protection.holds import TARGET_PART, TRANSFER
 from gateway.decision.subjects import identifiers
-from gateway.errors import KeyAwayError, KeyringError
+from gateway.errors import KeyringError
 from gateway.founding import require_code
 from gateway.key_management.announcement import newest
 from gateway.key_management.retirement import before, retire
-from gateway.key_management.rewrapping import require_opened
 from gateway.key_management.rotation import await_next
+from gateway.key_management.unopened import require_altered, require_opened
 from gateway.keyring import Secret
 from gateway.keys.directory import ACTIVE
 from gateway.keys.keychain import INDEX, KEPT, LOST, RETIRED, OwnKey
@@ -76,7 +76,7 @@ def reindex(store: Store, *, why: str, who: str, progress: Progress = lambda _do
     """Makes the index anew under the key in use, in small commits while the gateway runs; of how many messages.
 
     Raises KeyringError where a key is not at hand that something stored still needs; and, after all others are found anew, for
-    messages that do not open.
+    messages, holds and officers that do not open.
     """
     require_code(who, "the operator"), require_code(why, "the reason")
     await_next(store, INDEX)
@@ -137,9 +137,8 @@ def _batches(store: Store, key: Secret, unopened: list[str]) -> Iterator[list[_N
                 after = row.id
                 try:
                     found.append(_digests(row, sealer, key, limits))
-                except KeyAwayError:
-                    raise  # nothing is wrong with the row
-                except KeyringError:
+                except KeyringError as error:
+                    require_altered(store, row.storage_key, error)
                     unopened.append(f"transfer {row.id}")
         if not rows:
             return
@@ -194,11 +193,26 @@ def _change_over(store: Store, key: Secret, why: str, who: str) -> bool:
         older = [old for old in begun if old.status == LOST or not old.over(time)]
         if not older:
             return False
-        sealer = Sealer(store.keys.storage)
-        rows = session.execute(_HOLDS).scalars().all()
-        holds = [(row.id, _hold_token(row, sealer, key)) for row in rows]
-        again = [_committed(row, text, who, time) for row, (_, text) in zip(rows, holds, strict=True)]
-        officers = [(row.kid, _head_token(row, sealer, key)) for row in queries.officer_rows(session)]
+        rows, officer_rows = session.execute(_HOLDS).scalars().all(), queries.officer_rows(session)
+    sealer, unopened = Sealer(store.keys.storage), list[str]()
+
+    def opened(made: Callable[[], str], name: str, storage_key: str) -> str:
+        try:
+            return made()
+        except KeyringError as error:
+            require_altered(store, storage_key, error)
+            unopened.append(name)
+            return ""
+
+    holds = [
+        (row.id, opened(partial(_hold_token, row, sealer, key), f"hold {row.id}", row.storage_key)) for row in rows
+    ]
+    officers = [
+        (row.kid, opened(partial(_head_token, row, sealer, key), f"officer {row.kid}", row.storage_key))
+        for row in officer_rows
+    ]
+    require_opened(unopened)
+    again = [_committed(row, text, who, time) for row, (_, text) in zip(rows, holds, strict=True)]
 
     def end(transaction: Transaction) -> None:
         connection = transaction.connection

@@ -15,8 +15,9 @@ import structlog
 from sqlalchemy import Connection, func, update
 from sqlmodel import col, select
 
-from gateway.errors import GatewayError, KeyAwayError, KeyringError, MalformedError
+from gateway.errors import GatewayError, KeyringError, LedgerInvalidError, MalformedError
 from gateway.jose import PublicKey, parse_jws, public_key_from_jwk
+from gateway.key_management.unopened import require_altered
 from gateway.keys.keychain import OwnKey
 from gateway.ledger.entry import AlertIssued, decode, timestamp
 from gateway.operations.acts import record
@@ -78,9 +79,9 @@ def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> Rene
         for row in rows:
             try:
                 content = _renewed(store, sealer, row, lost, begun)
-            except KeyAwayError:
-                raise  # nothing was altered: the same run later finds the key
             except GatewayError as error:
+                if isinstance(error, KeyringError):
+                    require_altered(store, row.storage_key, error)
                 _log.error("release_not_renewed", transfer=row.id, detail=error.detail)
                 left.append(row.id)
                 continue
@@ -184,7 +185,11 @@ def _issued(store: Store, ledger: str, alerts: frozenset[str]) -> Mapping[str, M
         for position, leaf in rows:
             first = position + 1
             if isinstance(leaf, bytes) and _ISSUED in leaf:
-                entry = decode(leaf)
+                try:
+                    entry = decode(leaf)
+                except LedgerInvalidError:
+                    _log.error("entry_does_not_decode", ledger=ledger, position=position)
+                    continue
                 if entry["kind"] == AlertIssued.kind and entry["alert"] in alerts:
                     found.setdefault(entry["alert"], entry)
         more = len(rows) == _PAGE

@@ -4,17 +4,18 @@ Decides what has to be wrapped anew and when nothing needs the older keys any mo
 a walk that was interrupted is continued by the next one.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import func, select, update
 from sqlmodel import SQLModel, col
 
-from gateway.errors import KeyAwayError, KeyringError
+from gateway.errors import KeyringError
 from gateway.founding import require_code
 from gateway.key_management.retirement import before, retire
 from gateway.key_management.rotation import await_next
+from gateway.key_management.unopened import require_altered, require_opened
 from gateway.keys.keychain import STORAGE
 from gateway.ledger.entry import OperatorAct
 from gateway.operations.acts import ConflictError, record
@@ -27,7 +28,6 @@ from gateway.store.tables import HoldRow, OfficerRow, SubjectRequestRow, Transfe
 from gateway.wiring import Store, now
 
 BATCH: Final = 200
-SHOWN: Final = 10
 _SEALED: Final[tuple[tuple[type[SQLModel], Any], ...]] = (
     (TransferRow, TransferRow.id),
     (OfficerRow, OfficerRow.kid),
@@ -57,17 +57,14 @@ def rewrap(store: Store, *, why: str, who: str, progress: Callable[[int, int], N
     await_next(store, STORAGE)
     sealer, total, done = Sealer(store.keys.storage), to_rewrap(store), 0
     current, unopened = sealer.storage.current().id, list[str]()
-    with store.database.reading() as session:
-        known = {key.kid for key in queries.own_keys(session) if key.role == STORAGE}
     for table, name in _SEALED:
         for batch in _batches(store, table, name, current):
             changed = []
             for key, kid, old in batch:
                 try:
-                    changed.append((key, old, *_rewrapped(sealer, known, key, kid, old)))
-                except KeyAwayError:
-                    raise  # nothing is wrong with the row
-                except KeyringError:
+                    changed.append((key, old, *sealer.rewrap(key, kid, old)))
+                except KeyringError as error:
+                    require_altered(store, kid, error)
                     unopened.append(f"{table.__tablename__} {key}")
             record(store, RecordEvent(OWN_LEDGER, (), partial(_replace, table, name, changed)))
             done += len(changed)
@@ -75,22 +72,6 @@ def rewrap(store: Store, *, why: str, who: str, progress: Callable[[int, int], N
     require_opened(unopened)
     _retire(store, current, why, who)
     return done
-
-
-def require_opened(unopened: Sequence[str]) -> None:
-    """Raises KeyringError, naming some of the rows that a walk went past."""
-    if unopened:
-        named = ", ".join([*unopened[:SHOWN], *(["…"] if unopened[SHOWN:] else [])])
-        raise KeyringError(
-            f"{len(unopened)} rows were altered and do not open: take them from a copy, and run it again. The others are done, "
-            f"and the older key stays until then: {named}"
-        )
-
-
-def _rewrapped(sealer: Sealer, known: Collection[str], name: str, kid: str, wrapped: bytes) -> tuple[str, bytes]:
-    if kid not in known:
-        raise KeyringError("the row names a storage key that there never was")
-    return sealer.rewrap(name, kid, wrapped)
 
 
 def _batches(store: Store, table: Any, name: Any, current: str) -> Iterator[Sequence[tuple[str, str, bytes]]]:

@@ -7,7 +7,7 @@ It is used up by the commit of the act itself (`acts.require_two`). Leaves its f
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 from sqlmodel import Session, col, select
 
 from gateway.errors import OperatorError
@@ -61,13 +61,17 @@ def propose(store: Store, proposal: Proposal, signature: str, *, attachment: str
         "changed_at": micros(time),
     }
 
+    with store.database.reading() as session:
+        before = said(session.connection(), proposal.digest)
+
     def unknown(transaction: Transaction) -> None:
         if transaction.config_version != snapshot.version:
             raise ConflictError("operators, agencies or keys were changed meanwhile: try again")
-        if _state(transaction, proposal.digest) is not None:
+        if _state(transaction.connection, proposal.digest) is not None:
             raise ConflictError("this proposal was made before")
-        known = said(transaction.connection, proposal.digest, issued=proposal.issued)
-        if known.proposed or known.ended:
+        # Under the ledger's lock, only what came since is read.
+        since = said(transaction.connection, proposal.digest, first=before.size)
+        if before.proposed or before.ended or since.proposed or since.ended:
             raise ConflictError("the ledger says that this proposal was made before, and its row is gone")
 
     by = Authority(operator.id, (operator.key.kid,), proposal.digest)
@@ -85,9 +89,11 @@ def judge(store: Store, kept: Kept, signature: str) -> Authority:
     if kept.proposal.gateway != store.settings.gateway.id:
         raise RefusedError("the proposal is for another gateway")
     with store.database.reading() as session:
-        known = said(session.connection(), kept.id, issued=kept.proposal.issued)
+        known = said(session.connection(), kept.id)
+        # After the entries: who was faster a moment ago, and wrote both, is not taken for somebody who set the row back.
+        state = _state(session.connection(), kept.id)
     if known.ended:
-        raise RefusedError(ENDED)
+        raise RefusedError(ENDED if state == PENDING else f"the proposal is {state} already")
     if not known.proposed:
         raise RefusedError("the ledger does not say that it was proposed")
     snapshot = Configuration(store.database).current()
@@ -113,7 +119,7 @@ def withdraw(store: Store, kept: Kept, *, why: str, who: Who) -> None:
             .values(state=WITHDRAWN, changed_at=micros(time))
         )
         if ended.rowcount != 1:
-            raise ConflictError(f"the proposal is {_state(transaction, kept.id)} already")
+            raise ConflictError(f"the proposal is {_state(transaction.connection, kept.id)} already")
 
     entry = authority(who).entry(time, f"withdraw/{kept.proposal.what}", why=why, about=kept.id)
     act(store, [entry], end, changes_config=False)
@@ -161,6 +167,6 @@ def _kept(row: ProposalRow) -> Kept:
     )
 
 
-def _state(transaction: Transaction, id_: str) -> str | None:
-    found = transaction.connection.execute(select(ProposalRow.state).where(col(ProposalRow.id) == id_)).scalar()
+def _state(connection: Connection, id_: str) -> str | None:
+    found = connection.execute(select(ProposalRow.state).where(col(ProposalRow.id) == id_)).scalar()
     return None if found is None else str(found)

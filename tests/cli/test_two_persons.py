@@ -383,3 +383,19 @@ def test_what_has_a_form_and_no_sense_is_refused_as_misuse(
 def test_an_endpoint_is_described_by_what_was_proposed() -> None:
     """The URL, the addresses and the file of its authority are all that an endpoint is: nothing of it escapes the signatures."""
     assert set(Endpoint.__slots__) == {"url", "networks", "ca_file"}
+
+
+@pytest.mark.parametrize("end", ["approve", "withdraw"])
+def test_who_comes_second_is_not_told_of_tampering(tmp_path: Path, end: str) -> None:
+    """Two operators at once: nobody wrote to the database, and the second is told what became of the proposal."""
+    shell = operated(tmp_path, "sari", "budi")
+    id_ = proposed(shell, "sari", "agencies", "set", POLDA, *PLACE, "--why", "T-1")
+    with open_store(load_settings(shell.config)) as store:
+        budi = load_signer(f"file:{shell.home / 'budi.pem'}", passphrase_of("budi").encode())
+        kept = find(store, id_)
+        if end == "approve":
+            approved(shell, id_)
+        else:
+            assert by(shell, "sari", "operators", "withdraw", id_, "--why", "T-2").code == 0
+        with pytest.raises(RefusedError, match=r"the proposal is (done|withdrawn) already"):
+            approve(store, kept, sign_proposal(kept.proposal, budi))

@@ -1,6 +1,8 @@
 """A lost key of the gateway: what it signed is what its id says, and what is not delivered is signed anew so that it arrives."""
 
+import contextlib
 import json
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -137,9 +139,9 @@ def test_what_was_not_delivered_arrives_under_the_key_in_use(office: Shell) -> N
 
 
 def test_what_was_altered_keeps_nothing_else_from_its_recipient(office: Shell) -> None:
-    """One row that does not open, one release and one alert that nobody's key bears out: the others go out, these do not."""
+    """Rows that do not open or name a key that never was, a release and an alert that no key bears out: all others go out."""
     since = datetime.now(UTC) - timedelta(minutes=20)
-    numbers = ("A1", "A2", "A3", "A4")
+    numbers = ("A1", "A2", "A3", "A4", "A5")
     asked = [FOREIGNER | {"document": FOREIGNER["document"] | {"number": number}} for number in numbers]
     outcomes = exchanged(office, *(("stay-permit.query/1", body, {}) for body in asked), ago=timedelta(minutes=-15))
     waiting = [outcome.transfer for outcome in outcomes if outcome.decision == "accepted"]
@@ -163,6 +165,8 @@ def test_what_was_altered_keeps_nothing_else_from_its_recipient(office: Shell) -
                 (waiting[3], text("'altered so long'")),
             ):
                 connection.execute(update(TransferRow).where(col(TransferRow.id) == name).values(sealed_content=value))
+            nobodys = update(TransferRow).where(col(TransferRow.id) == waiting[4]).values(storage_key="nobody's")
+            connection.execute(nobodys)
             jws = connection.execute(select(col(AlertRow.jws))).scalar_one()
             connection.execute(update(AlertRow).values(jws=f"{jws[:-6]}AAAAAA"))
             (row_, waits) = (
@@ -174,8 +178,8 @@ def test_what_was_altered_keeps_nothing_else_from_its_recipient(office: Shell) -
                 connection.execute(insert(OutboxRow).values(**waits | {"transfer": id_}))
         new = next_key(store)
         done = compromise_own(store, old, since, why="INC-2", who="tester")
-        assert (done.signed_anew, done.alerts_anew, len(done.left)) == (1, 0, 6)
-        assert {*waiting[:2], waiting[3], "nowhere", "bytes"} < set(done.left)
+        assert (done.signed_anew, done.alerts_anew, len(done.left)) == (1, 0, 7)
+        assert {*waiting[:2], *waiting[3:], "nowhere", "bytes"} < set(done.left)
         assert release(store, waiting[2]).kid == new
         assert release(store, waiting[1]).kid == old
 
@@ -212,3 +216,20 @@ def test_an_alert_that_the_ledger_does_not_bear_out_is_not_signed_anew(office: S
             texts = session.connection().exec_driver_sql("SELECT jws FROM alert").scalars().all()
         signed = [jws.payload for jws in (parse_jws(text, "alert+jwt", 2) for text in texts) if jws.kid == new]
         assert [(one["kid"], tuple(one["transfers"])) for one in signed] == [(old, true.transfers)]
+
+
+def test_an_entry_that_does_not_decode_stops_no_renewal(office: Shell) -> None:
+    """The alert whose entry was altered is left and named; the release goes out under the key in use all the same."""
+    since = datetime.now(UTC) - timedelta(minutes=20)
+    sent(office, "letter-one", timedelta(minutes=15))
+    with open_store(load_settings(office.config)) as store:
+        compromise(store, POLDA, office.kid(POLDA), since, why="INC-1", who="tester")
+        old, _ = store.keys.sign.kid, next_key(store)
+        with contextlib.closing(sqlite3.connect(store.database.url.removeprefix("sqlite:///"))) as direct, direct:
+            direct.execute("DROP TRIGGER ledger_entry_fixed")
+            cut = "UPDATE ledger_entry SET leaf = CAST(substr(leaf, 1, length(leaf) - 1) AS BLOB) WHERE instr(leaf, ?)"
+            assert direct.execute(cut, (b'"kind":"alert.issued"',)).rowcount == 1
+        with store.database.reading() as session:
+            (alert,) = session.connection().execute(select(col(AlertRow.id))).scalars()
+        done = compromise_own(store, old, since, why="INC-2", who="tester")
+        assert (done.signed_anew, done.alerts_anew, done.left) == (1, 0, (alert,))

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlmodel import col
 
-from gateway.errors import KeyringError
+from gateway.errors import KeyAwayError, KeyringError
 from gateway.founding import RefusedError
 from gateway.key_management import reindexing
 from gateway.key_management.reindexing import reindex, to_reindex
@@ -18,10 +18,11 @@ from gateway.key_management.rewrapping import rewrap, to_rewrap
 from gateway.key_management.rotation import rotate
 from gateway.keys.keychain import INDEX, STORAGE, in_use
 from gateway.store import queries
-from gateway.store.tables import TransferRow
+from gateway.store.tables import OfficerRow, TransferRow
 from gateway.wiring import Store, now
 from tests.chaos.test_renewal_killed import opened, sent
-from tests.cli.test_retention import entries, in_service
+from tests.cli.test_officers import enrol
+from tests.cli.test_retention import FOREIGNER, entries, exchanged, in_service
 from tests.keys.test_renewed_at_once import overtaken
 
 WALKS: dict[str, tuple[Callable[..., int], Callable[..., int]]] = {
@@ -31,7 +32,7 @@ WALKS: dict[str, tuple[Callable[..., int], Callable[..., int]]] = {
 # A column of one message each, and what somebody wrote there.
 ALTERED: dict[str, dict[str, Any]] = {
     STORAGE: {"wrapped_key": b"altered", "storage_key": "nobody's"},
-    INDEX: {"sealed_content": b"altered"},
+    INDEX: {"sealed_content": b"altered", "storage_key": "nobody's"},
 }
 
 
@@ -91,3 +92,36 @@ def test_a_walk_ends_no_key_that_came_after_its_own(tmp_path: Path, role: str, m
             used = in_use(queries.own_keys(session), role, now())
     assert used is not None
     assert used.kid == newest[0]
+
+
+def test_a_row_under_a_newer_key_is_not_called_altered(tmp_path: Path) -> None:
+    """Messages come under a key that another operator makes while an older run still walks: it has only to be repeated."""
+    shell = in_service(tmp_path)
+    sent(shell)
+
+    def meanwhile(fast: Store) -> None:
+        rewrap(fast, why="T-2", who="tester")
+        rotate(fast, STORAGE, lead=timedelta(), why="T-1", who="tester")
+        document = FOREIGNER["document"] | {"number": "B7"}
+        later = ("stay-permit.query/1", FOREIGNER | {"document": document}, {"jti": "later-one-1234"})
+        exchanged(shell, later, ago=timedelta(minutes=-10))
+
+    with opened(shell) as store:
+        rotate(store, STORAGE, lead=timedelta(), why="T-1", who="tester")
+    with pytest.raises(KeyAwayError, match="not at hand in this process"):
+        overtaken(shell, lambda slow: rewrap(slow, why="T-3", who="tester"), 1, meanwhile)
+
+
+def test_an_officer_and_a_hold_that_do_not_open_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose digest cannot be made anew is told, and the older index key goes on being read until it can."""
+    monkeypatch.setattr(reindexing, "SETTLED_SECONDS", 0.0)
+    shell = in_service(tmp_path)
+    sent(shell)
+    shell.ok("agencies", "officers", "add", "--why", "T-1", enrol(shell, "sari", role="SUPERVISOR"))
+    with opened(shell) as store:
+        rotate(store, INDEX, lead=timedelta(), why="T-1", who="tester")
+        with store.database.write.begin() as connection:
+            kid = connection.execute(select(col(OfficerRow.kid))).scalar_one()
+            connection.execute(update(OfficerRow).values(wrapped_key=b"altered"))
+        with pytest.raises(KeyringError, match=f"officer {kid}"):
+            reindex(store, why="T-2", who="tester")

@@ -1,0 +1,35 @@
+"""Stored things that do not open while they are walked: those that were altered are named, and keep no other waiting."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.errors import KeyAwayError, KeyringError
+from gateway.keys.keychain import STORAGE
+from gateway.store import queries
+from gateway.wiring import Store
+
+SHOWN: Final = 10
+
+
+def require_altered(store: Store, storage_key: str, error: KeyringError) -> None:
+    """Returns where the row itself is at fault: it does not open, or names a storage key that there never was.
+
+    Raises `error` where there is such a key and only this process has not got it: nothing is wrong with the row. The database
+    is asked now: another operator may have made the key since this process began.
+    """
+    if not isinstance(error, KeyAwayError):
+        return
+    with store.database.reading() as session:
+        own = queries.own_keys(session)
+    if any((key.role, key.kid) == (STORAGE, storage_key) for key in own):
+        raise error
+
+
+def require_opened(unopened: Sequence[str]) -> None:
+    """Raises KeyringError, naming some of the rows that a walk went past."""
+    if unopened:
+        named = ", ".join([*unopened[:SHOWN], *(["…"] if unopened[SHOWN:] else [])])
+        raise KeyringError(
+            f"{len(unopened)} rows were altered and do not open: take them from a copy, and run it again. The others are done, "
+            f"and the older key stays until then: {named}"
+        )
