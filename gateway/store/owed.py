@@ -3,11 +3,12 @@
 Decides whether each accepted message that has not expired will be delivered, or was ended as its ledger says, and whether
 what expired in the last month had its place. A row that
 is gone, goes to somebody else, or calls itself delivered or ended without a receipt or an entry, delivers nothing. The same of
-the gateway's own alerts, which their entries name: each says, signed by a key of ours, what its entry says.
+the gateway's own alerts, which their entries name: each says, signed by a key of ours when its newest entry says, what that says.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -56,7 +57,8 @@ _ENDS: Final = {DEAD: TransferDead.kind, WITHDRAWN: TransferWithdrawn.kind}
 _KINDS: Final = frozenset(kind.encode() for kind in (*_ENDS.values(), TransferRedelivered.kind))
 _OF_ALERTS: Final = b'"kind":"alert.'
 _KEYS: Final = 16
-_Said = tuple[str, str, str]
+_About = tuple[str, str, str]
+"""Whom an alert tells, and which agency's key it is about."""
 _ALERT_KINDS: Final = frozenset(kind.encode() for kind in (AlertIssued.kind, AlertAcknowledged.kind))
 
 
@@ -70,8 +72,10 @@ class Owed:
         self._soon = micros(now + _LONGEST)
         self._ended: dict[str, str] = {}
         self._said: dict[str, str] = {}
-        # Of each alert what its first entry says: to whom, about whose key, until when; and the digest of its receipt.
-        self._issued: dict[str, tuple[_Said, int]] = {}
+        # Of each alert what its first entry says: to whom, about whose key, until when; at which seconds it was signed, by its
+        # newest entry or, while it is looked at, another one; and the digest of its receipt.
+        self._issued: dict[str, tuple[_About, int]] = {}
+        self._signed: dict[str, set[int]] = {}
         self._answered: dict[str, str] = {}
         self.findings = Findings()
         self.looked = 0
@@ -114,34 +118,38 @@ class Owed:
             for leaf in session.connection().execute(later, execution_options={"yield_per": _PAGE}).scalars():
                 self._note(bytes(leaf))
                 if _OF_ALERTS in leaf:
-                    self._note_alert(bytes(leaf))
+                    # Signed anew before its text was read, or after that.
+                    self._note_alert(bytes(leaf), meanwhile=True)
         for transfer, state in self._ended.items():
             if self._said.get(transfer) != _ENDS[state]:
                 self.findings.add(f"{transfer} calls itself {state}, and no entry says so")
-        for alert, said in alerts.values():
-            if (fault := self._alert(alert, said, whole=whole)) is not None:
+        for alert, told in alerts.values():
+            if (fault := self._alert(alert, told, whole=whole)) is not None:
                 self.findings.add(f"the alert {alert.id} {fault}")
 
-    def _alerts(self, session: Session) -> dict[str, tuple[Any, _Said | None]]:
+    def _alerts(self, session: Session) -> dict[str, "tuple[Any, _Told | None]"]:
         """The rows, and what the text of each says; None where no key of the gateway signed it. The texts are not kept."""
         rows = session.connection().execute(_ALERTS, {"ledger": self._ledger}).all()
         # After the rows, and the keys after that: whoever alerts meanwhile has every row its text, and every text its key.
         texts = select(col(AlertRow.id), col(AlertRow.jws)).where(col(AlertRow.ledger) == self._ledger)
         key = lru_cache(_KEYS)(partial(_own_key, session))
-        said = {
+        told = {
             id_: _told(text, id_, key)
             for id_, text in session.connection().execute(texts, execution_options={"yield_per": _PAGE})
         }
-        return {row.id: (row, said.get(row.id)) for row in rows}
+        return {row.id: (row, told.get(row.id)) for row in rows}
 
-    def _alert(self, row: Any, said: _Said | None, *, whole: bool) -> str | None:
+    def _alert(self, row: Any, told: "_Told | None", *, whole: bool) -> str | None:
         """What is wrong with it. Where not all entries were read, its own may have been among the others."""
         self.looked += 1
         issued = self._issued.get(row.id)
         if whole and issued is None:
             return "was issued by no entry"
-        if said is None or (issued is not None and said != issued[0]):
+        if told is None or (issued is not None and told.about != issued[0]):
             return "says something else than its entry, or is not signed by us"
+        # Who has a key that the gateway lost can sign it once more, with other transfers in it: not as the newest one.
+        if whole and told.signed not in self._signed[row.id]:
+            return "was signed at another time than its entry"
         until = issued[1] if whole and issued is not None else row.expires_at
         if type(until) is not int or row.expires_at != until or row.until not in (until, None):
             return "ends at another time"
@@ -150,7 +158,7 @@ class Owed:
         wanted = WAITING if row.acknowledgement is None else DELIVERED
         if row.state != wanted and until > self._alive:
             return f"is {row.state or 'gone from the outbox'}, not {wanted}"
-        if row.to not in (row.recipient, None) or row.recipient != said[0]:
+        if row.to not in (row.recipient, None) or row.recipient != told.about[0]:
             return "is to somebody else"
         if row.state == WAITING and self._held_back(row.due):
             return "is held back for more than a day"
@@ -190,15 +198,17 @@ class Owed:
         if transfer in self._ended and entry["kind"].encode() in _KINDS:
             self._said[transfer] = entry["kind"]
 
-    def _note_alert(self, leaf: bytes) -> None:
+    def _note_alert(self, leaf: bytes, *, meanwhile: bool = False) -> None:
         try:
             entry = decode(leaf)
         except LedgerInvalidError:
             return  # check 3 has found it, or will
         if entry["kind"] == AlertIssued.kind:
-            until = micros(instant(entry["time"]) + LASTS)
+            time, alert = instant(entry["time"]), entry["alert"]
             about = (entry["recipient"], entry["agency"], entry["key"])
-            self._issued.setdefault(entry["alert"], (about, until))
+            self._issued.setdefault(alert, (about, micros(time + LASTS)))
+            before = self._signed.get(alert, set()) if meanwhile else set()
+            self._signed[alert] = before | {int(time.timestamp())}
         elif entry["kind"] == AlertAcknowledged.kind:
             self._answered[entry["alert"]] = entry["receipt_digest"]
 
@@ -210,15 +220,23 @@ def _own_key(session: Session, kid: str) -> PublicKey:
     return public_key_from_jwk(strict_json((jwk or "{}").encode(), "the key", 2))
 
 
-def _told(text: object, alert: str, key: Callable[[str], PublicKey]) -> _Said | None:
-    """Whom it tells, and about whose key, if this alert is a word of the gateway."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the text of an alert says; `signed` in Unix seconds."""
+
+    about: _About
+    signed: int
+
+
+def _told(text: object, alert: str, key: Callable[[str], PublicKey]) -> _Told | None:
+    """None where this alert is no word of the gateway."""
     if not isinstance(text, str):
         return None
     try:
         told = read_alert(text, key(parse_jws(text, ALERT_TYP, 2).kid))
     except GatewayError:
         return None
-    return (told.aud, told.agency, told.kid) if told.jti == alert else None
+    return _Told((told.aud, told.agency, told.kid), told.iat) if told.jti == alert else None
 
 
 def _digest(text: str) -> str:
