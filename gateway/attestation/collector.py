@@ -31,6 +31,7 @@ from gateway.ledger.cosignature import Cosigner, with_signatures
 from gateway.ledger.note import NoteSignature, parse_note
 from gateway.ledger.tiles import frontier
 from gateway.store import attested, queries
+from gateway.store.append import require_extends
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.jobs.attestations import KeepAttested, KeepTimestamp
 from gateway.store.recorder import Recorder
@@ -182,7 +183,8 @@ class Collector:
 
     def _heads(self) -> Sequence[_Head]:
         """The ledgers whose newest checkpoint still lacks something, if their head is one that may be shown at all."""
-        wanting = []
+        wanting, memory = [], self.recorder.memory
+        seen = {ledger: memory.newest(ledger) for ledger in memory.ledgers()}  # before the heads: commits go on
         with self.database.reading() as session:
             for head in queries.ledgers(session):
                 quorum = self.policies.of(head.ledger).quorum
@@ -192,7 +194,7 @@ class Collector:
                 try:
                     own = self.keys.verifiers(head.origin)
                     checkpoint = open_checkpoint(head.checkpoint, head.origin, own).checkpoint
-                    self.recorder.memory.require_extends(head.ledger, checkpoint)
+                    require_extends(head.ledger, checkpoint, seen.get(head.ledger))
                 except (LedgerInvalidError, LedgerForkedError) as error:
                     _log.error("not_attested", ledger=head.ledger, code=error.code)
                     continue

@@ -61,13 +61,7 @@ class Memory:
         self._edges: dict[str, tuple[int, dict[tuple[int, int], bytes]]] = {}
 
     def require_extends(self, ledger: str, head: Checkpoint) -> None:
-        seen = self.newest(ledger)
-        if seen is None:
-            return
-        if head.size < seen.size or (head.size == seen.size and head.root != seen.root):
-            raise LedgerForkedError(
-                f"{ledger} has {head.size} entries, but {seen.size} were signed: the database was rolled back or exchanged"
-            )
+        require_extends(ledger, head, self.newest(ledger))
 
     def remember(self, ledger: str, checkpoint: Checkpoint, note: bytes) -> None:
         seen = self.newest(ledger)
@@ -104,6 +98,14 @@ class Memory:
     def notes(self) -> dict[str, bytes]:
         """The signed notes, for keeping elsewhere."""
         return {ledger: note for ledger, (_, note) in list(self._newest.items())}
+
+
+def require_extends(ledger: str, head: Checkpoint, seen: Checkpoint | None) -> None:
+    """`seen` is what was known before `head` was read: what is signed in between may be newer than both."""
+    if seen is not None and (head.size < seen.size or (head.size == seen.size and head.root != seen.root)):
+        raise LedgerForkedError(
+            f"{ledger} has {head.size} entries, but {seen.size} were signed: the database was rolled back or exchanged"
+        )
 
 
 def verified_head(head: Head, keys: CheckpointKeys, memory: Memory | None = None) -> Checkpoint:

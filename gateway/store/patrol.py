@@ -33,7 +33,7 @@ from gateway.ledger.merkle import Frontier
 from gateway.ledger.tiles import frontier
 from gateway.settings import AuditSettings
 from gateway.store import attested, queries
-from gateway.store.append import Memory
+from gateway.store.append import Memory, require_extends
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.clocks import require_clock
 from gateway.store.fsck import Examination, examine
@@ -100,10 +100,7 @@ def require_edge(database: Database, ledger: str, memory: Memory) -> None:
             raise LedgerForkedError(f"the edge of {ledger} was altered: {error.detail}") from error
     if given != root:
         raise LedgerForkedError(f"the edge of {ledger} was altered: its tiles do not give the root of its head")
-    if known is not None and (head.size < known.size or (head.size == known.size and root != known.root)):
-        raise LedgerForkedError(
-            f"the edge of {ledger} is not what was signed: the database was rolled back or exchanged"
-        )
+    require_extends(ledger, Checkpoint(head.origin, head.size, root), known)
 
 
 class Patrol:

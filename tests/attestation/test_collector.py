@@ -156,6 +156,37 @@ def test_two_nodes_that_collect_at_once_keep_one_witnessed_checkpoint(
     second.recorder.stop()
 
 
+def test_a_commit_while_the_heads_are_read_is_not_called_a_fork(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recorder goes on between a look at the database and one at what it remembers: the head is old, and nothing is wrong."""
+    house.append()
+    collector = house.collector(long_lived=lambda _origin: (cosigner(),))
+    read = queries.ledgers
+
+    def late(session: Any) -> Any:
+        heads = read(session)
+        house.append()
+        return heads
+
+    monkeypatch.setattr(queries, "ledgers", late)
+    assert [(head.ledger, head.checkpoint.size) for head in collector._heads()] == [("gateway", 0), ("pks", 1)]
+    assert "not_attested" not in capsys.readouterr().out
+
+
+def test_a_database_that_went_back_is_not_attested(
+    house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was signed is remembered: an older head is shown to no witness, and the log says why."""
+    house.append(2)
+    collector = house.collector(long_lived=lambda _origin: (cosigner(),))
+    house.recorder.memory.remember(
+        "pks", replace(collector._heads()[1].checkpoint, size=3), b"a later note, as of a commit that is gone"
+    )
+    assert [head.ledger for head in collector._heads()] == ["gateway"]
+    assert "ledger.forked" in capsys.readouterr().out
+
+
 def test_a_past_that_was_restored_everywhere_is_known_to_the_witness(
     house: House, tmp_path: Path, checkpoint_keys: CheckpointKeys
 ) -> None:
