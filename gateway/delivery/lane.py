@@ -232,7 +232,7 @@ class Lane:
             else:
                 self._log.warning("message_dead", transfer=item.transfer, attempts=item.attempt)
             due = None if due_at is None else micros(due_at)
-            retries.append(Retry(item.transfer, item.attempt, due, errors[item.transfer]))
+            retries.append(Retry(item.transfer, item.attempt, item.until, due, errors[item.transfer]))
         ledger_of = {transfer: row.ledger for transfer, row in page.rows.items()}
         await asyncio.wrap_future(courier.recorder.submit(Reschedule(retries, ledger_of, now)))
 

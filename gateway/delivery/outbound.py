@@ -123,6 +123,7 @@ class Outbound:
         self._resolve = resolve
         # Of its own: a resolver that hangs must not use up the threads that read the database.
         self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolver")
+        self._resolving: dict[tuple[str, int], asyncio.Future[Sequence[str]]] = {}
         self._clients: dict[Endpoint, httpx.AsyncClient] = {}
 
     async def push(self, endpoint: Endpoint, body: bytes, token: str) -> Answer | DeliveryFailed:
@@ -157,9 +158,8 @@ class Outbound:
     async def _call(self, endpoint: Endpoint, call: Call) -> Reply | DeliveryFailed:
         parts = urlsplit(endpoint.url)
         port = parts.port or _PORTS[parts.scheme]
-        loop = asyncio.get_running_loop()
         try:
-            resolved = await loop.run_in_executor(self._resolvers, self._resolve, endpoint.host, port)
+            resolved = await self._resolved(endpoint.host, port)
         except (OSError, UnicodeError):
             return DeliveryFailed("dns")
         failed = DeliveryFailed("dns")
@@ -171,6 +171,21 @@ class Outbound:
                 return outcome
             failed = outcome
         return failed
+
+    async def _resolved(self, host: str, port: int) -> Sequence[str]:
+        """Calls at the same time share one answer: a name whose server hangs holds one thread, not those of the other names."""
+        asked = self._resolving.get((host, port))
+        if asked is None:
+            asked = asyncio.get_running_loop().run_in_executor(self._resolvers, self._resolve, host, port)
+            self._resolving[host, port] = asked
+            asked.add_done_callback(lambda done: self._forget_answer(host, port, done))
+        return await asyncio.shield(asked)
+
+    def _forget_answer(self, host: str, port: int, done: "asyncio.Future[Sequence[str]]") -> None:
+        del self._resolving[host, port]
+        # Everybody who waited for it may have gone, and then nobody else looks at its failure.
+        if not done.cancelled():
+            done.exception()
 
     async def _send(self, client: httpx.AsyncClient, request: httpx.Request, call: Call) -> Reply | DeliveryFailed:
         try:

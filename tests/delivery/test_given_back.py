@@ -10,10 +10,11 @@ from sqlalchemy import update
 
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.page import Page, Shelf
+from gateway.delivery.redeliver import redeliver
 from gateway.errors import StoreUnavailableError
-from gateway.store.jobs.deliveries import GiveBack, Lease
+from gateway.store.jobs.deliveries import GiveBack, Lease, Reschedule, Retry
 from gateway.store.tables import DEAD, OutboxRow, micros
-from tests.delivery.world import RECIPIENT, World, until
+from tests.delivery.world import LEDGER, RECIPIENT, World, until
 
 pytestmark = pytest.mark.anyio
 
@@ -94,6 +95,23 @@ async def test_what_is_given_back_late_is_not_taken_from_who_has_it_now(world_on
         world.recorder.submit(GiveBack(page.leased, micros(world.clock()))).result(10)
         # Who takes it in between keeps it.
         assert len((await inbox.take(RECIPIENT, 10, 0)).items) == then
+
+
+async def test_the_report_of_an_earlier_push_does_not_touch_a_lease_after_a_second_start(world: World) -> None:
+    """An operator starts a delivery again while it is under way: its attempts begin at 1 once more, and so do the leases."""
+    transfer, inbox = world.send(), world.inbox(max_wait=0)
+    (first,) = (await inbox.take(RECIPIENT, 10, 0)).leased
+    world.clock.advance(seconds=1)
+    redeliver(world.recorder, world.database, transfer, "op", "T-1", world.clock())
+    (second,) = (await inbox.take(RECIPIENT, 10, 0)).leased
+    assert first.attempt == second.attempt
+    now = world.clock()
+    failed = Retry(first.transfer, first.attempt, first.until, micros(now), "timeout")
+    world.recorder.submit(Reschedule([failed], {transfer: LEDGER}, now)).result(10)
+    assert (await inbox.take(RECIPIENT, 10, 0)).leased == ()
+    failed = Retry(second.transfer, second.attempt, second.until, micros(now), "timeout")
+    world.recorder.submit(Reschedule([failed], {transfer: LEDGER}, now)).result(10)
+    assert len((await inbox.take(RECIPIENT, 10, 0)).leased) == 1
 
 
 @pytest.mark.parametrize("change", [{"state": DEAD}, {"due_at": 4711}, {"attempts": 9}], ids=str)

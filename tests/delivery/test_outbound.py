@@ -247,6 +247,27 @@ async def test_a_name_server_that_hangs_costs_no_more_than_the_timeout() -> None
     await client.close()
 
 
+async def test_one_agency_s_name_server_that_hangs_does_not_silence_the_others(respx_mock: respx.MockRouter) -> None:
+    """Notices to all liaisons share a client: however many go to one that does not resolve, the next one is told."""
+    respx_mock.route(host="203.0.113.5").respond(200)
+    released = threading.Event()
+
+    def resolve(host: str, _port: int) -> Sequence[str]:
+        if host == "hangs.test":
+            released.wait(10)
+        return ["203.0.113.5"]
+
+    client = Outbound(timeout=0.5, clock=lambda: NOW, resolve=resolve)
+    hanging = endpoint("https://hangs.test/push")
+    calls = [asyncio.create_task(client.push(hanging, b"{}", "token")) for _ in range(40)]
+    await asyncio.sleep(0.05)
+    assert isinstance(await client.push(endpoint(), b"{}", "token"), Answer)
+    assert await asyncio.gather(*calls) == [DeliveryFailed("timeout")] * 40
+    assert isinstance(await client.push(endpoint(), b"{}", "token"), Answer)
+    released.set()
+    await client.close()
+
+
 class Dripping(Recipient):
     """Sends a byte now and then."""
 

@@ -124,7 +124,10 @@ def test_what_was_stopped_by_an_entry_is_not_owed(flow: Flow, shared: Secrets) -
     """A delivery that was given up, and one that was given up and started again."""
     sent, again = flow.accepted("plain"), flow.accepted("plain")
     for transfer in (sent.transfer, again.transfer):
-        retry = Retry(transfer, 0, None, "refused")
+        with flow.database.reading() as session:
+            row = session.get(OutboxRow, transfer)
+            assert row is not None
+            retry = Retry(transfer, row.attempts, row.due_at, None, "refused")
         flow.recorder.submit(Reschedule([retry], {transfer: "test"}, flow.clock())).result(10)
     assert faults(flow, shared) == {}
     redeliver(flow.recorder, flow.database, again.transfer, "op-1", now=flow.clock())

@@ -126,11 +126,12 @@ class GiveBack:
 class Retry:
     """What became of a pushed item that was not acknowledged: when to try again, or None to give up.
 
-    Changes nothing once the item was handed out anew: `attempt` is the one that this is about.
+    Changes nothing once the item was handed out anew: `attempt` and `until` are those of the lease that this is about.
     """
 
     transfer: str
     attempt: int
+    until: int
     due_at: int | None
     error: str
 
@@ -155,6 +156,8 @@ class Reschedule:
                 col(OutboxRow.transfer) == retry.transfer,
                 col(OutboxRow.state) == WAITING,
                 col(OutboxRow.attempts) == retry.attempt,
+                # An operator's second start counts from 1 again.
+                col(OutboxRow.due_at) == retry.until,
             )
             if retry.due_at is not None:
                 transaction.connection.execute(
