@@ -4,8 +4,7 @@ import multiprocessing
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,44 +14,20 @@ from sqlalchemy import Connection, event
 from sqlmodel import select
 
 from gateway.jose import parse_jws
-from gateway.key_management import own_compromise, reindexing, renewal, rewrapping
 from gateway.key_management.own_compromise import compromise_own
 from gateway.key_management.reindexing import reindex, to_reindex
 from gateway.key_management.rewrapping import rewrap, to_rewrap
 from gateway.key_management.rotation import rotate
 from gateway.keys.keychain import INDEX, SIGN, STORAGE
-from gateway.settings import load_settings
 from gateway.statements.alert import ALERT_TYP, read_alert
 from gateway.store.recorder import Recorder
 from gateway.store.tables import AlertRow
-from gateway.wiring import Store, open_store
+from gateway.wiring import Store
+from tests.cli.office import PKS, entries, in_service
 from tests.cli.shell import Shell
-from tests.cli.test_retention import FOREIGNER, PKS, entries, exchanged, in_service
-from tests.keys.test_renewal import release
+from tests.keys.runs import SENT, item_by_item, opened, release, sent
 
-SENT = 3
-
-
-@pytest.fixture(autouse=True)
-def item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every item is a commit of its own."""
-    for module in (own_compromise, renewal, rewrapping, reindexing):
-        monkeypatch.setattr(module, "BATCH", 1)
-    monkeypatch.setattr(renewal, "_PAGE", 2)
-    monkeypatch.setattr(reindexing, "SETTLED_SECONDS", 0.0)
-
-
-def sent(shell: Shell) -> list[str]:
-    asked = [FOREIGNER | {"document": FOREIGNER["document"] | {"number": f"A{number}"}} for number in range(SENT)]
-    outcomes = exchanged(shell, *(("stay-permit.query/1", body, {}) for body in asked), ago=timedelta(minutes=-15))
-    assert [outcome.decision for outcome in outcomes] == ["accepted"] * SENT
-    return [outcome.transfer for outcome in outcomes]
-
-
-@contextmanager
-def opened(shell: Shell) -> Iterator[Store]:
-    with open_store(load_settings(shell.config)) as store:
-        yield store
+__all__ = ["item_by_item"]
 
 
 def _killed_at_its_first_change(shell: Shell, act: Callable[[Store], object]) -> None:

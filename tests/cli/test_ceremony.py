@@ -20,10 +20,10 @@ from gateway.key_management.ceremony import read_record
 from gateway.key_management.recovery import record_recovery
 from gateway.keyring import SECRET, generate, load_secret
 from gateway.keyring.shares import rebuild, split
+from tests.cli.office import entries
 from tests.cli.operated import GATEWAY, POLDA, by, key_of
 from tests.cli.shell import Shell, new_shell
-from tests.cli.test_retention import entries
-from tests.keys.test_renewed_at_once import overtaken
+from tests.keys.runs import overtaken
 
 PASSPHRASE = b"a passphrase for the tests"
 

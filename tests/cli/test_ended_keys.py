@@ -19,8 +19,8 @@ from gateway.sdk.reception import KeySet
 from gateway.settings import load_settings
 from gateway.store import queries
 from gateway.wiring import Store, now, open_store
+from tests.cli.office import POLDA
 from tests.cli.shell import founded
-from tests.cli.test_retention import POLDA
 
 NOW = datetime(2026, 11, 27, 8, 30, tzinfo=UTC)
 

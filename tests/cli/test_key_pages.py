@@ -17,9 +17,9 @@ from gateway.store import queries
 from gateway.store.sealing import Sealer
 from gateway.store.tables import AlertRow
 from gateway.wiring import open_store
+from tests.cli.office import IMIGRASI, POLDA, entries, exchanged, query
 from tests.cli.shell import Shell, founded, peopled
 from tests.cli.test_onboarding import shown
-from tests.cli.test_retention import IMIGRASI, POLDA, entries, exchanged, query
 from tests.docs.pages import ROOT, sinergi_words, steps
 
 PAGES = ROOT / "docs" / "howto"

@@ -30,6 +30,7 @@ from gateway.operations.proposals import find, judge
 from gateway.settings import load_settings
 from gateway.statements.proposal import PROPOSAL_TYP, parse_proposal, sign_proposal
 from gateway.wiring import open_store
+from tests.cli.office import entries
 from tests.cli.operated import (
     GATEWAY,
     IMIGRASI,
@@ -45,7 +46,6 @@ from tests.cli.operated import (
 )
 from tests.cli.shell import Result, Shell, founded
 from tests.cli.test_officers import NAME, enrol
-from tests.cli.test_retention import entries
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,8 @@ from gateway.store import queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.sealing import Sealer
 from gateway.wiring import now, open_store
+from tests.cli.office import exchanged, query
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded, new_shell, peopled
-from tests.cli.test_retention import exchanged, query
 from tests.cli.test_schemas import change, optional_member
 from tests.evidence.test_evidence import failed
 from tests.standing import version

@@ -25,8 +25,8 @@ from gateway.settings import load_settings
 from gateway.store.export import export_ledger
 from gateway.telemetry import Metrics
 from gateway.wiring import open_gateway, open_store
+from tests.cli.office import exchanged, query
 from tests.cli.shell import Shell, new_shell, peopled
-from tests.cli.test_retention import exchanged, query
 from tests.evidence.test_evidence import failed
 from tests.evidence.test_later import evidence
 

@@ -12,10 +12,9 @@ from gateway.key_management.reindexing import reindex, to_reindex
 from gateway.key_management.rotation import rotate
 from gateway.keys.keychain import INDEX
 from gateway.wiring import Store
-from tests.chaos.test_renewal_killed import opened, sent
+from tests.cli.office import FOREIGNER, SUBJECT, exchanged, in_service
 from tests.cli.shell import Shell
-from tests.cli.test_retention import FOREIGNER, SUBJECT, exchanged, in_service
-from tests.keys.test_renewed_at_once import overtaken
+from tests.keys.runs import opened, overtaken, sent
 
 
 def found(shell: Shell) -> str:

@@ -28,8 +28,9 @@ from gateway.store.identity import new_transfer_id
 from gateway.store.sealing import Sealer
 from gateway.store.tables import AlertRow, GatewayKeyRow, OutboxRow, TransferRow, micros
 from gateway.wiring import Store, now, open_store
+from tests.cli.office import FOREIGNER, PKS, entries, exchanged, query
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded
-from tests.cli.test_retention import FOREIGNER, PKS, entries, exchanged, query
+from tests.keys.runs import release
 
 IMIGRASI, POLDA = AGENCIES
 GATEWAY = "gw-test"
@@ -66,12 +67,6 @@ def sent(shell: Shell, name: str, ago: timedelta = HALF_AN_HOUR) -> str:
 
 def next_key(store: Store) -> str:
     return rotate(store, SIGN, lead=timedelta(), why="T-1", who="tester").new or ""
-
-
-def release(store: Store, transfer: str) -> Any:
-    with store.database.reading() as session:
-        row = queries.transfer(session, transfer)
-    return parse_jws(open_content(Sealer(store.keys.storage), row)["release"], "release+jwt", 4)
 
 
 def published(store: Store) -> KeySet:

@@ -21,14 +21,12 @@ from gateway.keys.keychain import INDEX, SIGN, STORAGE
 from gateway.statements.alert import ALERT_TYP
 from gateway.store.tables import AlertRow
 from gateway.wiring import Store
-from tests.chaos.test_renewal_killed import SENT, item_by_item, opened, sent
+from tests.cli.office import PKS, entries, in_service
 from tests.cli.shell import AGENCIES, Shell
-from tests.cli.test_retention import PKS, entries, in_service
-from tests.keys.test_renewal import release
+from tests.keys.runs import SENT, Act, item_by_item, opened, overtaken, release, sent
 
 __all__ = ["item_by_item"]
 POLDA = AGENCIES[1]
-Act = Callable[[Store], Any]
 
 
 def both_at_once(shell: Shell, act: Act) -> list[Any]:
@@ -52,24 +50,6 @@ def both_at_once(shell: Shell, act: Act) -> list[Any]:
             thread.join()
     assert not [one for one in given if isinstance(one, Exception)]
     return given
-
-
-def overtaken(shell: Shell, act: Act, before: int, other: Act | None = None) -> Any:
-    """What a run gives of which another does everything, or `other`, just before its commit of this number."""
-    with opened(shell) as slow, opened(shell) as fast:
-        submit, handed = slow.recorder.submit, 0
-
-        def hand_in(job: Any) -> Any:
-            nonlocal handed
-            handed += 1
-            if handed == before:
-                (other or act)(fast)
-            return submit(job)
-
-        slow.recorder.submit = hand_in  # type: ignore[method-assign]
-        done = act(slow)
-        assert handed >= before
-        return done
 
 
 def test_two_runs_at_once_renew_each_item_once(tmp_path: Path, postgres_url: str) -> None:

@@ -20,10 +20,9 @@ from gateway.keys.keychain import INDEX, STORAGE, in_use
 from gateway.store import queries
 from gateway.store.tables import OfficerRow, TransferRow
 from gateway.wiring import Store, now
-from tests.chaos.test_renewal_killed import opened, sent
+from tests.cli.office import FOREIGNER, entries, exchanged, in_service
 from tests.cli.test_officers import enrol
-from tests.cli.test_retention import FOREIGNER, entries, exchanged, in_service
-from tests.keys.test_renewed_at_once import overtaken
+from tests.keys.runs import opened, overtaken, sent
 
 WALKS: dict[str, tuple[Callable[..., int], Callable[..., int]]] = {
     STORAGE: (rewrap, to_rewrap),
