@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
+from sqlmodel import col
 
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.page import Page, Shelf
@@ -95,6 +96,21 @@ async def test_what_is_given_back_late_is_not_taken_from_who_has_it_now(world_on
         world.recorder.submit(GiveBack(page.leased, micros(world.clock()))).result(10)
         # Who takes it in between keeps it.
         assert len((await inbox.take(RECIPIENT, 10, 0)).items) == then
+
+
+async def test_giving_back_waits_for_nobody(world_on_both: World) -> None:
+    """Another node is signing for one of two: that one is left alone, the other is given back, and no batch stands still."""
+    world = world_on_both
+    world.send_many([world.job() for _ in range(2)])
+    inbox = world.inbox(max_wait=0)
+    held, free = (await inbox.take(RECIPIENT, 10, 0)).leased
+    row = select(col(OutboxRow.attempts)).where(col(OutboxRow.transfer) == held.transfer).with_for_update()
+    with world.database.read.begin() as connection:
+        connection.execute(row)
+        world.recorder.submit(GiveBack((held, free), micros(world.clock()))).result(4)
+    again = {item.transfer for item in (await inbox.take(RECIPIENT, 10, 0)).leased}
+    # SQLite has one writer, and nobody who holds a row.
+    assert again == {free.transfer} | ({held.transfer} if world.database.is_sqlite else set())
 
 
 async def test_the_report_of_an_earlier_push_does_not_touch_a_lease_after_a_second_start(world: World) -> None:

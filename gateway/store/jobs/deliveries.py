@@ -108,17 +108,17 @@ class GiveBack:
     message_id: None = None
 
     def stage(self, transaction: Transaction) -> None:
-        # In one order everywhere, so that two batches cannot wait for each other.
-        for item in sorted(self.leased, key=lambda item: item.transfer):
+        rows = transaction.connection.execute(
+            select(col(OutboxRow.transfer), col(OutboxRow.attempts), col(OutboxRow.due_at))
+            .where(col(OutboxRow.transfer).in_([item.transfer for item in self.leased]), IS_WAITING)
+            # Who holds one is just signing for it, or ending it; and two batches never wait for each other.
+            .with_for_update(skip_locked=True)
+        ).all()
+        as_leased = {(item.transfer, item.attempt, item.until) for item in self.leased}
+        back = [row.transfer for row in rows if (row.transfer, row.attempts, row.due_at) in as_leased]
+        if back:
             transaction.connection.execute(
-                update(OutboxRow)
-                .where(
-                    col(OutboxRow.transfer) == item.transfer,
-                    IS_WAITING,
-                    col(OutboxRow.attempts) == item.attempt,
-                    col(OutboxRow.due_at) == item.until,
-                )
-                .values(due_at=self.now)
+                update(OutboxRow).where(col(OutboxRow.transfer).in_(back)).values(due_at=self.now)
             )
 
 
