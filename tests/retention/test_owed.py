@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, delete, insert, update
 from sqlmodel import col, select
 
 from gateway.delivery.redeliver import redeliver
 from gateway.errors import LedgerForkedError
+from gateway.jose import Signer
+from gateway.keyring import signer_for
 from gateway.statements.alert import read_alert, sign_alert
 from gateway.store.append import Memory
 from gateway.store.jobs.alerts import AcknowledgeAlert, AlertAbout, LostKey
@@ -137,17 +140,27 @@ def test_what_was_stopped_by_an_entry_is_not_owed(flow: Flow, shared: Secrets) -
     assert "calls itself dead" in faults(flow, shared)[14]
 
 
-def alerted(flow: Flow, shared: Secrets) -> str:
-    """The id of the alert that the police find in their inbox about a key of the immigration office."""
-    sent = flow.accepted("plain")
-    sign, kid = shared.sign, shared.sign.kid
-    lost = LostKey("gw-test", IMIGRASI, kid, flow.clock(), lambda alert: sign_alert(alert, sign), {kid: sign.public})
+def own_key(flow: Flow, signer: Signer, use: str) -> None:
+    """A key of the gateway."""
+    public = json.dumps(dict(signer.public.jwk))
     with flow.database.write.begin() as connection:
-        row = {"kid": kid, "use": "sign", "jwk": json.dumps(dict(sign.public.jwk)), "not_before": 0, "status": "active"}
+        row = {"kid": signer.kid, "use": use, "jwk": public, "not_before": 0, "status": "active"}
         connection.execute(insert(GatewayKeyRow), [row])
+
+
+def alerted_about(flow: Flow, shared: Secrets) -> str:
+    """The id of one more alert that the police find in their inbox about a key of the immigration office."""
+    sent, sign, kid = flow.accepted("plain"), shared.sign, shared.sign.kid
+    lost = LostKey("gw-test", IMIGRASI, kid, flow.clock(), lambda alert: sign_alert(alert, sign), {kid: sign.public})
     flow.recorder.submit(AlertAbout("test", [sent.transfer], lost, flow.clock())).result(10)
     with flow.database.reading() as session:
-        return session.exec(select(AlertRow.id)).one()
+        return session.exec(select(AlertRow.id).order_by(col(AlertRow.id).desc())).first() or ""
+
+
+def alerted(flow: Flow, shared: Secrets) -> str:
+    """The id of the first alert of a gateway that has one key."""
+    own_key(flow, shared.sign, "sign")
+    return alerted_about(flow, shared)
 
 
 def signed_for(flow: Flow, alert: str) -> None:
@@ -221,6 +234,13 @@ HIDDEN: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
         ),
         "ends at another time",
     ),
+    "to somebody else, with its row": (
+        lambda connection, alert: (
+            waiting(recipient=IMIGRASI)(connection, alert),
+            connection.execute(update(AlertRow).where(col(AlertRow.id) == alert).values(recipient=IMIGRASI)),
+        ),
+        "is to somebody else",
+    ),
     "unsigned": (with_its_text(lambda jws: f"{jws[:-6]}AAAAAA"), OTHER),
     "in another ledger": (
         lambda connection, alert: connection.execute(
@@ -266,3 +286,23 @@ def test_an_alert_is_the_one_that_was_signed_last(flow: Flow, shared: Secrets) -
     with flow.database.write.begin() as connection:
         with_its_text(turned)(connection, alert)
     assert faults(flow, shared) == {14: f"the alert {alert} was signed at another time than its entry"}
+
+
+def test_an_alert_is_not_another_one_again(flow: Flow, shared: Secrets) -> None:
+    """Two of one moment to one recipient about one key, each with its own transfers: one told twice hides the other's."""
+    first = alerted(flow, shared)
+    other = alerted_about(flow, shared)
+    assert faults(flow, shared) == {}
+    with flow.database.write.begin() as connection:
+        jws = connection.execute(select(col(AlertRow.jws)).where(col(AlertRow.id) == first)).scalar_one()
+        with_its_text(lambda _: jws)(connection, other)
+    assert faults(flow, shared) == {14: f"the alert {other} {OTHER}"}
+
+
+def test_an_alert_is_signed_by_a_key_that_signs(flow: Flow, shared: Secrets) -> None:
+    """The key of pushes is read from more machines: what it signs is no alert."""
+    alert, other = alerted(flow, shared), signer_for(Ed25519PrivateKey.generate())
+    own_key(flow, other, "request")
+    with flow.database.write.begin() as connection:
+        with_its_text(lambda jws: sign_alert(read_alert(jws, shared.sign.public), other))(connection, alert)
+    assert faults(flow, shared) == {14: f"the alert {alert} {OTHER}"}

@@ -82,3 +82,14 @@ def test_a_row_that_says_something_else_is_a_finding() -> None:
     assert "calls itself pending, and entry 1 ended it" in compared([(DIGEST, "pending")], entries=[proposed, done])
     assert "calls itself withdrawn, and no entry" in compared([(DIGEST, "withdrawn")], entries=[proposed])
     assert "is gone" in compared([], entries=[proposed])
+
+
+def test_one_commit_with_two_entries_is_one_end() -> None:
+    """What retires two keys at one moment is one act; one of a later moment is a second one."""
+    proposed, time = leaf("propose/keys.rotate", digest=DIGEST), BEGIN + timedelta(seconds=1)
+    retired = [leaf(f"keys.{what}/index", digest=DIGEST) for what in ("lost", "retire")]
+    assert compared([(DIGEST, "done")], entries=[proposed, *retired]) == ""
+    later = OperatorAct(time=time, who="op", what="keys.retire/index", why="T-1", digest=DIGEST).leaf()
+    assert "was ended by entry 1, and once more by entry 3" in compared(
+        [(DIGEST, "done")], entries=[proposed, *retired, later]
+    )
