@@ -29,6 +29,9 @@ from gateway.keys.directory import Endpoint
 ANSWER_LIMIT: Final = 1_048_576
 _CONNECTIONS: Final = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=30)
 _RESOLVERS: Final = 8
+# A chunk takes its time of the event loop, whatever is in it: a megabyte byte by byte would take half a minute of it.
+_CRUMB: Final = 256
+_MOST_CRUMBS: Final = 4_096
 _PORTS: Final = {"http": 80, "https": 443}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -241,11 +244,12 @@ def _request(client: httpx.AsyncClient, parts: SplitResult, address: Address, ca
 
 
 async def _bounded(response: httpx.Response, limit: int) -> Reply | DeliveryFailed:
-    body = bytearray()
+    body, crumbs = bytearray(), 0
     try:
         async for chunk in response.aiter_raw():
             body += chunk
-            if len(body) > limit:
+            crumbs += len(chunk) < _CRUMB
+            if len(body) > limit or crumbs > _MOST_CRUMBS:
                 return DeliveryFailed("answer-too-large")
     except httpx.TimeoutException:
         return DeliveryFailed("timeout")

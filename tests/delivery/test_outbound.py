@@ -268,6 +268,24 @@ async def test_one_agency_s_name_server_that_hangs_does_not_silence_the_others(r
     await client.close()
 
 
+class Crumbling(Recipient):
+    """Answers without end, each byte a chunk of its own."""
+
+    async def write(self, writer: asyncio.StreamWriter, _data: bytes) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"1\r\n \r\n" * 4_000)
+            await writer.drain()
+
+
+async def test_an_answer_in_crumbs_does_not_keep_the_gateway_busy(outbound: MakeOutbound) -> None:
+    """A chunk costs the event loop the same whatever is in it: a megabyte of them would be half a minute of everybody's time."""
+    server = Crumbling(_nothing)
+    here = endpoint(f"http://polda.test:{await server.start()}/push", ["127.0.0.1"])
+    assert await outbound("127.0.0.1", timeout=5).push(here, b"{}", "token") == DeliveryFailed("answer-too-large")
+    await server.stop()
+
+
 class Dripping(Recipient):
     """Sends a byte now and then."""
 
