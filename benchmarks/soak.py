@@ -49,8 +49,8 @@ TIMES: Final = 3
 RECOVERED_SECONDS: Final = 5.0
 RSS_MIB: Final = 512
 FIRST_WORD_MS: Final = 2_000.0
-# What each phase has of the whole.
 _LARGE_SECONDS: Final = 40.0
+# What each phase has of the whole.
 SHARES: Final = {"capacity": 0.08, "senders": 0.2, "slow": 0.16, "large": 0.12, "overload": 0.2, "recovery": 0.14}
 
 

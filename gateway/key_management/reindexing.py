@@ -137,8 +137,8 @@ def _batches(store: Store, key: Secret, unopened: list[str]) -> Iterator[list[_N
                 after = row.id
                 try:
                     found.append(_digests(row, sealer, key, limits))
-                except KeyringError as error:
-                    require_altered(store, row.storage_key, error)
+                except KeyringError:
+                    require_altered(store, row.storage_key)
                     unopened.append(f"transfer {row.id}")
         if not rows:
             return
@@ -199,8 +199,8 @@ def _change_over(store: Store, key: Secret, why: str, who: str) -> bool:
     def opened(made: Callable[[], str], name: str, storage_key: str) -> str:
         try:
             return made()
-        except KeyringError as error:
-            require_altered(store, storage_key, error)
+        except KeyringError:
+            require_altered(store, storage_key)
             unopened.append(name)
             return ""
 

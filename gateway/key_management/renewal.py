@@ -81,7 +81,7 @@ def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> Rene
                 content = _renewed(store, sealer, row, lost, begun)
             except GatewayError as error:
                 if isinstance(error, KeyringError):
-                    require_altered(store, row.storage_key, error)
+                    require_altered(store, row.storage_key)
                 _log.error("release_not_renewed", transfer=row.id, detail=error.detail)
                 left.append(row.id)
                 continue

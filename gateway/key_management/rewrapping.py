@@ -63,8 +63,8 @@ def rewrap(store: Store, *, why: str, who: str, progress: Callable[[int, int], N
             for key, kid, old in batch:
                 try:
                     changed.append((key, old, *sealer.rewrap(key, kid, old)))
-                except KeyringError as error:
-                    require_altered(store, kid, error)
+                except KeyringError:
+                    require_altered(store, kid)
                     unopened.append(f"{table.__tablename__} {key}")
             record(store, RecordEvent(OWN_LEDGER, (), partial(_replace, table, name, changed)))
             done += len(changed)

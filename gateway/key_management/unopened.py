@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.errors import KeyAwayError, KeyringError
+from gateway.errors import KeyringError
 from gateway.keys.keychain import STORAGE
 from gateway.store import queries
 from gateway.wiring import Store
@@ -11,18 +11,19 @@ from gateway.wiring import Store
 SHOWN: Final = 10
 
 
-def require_altered(store: Store, storage_key: str, error: KeyringError) -> None:
-    """Returns where the row itself is at fault: it does not open, or names a storage key that there never was.
+def require_altered(store: Store, storage_key: str) -> None:
+    """Of a row that did not open: returns where the row itself is at fault, or names a storage key that there never was.
 
-    Raises `error` where there is such a key and only this process has not got it: nothing is wrong with the row. The database
+    Raises KeyringError where there is such a key and this process cannot open it: nothing is wrong with the row. The database
     is asked now: another operator may have made the key since this process began.
     """
-    if not isinstance(error, KeyAwayError):
-        return
-    with store.database.reading() as session:
-        own = queries.own_keys(session)
-    if any((key.role, key.kid) == (STORAGE, storage_key) for key in own):
-        raise error
+    try:
+        store.keys.storage.named(storage_key)
+    except KeyringError:
+        with store.database.reading() as session:
+            own = queries.own_keys(session)
+        if any((key.role, key.kid) == (STORAGE, storage_key) for key in own):
+            raise
 
 
 def require_opened(unopened: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from gateway.key_management.reindexing import reindex, to_reindex
 from gateway.key_management.rewrapping import rewrap, to_rewrap
 from gateway.key_management.rotation import rotate
 from gateway.keys.keychain import INDEX, STORAGE, in_use
+from gateway.settings import load_settings
 from gateway.store import queries
 from gateway.store.tables import OfficerRow, TransferRow
 from gateway.wiring import Store, now
@@ -124,3 +125,21 @@ def test_an_officer_and_a_hold_that_do_not_open_are_named(tmp_path: Path, monkey
             connection.execute(update(OfficerRow).values(wrapped_key=b"altered"))
         with pytest.raises(KeyringError, match=f"officer {kid}"):
             reindex(store, why="T-2", who="tester")
+
+
+@pytest.mark.parametrize("role", WALKS)
+def test_a_key_file_that_is_away_is_no_altered_row(tmp_path: Path, role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told to take thousands of rows from a copy, an operator would overwrite true ones: it is the file that is missing."""
+    monkeypatch.setattr(reindexing, "SETTLED_SECONDS", 0.0)
+    shell, (walk, _) = in_service(tmp_path), WALKS[role]
+    sent(shell)
+    with opened(shell) as store:
+        kid, uri = store.keys.storage.current().id, load_settings(shell.config).keys.storage
+        for rotated in {STORAGE, role}:
+            rotate(store, rotated, lead=timedelta(), why="T-1", who="tester")
+    with opened(shell) as store:
+        store.keys.storage._held.pop(kid, None)
+        Path(uri.removeprefix("file:")).rename(tmp_path / "away.key")
+        with pytest.raises(KeyringError) as refusal:
+            walk(store, why="T-2", who="tester")
+    assert "altered" not in refusal.value.detail
