@@ -2,20 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert
 from sqlmodel import select
 
+from gateway.errors import KeyAwayError
 from gateway.jose import parse_jws
-from gateway.keyring import signer_for
+from gateway.key_management.renewal import RenewAlerts
+from gateway.keyring import KeyringSigner, signer_for
 from gateway.ledger.entry import AlertIssued
 from gateway.statements.alert import ALERT_TYP, Alert, sign_alert
 from gateway.store.identity import new_transfer_id
 from gateway.store.jobs.alerts import AlertAbout, LostKey
+from gateway.store.jobs.deliveries import StopDoubtful
 from gateway.store.tables import AlertRow, micros
 from tests.functional.flow import IMIGRASI, POLDA, Flow, Secrets
+from tests.retention.test_owed import own_key
+from tests.retention.test_rows import faults
 
 
 def lies(flow: Flow, shared: Secrets, said: Alert) -> Mapping[str, str]:
@@ -73,3 +80,50 @@ def test_nobody_is_kept_from_an_alert_by_a_row_that_says_he_was_told(flow: Flow,
     assert told(flow, lost, list(sent.values())) == set()
     issued = [entry for entry in flow.entries("test") if entry["kind"] == AlertIssued.kind]
     assert len(issued) == 1
+
+
+class Silent:
+    """A signing key that lies elsewhere and answers so many times more."""
+
+    def __init__(self, signer: KeyringSigner) -> None:
+        self.signer, self.answers = signer, 0
+
+    def __call__(self, alert: Alert) -> str:
+        self.answers -= 1
+        if self.answers < 0:
+            raise KeyAwayError("no answer")
+        return sign_alert(alert, self.signer)
+
+
+@pytest.mark.parametrize("job", [AlertAbout, StopDoubtful])
+def test_a_key_that_falls_silent_between_two_alerts_leaves_neither(
+    flow: Flow, shared: Secrets, job: type[AlertAbout]
+) -> None:
+    """What was changed until then is in no commit, and no audit finds the half of it: the run is repeated."""
+    own_key(flow, shared.sign, "sign")
+    sent, now, sign = [flow.accepted(name).transfer for name in ("plain", "paper")], flow.clock(), Silent(shared.sign)
+    lost = LostKey("gw-test", IMIGRASI, flow.keys[IMIGRASI].kid, now, sign, {})
+    sign.answers = 1
+    with pytest.raises(KeyAwayError):
+        flow.recorder.submit(job("test", sent, lost, now)).result(10)
+    assert (alerts(flow), faults(flow, shared)) == ({}, {})
+    sign.answers = 2
+    flow.recorder.submit(job("test", sent, lost, now)).result(10)
+    assert (len(alerts(flow)), faults(flow, shared)) == (2, {})
+
+
+def test_a_key_that_falls_silent_signs_no_alert_anew(flow: Flow, shared: Secrets) -> None:
+    """The first of two had its signature already, and its entry was taken back: so is that, and both are as they were."""
+    own_key(flow, shared.sign, "sign")
+    sign, now = Silent(shared.sign), flow.clock()
+    lost = LostKey("gw-test", IMIGRASI, flow.keys[IMIGRASI].kid, now, sign, {})
+    sign.answers = 3
+    for _ in range(2):
+        flow.recorder.submit(AlertAbout("test", [flow.accepted("plain").transfer], lost, now)).result(10)
+    told = alerts(flow)
+    issued = {entry["alert"]: entry for entry in flow.entries("test") if entry["kind"] == AlertIssued.kind}
+    later = now + timedelta(seconds=5)
+    again = RenewAlerts("test", [*issued], issued, shared.sign.public, "gw-test", sign, later)
+    with pytest.raises(KeyAwayError):
+        flow.recorder.submit(again).result(10)
+    assert (alerts(flow), faults(flow, shared)) == (told, {})

@@ -227,10 +227,10 @@ class StopDoubtful(AlertAbout):
 
     __slots__ = ()
 
-    def stage(self, transaction: Transaction) -> None:
+    def _done(self, transaction: Transaction) -> None:
         self._stop(transaction)
         self._tell_liaisons(transaction)
-        super().stage(transaction)
+        super()._done(transaction)
 
     def _stop(self, transaction: Transaction) -> None:
         waiting = transaction.connection.execute(
