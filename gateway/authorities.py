@@ -47,7 +47,7 @@ class Authorities:
     def certify(self, agency: str, chain: Sequence[Certificate], now: datetime) -> Certified:
         """A key that an authority of these certifies for this agency. Raises CertificateError."""
         if agency not in self.subjects:
-            raise CertificateError(f"certificates.subjects does not say what {agency}'s certificates are called")
+            raise CertificateError(f"certificates.subjects has no entry for {agency}")
         certified = verify_chain(chain, self.roots, now)
         require_subject(certified.path[0], self.attribute, self.subjects[agency])
         return certified
@@ -125,7 +125,7 @@ class Asking:
                     return standing
             silent = silent or not said
         if silent:
-            raise SilentError("no authority says whether a certificate of the chain still counts")
+            raise SilentError("no authority says whether a certificate of the chain is still valid")
         return GOOD
 
     async def _said(self, certificate: Certificate, issuer: Certificate, now: datetime) -> list[Standing]:
@@ -205,5 +205,5 @@ def admit(
             raise
         return certified, None
     if standing.revoked_at is not None:
-        raise CertificateError("the authority has taken the certificate back")
+        raise CertificateError("the authority has revoked the certificate")
     return certified, now

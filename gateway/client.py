@@ -152,7 +152,7 @@ class GatewayClient:
         if not isinstance(gateway, str) or gateway != (self._gateway_id or self._pinned_id or gateway):
             raise AnswerError("this is another gateway than the pinned one")
         if str(about.get("public_url")).rstrip("/") != self._public_url:
-            raise AnswerError("the gateway knows itself by another URL: give it as public_url")
+            raise AnswerError("the gateway's own URL is another one: give it as public_url")
         if not isinstance(ledgers, list):
             raise AnswerError("the gateway publishes no ledgers")
         for ledger in ledgers:

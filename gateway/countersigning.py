@@ -167,8 +167,12 @@ def _compromise(store: Store, kept: Kept, by: Authority) -> str:
     kid, since = said.parameters["kid"], moment(said.parameters["since"])
     if said.about == store.settings.gateway.id:
         done = compromise_own(store, kid, since, why=said.why, who=by)
-        left = f"; not signed anew, because they are not what was recorded: {', '.join(done.left)}" if done.left else ""
-        return f"the gateway's {done.role} key {kid} is revoked; it touched {len(done.transfers)} transfers since then{left}"
+        left = (
+            f"; not signed again, because they differ from what was recorded: {', '.join(done.left)}"
+            if done.left
+            else ""
+        )
+        return f"the gateway's {done.role} key {kid} is revoked; {len(done.transfers)} transfers since then depend on it{left}"
     found = compromise(store, said.about, kid, since, why=said.why, who=by)
     return f"the key {kid} of {said.about} is revoked; in doubt: {len(found)} transfers"
 
@@ -189,7 +193,7 @@ def _rotate(store: Store, kept: Kept, by: Authority) -> str:
     )
     begins = done.begins.isoformat(timespec="seconds")
     told = f"the new {done.role} key {done.new} is {done.uri}; it is used from {begins} on"
-    return told if not done.lacking else f"{told}, and is not at hand yet at {', '.join(done.lacking)}"
+    return told if not done.lacking else f"{told}, and these nodes do not have it yet: {', '.join(done.lacking)}"
 
 
 def _set_agency(store: Store, kept: Kept, by: Authority) -> str:

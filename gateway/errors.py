@@ -37,7 +37,7 @@ CODES: Final = _table(
         "key.unconfirmed",
         503,
         False,
-        "Whether the key's certificate still counts is not known: try again",
+        "It is not known whether the key's certificate is still valid: try again",
         "Belum diketahui apakah sertifikat kunci masih berlaku: coba lagi",
     ),
     # The sender is proven: the refusal is recorded and answered with a signed receipt.

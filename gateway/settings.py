@@ -312,7 +312,7 @@ class Settings(BaseSettings):
 def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     """The file's values under the environment's under `overrides`. Raises OperatorError, naming every bad setting."""
     if file is not None and not file.is_file():
-        raise OperatorError(f"{file} is not there: run `sinergi init` or name another file with --config")
+        raise OperatorError(f"{file} does not exist: run `sinergi init` or name another file with --config")
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=file)

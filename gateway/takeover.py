@@ -146,7 +146,9 @@ def take_over(store: Store, old: Settings, *, why: str, who: str) -> Taken:
         database.close()
     for one in ledgers:
         if one.origin == store.settings.gateway.ledger_origin(one.ledger):
-            raise RefusedError(f"the new gateway has the old one's origin, {one.origin}: init it with another --origin")
+            raise RefusedError(
+                f"the new gateway has the old one's origin, {one.origin}: initialise it with another --origin"
+            )
     for agreement in rows.agreements:
         origin = store.settings.gateway.ledger_origin(agreement.id)
         record(store, CreateLedger(agreement.id, origin, store.keys.checkpoint))
@@ -229,7 +231,7 @@ def _job(rows: _Old, ends: Sequence[Entry], time: datetime, why: str, who: str) 
     def place(transaction: Transaction) -> None:
         for table in (AgencyRow, OperatorRow):
             if transaction.connection.execute(select(table).limit(1)).first() is not None:
-                raise ConflictError("a takeover comes before agencies and operators: this gateway has some already")
+                raise ConflictError("a takeover must come first: this gateway has agencies or operators already")
         for row in rows.agreements:
             position = transaction.appends[row.id].size
             transaction.insert(AgreementRow, row.model_dump() | {"position": position})

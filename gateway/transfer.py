@@ -130,7 +130,7 @@ class Exchange:
                 message_id_used = True
             except DecidedBeforeError:
                 await asyncio.to_thread(self.configuration.reload)
-        raise StoreUnavailableError("what the decision rests on keeps changing")
+        raise StoreUnavailableError("the facts of the decision keep changing")
 
     async def preview(self, raw: bytes, asker: str) -> Judged:
         """The same checks as `transfer`, recorded nowhere. Only a message's own sender may ask about it."""

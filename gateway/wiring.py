@@ -168,7 +168,7 @@ def require_own(session: Session, settings: Settings) -> None:
         return  # that it is gone is told by what is remembered of it
     if named != settings.gateway.id:
         raise OperatorError(
-            f"gateway.id is {settings.gateway.id}, and the database is {named}'s: an id is never changed"
+            f"gateway.id is {settings.gateway.id}, but the database belongs to {named}: an id cannot be changed"
         )
 
 
@@ -177,12 +177,12 @@ def remembers_nothing(checkpoints: CheckpointFiles, memory: Memory) -> tuple[str
     if memory.ledgers():
         return ()
     told = f"{checkpoints.directory} holds no checkpoint: this node cannot tell whether the database was rolled back."
-    return (f"{told} A new node begins so; on any other bring the files back first",)
+    return (f"{told} A new node starts like this; on any other node bring the files back first",)
 
 
 def unfound(keys: Keys) -> tuple[str, ...]:
     """While a lost index key still has messages that nothing finds."""
-    told = "the index key {} is lost, and what it found is not found yet: run `sinergi keys reindex`"
+    told = "the index key {} is lost, and stored messages are not found yet: run `sinergi keys reindex`"
     return tuple(told.format(kid) for kid in keys.index.lost())
 
 

@@ -160,7 +160,7 @@ def _check(schema: object, place: str) -> None:
         raise ExpressionError(f"{here} must say type, const or enum")
     if unknown := sorted(schema.keys() - _ANY - {"type"} - _KEYWORDS.get(str(kind), frozenset())):
         # JSON Schema ignores what it does not know and what does not apply: a slip would permit everything.
-        raise ExpressionError(f"{here}: {unknown[0]} is no keyword of conditions on type {kind or 'unsaid'}")
+        raise ExpressionError(f"{here}: {unknown[0]} is not a keyword of conditions on type {kind or 'none'}")
     _check_emptiness(schema, here)
     for keyword in sorted(schema.keys() & {"items", "contains", "not"}):
         _check(schema[keyword], f"{place}/{keyword}")
@@ -179,12 +179,12 @@ def _check_emptiness(schema: Mapping[str, Any], here: str) -> None:
     if isinstance(pattern, str) and not (pattern.startswith("^") and pattern.endswith("$")):
         raise ExpressionError(f"{here}: a pattern must be anchored with ^ and $, or it matches anywhere in the text")
     if "items" in schema and "minItems" not in schema:
-        raise ExpressionError(f"{here}: items holds for an empty array: say minItems as well")
+        raise ExpressionError(f"{here}: items accepts an empty array: add minItems")
     properties, required = schema.get("properties", {}), schema.get("required", [])
     if not isinstance(properties, dict) or not isinstance(required, list):
         raise ExpressionError(f"{here}: properties must be an object and required a list")
     if absent := sorted(name for name in properties if name not in required):
-        raise ExpressionError(f"{here}: properties holds where {absent[0]} is absent: name it in required as well")
+        raise ExpressionError(f"{here}: properties accepts a message without {absent[0]}: add it to required")
     if schema.get("additionalProperties", False) is not False:
         raise ExpressionError(f"{here}: additionalProperties can only be false")
 
@@ -230,7 +230,7 @@ class Duration:
         years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         duration = cls(text, 12 * years + months, 7 * weeks + days, 3600 * hours + 60 * minutes + seconds)
         if not (duration.months or duration.days or duration.seconds):
-            raise ExpressionError("a duration must be longer than nothing")
+            raise ExpressionError("a duration must be longer than zero")
         return duration
 
     def after(self, moment: datetime) -> datetime:

@@ -22,7 +22,7 @@ def contradictions(document: Document) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for index, rule in enumerate(document.rules):
         if rule.id in seen:
-            yield f"/rules/{index}/id", f"rule {rule.id} stands twice"
+            yield f"/rules/{index}/id", f"rule {rule.id} is there twice"
         seen.add(rule.id)
         for place, what in _rule_faults(rule, document):
             yield f"/rules/{index}{place}", f"rule {rule.id}: {what}"
@@ -57,7 +57,7 @@ def _rule_faults(rule: Rule, document: Document) -> Iterator[tuple[str, str]]:
     if document.working_days is None and any(deadline.working for deadline in deadlines):
         yield "/acknowledge_within", "the document has no working_days to count"
     if rule.quota and rule.quota.per_hour and rule.quota.per_day and rule.quota.per_day < rule.quota.per_hour:
-        yield "/quota/per_day", "a day has no less than its busiest hour"
+        yield "/quota/per_day", "per_day must not be less than per_hour"
 
 
 def _reply_faults(rule: Rule) -> Iterator[tuple[str, str]]:
@@ -87,7 +87,7 @@ def _notice_faults(rule: Rule, confidential: Confidential, place: str) -> Iterat
 def _twice(place: str, names: Iterable[str], seen: set[str]) -> Iterator[tuple[str, str]]:
     for number, name in enumerate(names):
         if name in seen:
-            yield f"/{place}/{number}", f"{name} stands twice"
+            yield f"/{place}/{number}", f"{name} is there twice"
         seen.add(name)
 
 

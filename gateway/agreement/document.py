@@ -210,7 +210,7 @@ class _Reader:
         if not isinstance(start, DocumentStartEvent):
             raise AgreementInvalidError("the document is empty")
         if start.version or start.tags:
-            raise AgreementInvalidError("line 1: directives have no place in an agreement")
+            raise AgreementInvalidError("line 1: directives are not allowed in an agreement")
         value = self.value(next(self.events), "", 0)
         next(self.events)  # the document's end
         if isinstance(next(self.events), DocumentStartEvent):
@@ -225,9 +225,9 @@ class _Reader:
         if level > DEPTH_LIMIT:
             raise AgreementInvalidError(f"line {self.lines[pointer]}: nested deeper than {DEPTH_LIMIT}")
         if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor is not None):
-            self.fault(event, pointer, "anchors and aliases have no place in an agreement")
+            self.fault(event, pointer, "anchors and aliases are not allowed in an agreement")
         if getattr(event, "tag", None) is not None:
-            self.fault(event, pointer, "tags have no place in an agreement")
+            self.fault(event, pointer, "tags are not allowed in an agreement")
         if isinstance(event, MappingStartEvent):
             return self.mapping(pointer, level)
         if isinstance(event, SequenceStartEvent):
@@ -239,11 +239,11 @@ class _Reader:
         while not isinstance(event := next(self.events), MappingEndEvent):
             name = self.value(event, f"{pointer}/", level + 1)
             if not isinstance(name, str):
-                self.fault(event, pointer, "a key must be a text: quote it")
+                self.fault(event, pointer, "a key must be a text: put it in quotes")
                 name = str(name)
             place = f"{pointer}/{escape(name)}"
             if name in members:
-                self.fault(event, place, "a key stands twice")
+                self.fault(event, place, "a key is there twice")
             members[name] = self.value(next(self.events), place, level + 1)
         return members
 
@@ -262,7 +262,7 @@ class _Reader:
         if _NUMBER.fullmatch(text):
             return json.loads(text)
         if _AMBIGUOUS.fullmatch(text):
-            self.fault(event, pointer, "other readers take this for something else than a text: quote it")
+            self.fault(event, pointer, "other programs do not read this as a text: put it in quotes")
         return text
 
 

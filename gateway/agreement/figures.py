@@ -106,7 +106,7 @@ class WorkingDays(Sourced):
     @model_validator(mode="after")
     def _leaves_some(self) -> "WorkingDays":
         if len(self.rest) == len(WEEKDAYS):
-            raise ExpressionError("a week has a working day")
+            raise ExpressionError("a week needs at least one working day")
         if len(self.every_year) > _MOST_HOLIDAYS:
             raise ExpressionError(f"a year has {_MOST_HOLIDAYS} fixed holidays at most")
         return self

@@ -161,7 +161,7 @@ class Withholding(Sourced):
     @model_validator(mode="after")
     def _has_a_release(self) -> "Withholding":
         if self.confidential is not None and not self.unless:
-            raise ExpressionError("confidential says how a field is released: say in unless when it may be")
+            raise ExpressionError("confidential needs unless: it says when the field may be released")
         return self
 
 

@@ -95,7 +95,7 @@ def several(items: C) -> C:
 
 def distinct(items: tuple[V, ...]) -> tuple[V, ...]:
     if len(set(items)) != len(items):
-        raise ExpressionError("an element stands twice")
+        raise ExpressionError("an element is there twice")
     return items
 
 

@@ -98,4 +98,4 @@ async def agency_or_auditor(request: Request, gateway: Gateway) -> str | Auditor
 
 def require_dpo(who: Auditor) -> None:
     if who.role != DPO:
-        raise AccessDeniedError("searching by a person's identifier needs the role dpo")
+        raise AccessDeniedError("this needs the role dpo")

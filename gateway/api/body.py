@@ -30,7 +30,7 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
                     raise TooLargeError(f"a body may have {limit} bytes")
                 chunks.append(chunk)
     except ClientDisconnect as error:
-        raise CallerError("the caller went away") from error
+        raise CallerError("the caller closed the connection") from error
     except TimeoutError as error:
         raise CallerError(f"the body took longer than {seconds:g} s", code="request.timeout") from error
     return b"".join(chunks)

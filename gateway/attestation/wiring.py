@@ -60,14 +60,14 @@ def _policies(witness: WitnessSettings, timestamp: TimestampSettings) -> Policie
     if len(set(names)) != len(names):
         raise OperatorError("witness.witnesses: two witnesses have the same name")
     if timestamp.url is not None and timestamp.roots_file is None:
-        raise OperatorError("timestamp.roots_file: a timestamp is worth as much as the roots that it is verified with")
+        raise OperatorError("timestamp.roots_file is missing: without roots no timestamp can be verified")
     every = _policy(places, witness.quorum, witness.when_missing, witness.budget_seconds, "witness.quorum")
     own = {}
     for ledger, given in witness.ledgers.items():
         where = f"witness.ledgers.{ledger}"
         chosen = names if given.witnesses is None else list(given.witnesses)
         if unknown := set(chosen) - set(names):
-            raise OperatorError(f"{where}.witnesses: {len(unknown)} names are of no witness.witnesses")
+            raise OperatorError(f"{where}.witnesses: {len(unknown)} names are not in witness.witnesses")
         own[ledger] = _policy(
             [place for place in places if place.name in chosen],
             witness.quorum if given.quorum is None else given.quorum,

@@ -45,7 +45,7 @@ def acting(store: "Store", key: str | None, passphrase_file: Path | None, comman
     uri = key or os.environ.get(KEY_VARIABLE)
     if not uri:
         raise OperatorError(
-            f"this gateway has operators of its own, and `{command}` is theirs: --operator-key URI, or ${KEY_VARIABLE}"
+            f"this gateway has operators: `{command}` needs the key of one of them (--operator-key URI, or ${KEY_VARIABLE})"
         )
     signer = open_key(uri, passphrase_file)
     try:

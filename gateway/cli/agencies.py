@@ -79,7 +79,9 @@ def add(
 
     with invocation(context).store() as store:
         if invocation(context).acting is not None and (place is not None or liaison is not None):
-            raise RefusedError("an endpoint takes two operators: add the agency without, then sinergi agencies set")
+            raise RefusedError(
+                "an endpoint takes two operators: add the agency without it, then use sinergi agencies set"
+            )
         add_agency(store, agency, name, endpoint=place, liaison=liaison, why=why, who=invocation(context).who)
     _told(context, agency, "added")
     message(f"Next, its key: sinergi keys import {agency} KEY.jwk --why CODE")
@@ -160,7 +162,7 @@ def set_(
         if acting is not None and (place is not None or liaison is not None or status == "active"):
             if name is not None or resume or no_endpoint or no_liaison_endpoint or status == "suspended":
                 raise OperatorError(
-                    "endpoints and the end of a suspension take two operators: change the rest by itself"
+                    "endpoints and the end of a suspension take two operators: change the rest in a command of its own"
                 )
             wanted = wanted_agency(store, agency, endpoint=place, liaison=liaison, status=status, why=why)
             propose(store, acting, wanted, json=invocation(context).json)
@@ -185,12 +187,12 @@ def _endpoint(url: str | None, networks: list[str], ca_file: Path | None, which:
     """`which` is empty, or the prefix of the options of the liaison endpoint."""
     if url is None:
         if networks or ca_file is not None:
-            raise OperatorError(f"--{which}allow-network and --{which}ca-file go with --{which}endpoint")
+            raise OperatorError(f"--{which}allow-network and --{which}ca-file need --{which}endpoint")
         return None
     if not networks:
         raise OperatorError(f"an endpoint needs --{which}allow-network: without one no address may be called")
     if ca_file is not None and not ca_file.is_file():
-        raise OperatorError(f"{ca_file} is not there")
+        raise OperatorError(f"{ca_file} does not exist")
     from gateway.keys.directory import parse_endpoint
 
     return parse_endpoint(url, networks, None if ca_file is None else str(ca_file.absolute()))

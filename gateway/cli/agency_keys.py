@@ -62,7 +62,7 @@ def propose(
     with invocation(context).store() as store:
         who = invocation(context).acting
         if who is None and not dry_run:
-            raise RefusedError("the gateway has no operators, who alone could approve it: sinergi operators found")
+            raise RefusedError("the gateway has no operators to approve it: sinergi operators found")
         text, source = given or _handed_in(store, agency), statement or "the statement that was handed in"
         try:
             wanted, planned = wanted_key(store, text, why=why, overlap=timedelta(days=overlap_days))
@@ -118,7 +118,7 @@ def _tell(planned: "Admission") -> None:
         f"The {said.use} key {said.key.kid} of {said.agency} would count from {when(planned.begins)} to {when(planned.ends)}."
     )
     if said.endorsed_by is None:
-        message("It is the agency's first key: nothing but the thumbprint says that it is the agency's.")
+        message("It is the agency's first key: only the thumbprint shows that it is the agency's.")
     else:
         message(f"{'The recovery key' if said.recovered else 'The key in use'}, {said.endorsed_by}, endorsed it.")
     if planned.old_end is not None:

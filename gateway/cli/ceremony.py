@@ -137,7 +137,7 @@ def create(context: typer.Context, *, script: ScriptOption = None, out: OutOptio
     else:
         places = answers.texts("shares", "", None)
     if script is not None and TERMINAL in places:
-        raise OperatorError("a share goes to a file where a script answers")
+        raise OperatorError("with a script, each share needs a file")
     plan = Plan(
         gateway,
         directory,
@@ -227,7 +227,7 @@ def recover(context: typer.Context, *, script: ScriptOption = None, out: OutOpti
         made is not None
         and answers.text(
             "operators_changed",
-            f"Are there other operators, or keys, by now than {' and '.join(made.members['operators'])}",
+            f"Have the operators or their keys changed since {' and '.join(made.members['operators'])}",
             "no",
         )
         == "yes"
@@ -309,7 +309,7 @@ def record_(
         new = record_recovery(store, found)
     _tell(context, found, record)
     if not new:
-        message("The ledger knew of it.")
+        message("The ledger has it already.")
 
 
 def _tell(context: typer.Context, record: "Record", file: Path) -> None:

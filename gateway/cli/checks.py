@@ -105,7 +105,10 @@ def _keys(settings: Settings, keys: list[Keys]) -> Iterator[tuple[str, str]]:
     yield OK, "the keys that the settings name open"
     passphrase = settings.keys.passphrase_file
     if passphrase is not None and passphrase.parent == Path(unquote(urlsplit(settings.keys.sign).path)).parent:
-        yield WARNING, "the passphrase lies beside the keys: good for a trial; in service keep it elsewhere"
+        yield (
+            WARNING,
+            "the passphrase is in the same folder as the keys: only for trying things out; in service keep it elsewhere",
+        )
     authorities = read_authorities(settings.certificates)
     for root in () if authorities is None else authorities.roots:
         days = (root.not_valid_after_utc - now()).days
@@ -134,10 +137,10 @@ def _own_keys(settings: Settings, keys: Keys, database: Database) -> Iterator[tu
         if kid not in known or known[kid].role != role:
             yield (
                 FAILED,
-                f"keys.{role} names {kid}, which the gateway does not know: `sinergi keys rotate` announces a key",
+                f"keys.{role} names {kid}, which the gateway does not know: announce it with `sinergi keys rotate`",
             )
         elif known[kid].over(time) and known[kid].status != KEPT:
-            yield WARNING, f"keys.{role} still names {kid}, whose time is over: let it name the one in use"
+            yield WARNING, f"keys.{role} still names {kid}, which has ended: change it to the key in use"
     coming = {fault for fault in keys.faults if fault not in keys.needed()}
     for fault in keys.faults:
         yield WARNING if fault in coming else FAILED, fault
@@ -152,7 +155,7 @@ def _disk(settings: Settings) -> Iterator[tuple[str, str]]:
         places.add(Path(url.database).absolute().parent)
     for place in sorted(places):
         if not place.is_dir():
-            yield FAILED, f"{place} is not there"
+            yield FAILED, f"{place} does not exist"
             continue
         free = shutil.disk_usage(place).free
         status = FAILED if free < _TOO_LITTLE else WARNING if free < _LITTLE else OK
@@ -163,12 +166,12 @@ def _database(settings: Settings, opened: list[Database]) -> Iterator[tuple[str,
     url = make_url(settings.database.url)
     # Looking at a missing SQLite file would make it.
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
-        yield FAILED, f"{url.database} is not there: run `sinergi init`"
+        yield FAILED, f"{url.database} does not exist: run `sinergi init`"
         return
     database = connect(settings.database.url, settings.database.password_file)
     opened.append(database)
     require_current(database)
-    yield OK, f"{database.url} answers and has the shape that this program needs"
+    yield OK, f"{database.url} answers, and its tables are those of this program"
 
 
 _ROWS: Final = {
@@ -266,13 +269,16 @@ def _operators(session: Session) -> Iterator[tuple[str, str]]:
     known = queries.load_directory(session, 0)
     active = known.acting()
     if not known.operators:
-        yield WARNING, "none: any name acts. Good for a trial; in service: sinergi operators found"
+        yield (
+            WARNING,
+            "none: anybody can act under any name. Only for trying things out; in service: sinergi operators found",
+        )
     elif len(active) < PERSONS:
         yield FAILED, f"{len(active)} left: nothing that needs two can be done"
     elif len(active) == PERSONS:
-        yield WARNING, "two: with the loss of one key nothing that needs two can be done; add a third"
+        yield WARNING, "two: if one of them loses the key, nothing that needs two can be done. Add a third"
     else:
-        yield OK, f"{len(active)} act by keys of their own"
+        yield OK, f"{len(active)} operators have keys of their own"
 
 
 def _schemas(session: Session) -> Iterator[tuple[str, str]]:
@@ -333,7 +339,7 @@ def _endpoint_troubles(row: AgencyRow) -> Iterator[tuple[str, str]]:
     if not row.endpoint_networks.split():
         yield FAILED, f"the endpoint of {row.id} has no allow-list: nothing can be pushed to it"
     if row.endpoint_ca_file is not None and not Path(row.endpoint_ca_file).is_file():
-        yield FAILED, f"the authorities' file of {row.id} is not there: {row.endpoint_ca_file}"
+        yield FAILED, f"the file of authorities of {row.id} does not exist: {row.endpoint_ca_file}"
     if row.endpoint_url.startswith("http:"):
         yield WARNING, f"the endpoint of {row.id} is called without TLS"
     if row.paused_reason is not None:
@@ -349,4 +355,4 @@ def _clock(session: Session) -> Iterator[tuple[str, str]]:
     yield (WARNING if apart > CLOCK_WARNING else OK), f"this machine's clock is {told}"
     last = newest_times(session)["gateway"]
     if last > now() + CLOCK_WARNING:
-        yield FAILED, f"the newest entry is dated {last.isoformat()}: this clock runs behind"
+        yield FAILED, f"the newest entry is dated {last.isoformat()}: this machine's clock is behind"

@@ -52,7 +52,7 @@ class Invocation:
         found = next((place for place in CONFIG_PLACES if place.is_file()), None)
         if found is None:
             raise OperatorError(
-                f"no settings: {' and '.join(map(str, CONFIG_PLACES))} are not there; "
+                f"no settings file: neither {' nor '.join(map(str, CONFIG_PLACES))} exists; "
                 f"run `sinergi init DIR`, or name a file with --config or ${CONFIG_VARIABLE}"
             )
         return found
@@ -70,7 +70,9 @@ class Invocation:
         try:
             return getpass.getuser()
         except (KeyError, OSError) as error:
-            raise OperatorError(f"who are you? name yourself with --operator or ${OPERATOR_VARIABLE}") from error
+            raise OperatorError(
+                f"it is not known who acts: name yourself with --operator or ${OPERATOR_VARIABLE}"
+            ) from error
 
     def settings(self, **overrides: Any) -> "Settings":
         from gateway.settings import load_settings

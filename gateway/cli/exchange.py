@@ -150,7 +150,7 @@ def _source(
             raise OperatorError(f"{draft} is fixed: nothing of it can be changed")
         return _approved(draft, approvals), keep
     if approvals:
-        raise OperatorError("--approval goes with --draft")
+        raise OperatorError("--approval needs --draft")
     assert file is not None
     text = read_text(file).strip()
     if text.startswith("{"):
@@ -279,7 +279,7 @@ def receive(
     if acknowledge not in (None, *EVENTS):
         raise OperatorError(f"--acknowledge is {', '.join(EVENTS)}")
     if reason and acknowledge != "rejected":
-        raise OperatorError("--reason goes with --acknowledge rejected")
+        raise OperatorError("--reason needs --acknowledge rejected")
     if out is not None:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
 

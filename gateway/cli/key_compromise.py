@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SinceOption = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Since when it is in other hands: what came from then on is in doubt."),
+    typer.Option(metavar="TIME", help="Since when somebody else may have had it: what came from then on is in doubt."),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
@@ -76,7 +76,9 @@ def compromised(
     agency: AgencyArgument,
     kid: KeyArgument,
     *,
-    since: Annotated[str, typer.Option(metavar="TIME", help="Since when it was in other hands, as far as is known.")],
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="Since when somebody else may have had it, as far as is known.")
+    ],
     why: WhyOption,
     dry_run: DryRunOption = False,
 ) -> None:
@@ -139,13 +141,13 @@ def _own(context: typer.Context, store: "Store", kid: str, since: datetime, *, w
     if rows:
         table(tuple(rows[0]), [list(row.values()) for row in rows])
     state = "would be revoked; nothing was changed" if dry_run else "is revoked"
-    message(f"The gateway's {done.role} key {state}. It touched {len(rows)} transfers since {when(since)}.")
+    message(f"The gateway's {done.role} key {state}. {len(rows)} transfers since {when(since)} depend on it.")
     if done.signed_anew:
-        message(f"{done.signed_anew} releases that are not delivered were signed anew.")
+        message(f"{done.signed_anew} releases that are not delivered were signed again.")
     if done.alerts_anew:
-        message(f"{done.alerts_anew} alerts that are not signed for were signed anew.")
+        message(f"{done.alerts_anew} alerts that nobody acknowledged yet were signed again.")
     for one in done.left:
-        message(f"{one} was not signed anew: it is not what was recorded. `sinergi ledger fsck` looks at all of it.")
+        message(f"{one} was not signed again: it differs from what was recorded. Run `sinergi ledger fsck`.")
 
 
 def _rows(found: "Sequence[Doubtful]") -> list[dict[str, str]]:

@@ -72,7 +72,7 @@ def generate(
             message(f"{place} holds a new {algorithm} key. Once keys.checkpoint_mldsa names it, its public half is in:")
             message("  sinergi ledger list")
         else:
-            message(f"{place} holds a new {algorithm} key; it has no public half that anyone needs.")
+            message(f"{place} holds a new {algorithm} key; nobody needs its public half.")
         if invocation(context).json:
             as_json({"file": path})
         return

@@ -100,7 +100,7 @@ def rotate_(
             wanted = wanted_rotation(store, role, why=why, **choices)
             propose(store, who, wanted, json=invocation(context).json)
             if lost:
-                message(f"The old key is gone, so with --lost {role}.")
+                message(f"The old key is lost: the other operator adds --lost {role}.")
             return
         else:
             done = rotate(store, role, why=why, who=invocation(context).who, **choices)
@@ -121,7 +121,7 @@ def _choices(
     if lost:
         if role not in ("sign", "request", "index") or uri is None or waits is not None or both is not None:
             raise OperatorError(
-                "--lost is for sign, request and index, with --key, and nothing is waited for: docs/howto/lost-key.md"
+                "--lost is for sign, request and index. It needs --key, and takes no --lead or --overlap: docs/howto/lost-key.md"
             )
         waits, both = timedelta(), None if role == "index" else timedelta()
     return {"uri": uri, "lead": waits, "overlap": both, "instead": instead, "lost": lost and role == "index"}
@@ -149,17 +149,19 @@ def _tell(done: "Rotation", unknown: int, *, json: bool, dry_run: bool) -> None:
     line(done.new or "nothing was changed")
     message(f"The new {done.role} key is {done.uri}; it is used from {when(done.begins)} on.")
     if done.role == "storage":
-        message("After that moment wrap anew what is stored: sinergi keys rewrap --why CODE")
+        message("After that moment wrap the stored keys again: sinergi keys rewrap --why CODE")
     elif done.role == "index":
-        message("After that moment make the index anew: sinergi keys reindex --why CODE")
+        message("After that moment build the index again: sinergi keys reindex --why CODE")
         if done.lost:
             message("Until that is done, searches, quotas over persons and new holds on persons are answered 503.")
-            message(f"{unknown} erased messages are recognised no more: who sends one again gets no receipt.")
+            message(f"{unknown} erased messages can no longer be recognised: whoever sends one again gets no receipt.")
     elif done.old_ends is not None:
-        message(f"What the old one, {done.old}, signs counts until {when(done.old_ends)}; what it signed stays valid.")
+        message(f"The old key, {done.old}, is valid until {when(done.old_ends)}; what it signed stays valid.")
     if done.lacking:
-        message(f"It does not open yet at: {', '.join(done.lacking)}. Give them the file before, or withdraw the key.")
-    message(f"Every node must be able to read that file. Then let keys.{done.role} name it, and restart at leisure.")
+        message(
+            f"These nodes cannot open it yet: {', '.join(done.lacking)}. Give them the file in time, or withdraw the key."
+        )
+    message(f"Every node must be able to read that file. Then set keys.{done.role} to it; the restart can wait.")
 
 
 def rewrap_(context: typer.Context, *, why: WhyOption, dry_run: DryRunOption = False) -> None:

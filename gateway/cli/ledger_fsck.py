@@ -107,7 +107,7 @@ def _show(found: list["Examination"], gone: list[str]) -> None:
             line(f"{one.ledger}: what to do about {advice}")
         line(f"{one.ledger}: {'sound' if one.ok else 'NOT sound'}")
     for name in gone:
-        line(f"{name}: NOT sound: it was signed for, and is gone from the database")
+        line(f"{name}: NOT sound: this node knows its checkpoint, but it is missing from the database")
 
 
 def accept_clock(

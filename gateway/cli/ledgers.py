@@ -117,7 +117,7 @@ def verify(
             line(f"{check.number}. {check.title}: {verdict} ({check.detail})")
         line(f"{name}: {'verified' if report.ok else 'NOT verified'}")
         for key in report.later:
-            message(f"The ledger has a later key, and the one that you trust says so: {key.vkey}")
+            message(f"The ledger has a newer key, and the key that you trust confirms it: {key.vkey}")
     if not report.ok:
         raise typer.Exit(NO)
 
@@ -129,7 +129,7 @@ def _trusted(file: Path, origin: str, keys: "Sequence[NoteVerifier]") -> "Checkp
     try:
         return open_checkpoint(read_text(file).encode(), origin, keys).checkpoint
     except LedgerInvalidError as error:
-        raise OperatorError(f"{file} is no checkpoint of this ledger: {error.detail}") from error
+        raise OperatorError(f"{file} is not a checkpoint of this ledger: {error.detail}") from error
 
 
 @contextmanager

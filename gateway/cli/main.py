@@ -125,7 +125,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if invocation.debug:
             raise
-        message(f"sinergi: gateway.internal: {type(error).__name__} (a fault of the program: --debug shows where)")
+        message(f"sinergi: gateway.internal: {type(error).__name__} (a fault in the program: --debug shows where)")
         return UNASKED
     return DONE
 

@@ -36,7 +36,10 @@ def enrol(
     context: typer.Context,
     *,
     operator: Annotated[
-        str, typer.Option("--id", metavar="CODE", help="How the ledger will name you for ever: an account, no number.")
+        str,
+        typer.Option(
+            "--id", metavar="CODE", help="How the ledger will always name you: an account, no personal number."
+        ),
     ],
     gateway_id: GatewayIdOption,
     key: KeyOption,
@@ -101,8 +104,8 @@ def found(
         return
     for one in founders:
         line(f"{one.operator}  {one.key.kid}")
-    message("From now on what changes something needs one of these keys, and some of it two.")
-    message("Have a third operator: with two, the loss of one key stops whatever needs two.")
+    message("From now on each command that changes something needs one of these keys; some need two.")
+    message("Add a third operator: with two, the loss of one key blocks everything that needs two.")
 
 
 @command(
@@ -188,7 +191,7 @@ def list_(context: typer.Context) -> None:
     columns = ("operator", "kid", "status")
     table(columns, [[row[name] for name in columns] for row in rows])
     if not rows:
-        message("This gateway has no operators of its own: whoever holds its files acts under any name.")
+        message("This gateway has no operators of its own: whoever has its files can act under any name.")
 
 
 @command(

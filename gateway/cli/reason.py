@@ -8,6 +8,6 @@ WhyOption = Annotated[
     str,
     typer.Option(
         metavar="CODE",
-        help="A ticket number, and nothing of a person: it stands in the ledger for ever.",
+        help="A ticket number, and nothing about a person: it stays in the ledger.",
     ),
 ]

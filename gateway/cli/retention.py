@@ -34,7 +34,7 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Erase so many at most.")] = None,
     rewrite: Annotated[
         bool,
-        typer.Option("--rewrite", help="Then write the tables' files anew; nothing else can be recorded meanwhile."),
+        typer.Option("--rewrite", help="Then rewrite the tables' files; nothing else can be recorded meanwhile."),
     ] = False,
 ) -> None:
     """Erase every message whose retention has ended, in small commits; each erasure is a ledger entry.
@@ -83,8 +83,8 @@ def scrubbed(store: "Store", *, rewrite: bool = False) -> bool:
 def told_clean(*, clean: bool) -> None:
     if not clean:
         message(
-            "What was erased may still be in the database's files: others were using it, or these are not its owner's"
-            " rights. Run it again, or see docs/howto/retention.md."
+            "Erased data may still be in the database's files: another process was using them, or this role does not own the"
+            " tables. Run it again, or see docs/howto/retention.md."
         )
 
 

@@ -86,7 +86,9 @@ def _examples(directory: Path, catalogue: Catalogue) -> Iterator[Fault]:
             body = _json(path)
             for reasons in (catalogue.violations(entry.type, body), catalogue.release_violations(entry.type, body)):
                 for reason in reasons[:1]:
-                    yield Fault(f"{place}/{path.name}", f"is said to be valid: {reason.pointer} {reason.detail}")
+                    yield Fault(
+                        f"{place}/{path.name}", f"should be valid, and is not: {reason.pointer} {reason.detail}"
+                    )
         for path in invalid:
             yield from _invalid(catalogue, entry.type, f"{place}/{path.name}", _json(path))
 

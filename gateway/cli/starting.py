@@ -152,7 +152,7 @@ def _tell(asked: Invocation, settings: "Settings", config: Path, *, operated: bo
     message("Keep a copy of the keys and of their passphrase in two places: without them no stored message opens.")
     if not operated:
         message(
-            "It has no operators of its own: whoever holds its files acts under any name. For trying things out only;"
+            "It has no operators of its own: whoever has its files can act under any name. For trying things out only;"
         )
         message("in service: sinergi operators enrol, then sinergi operators found.")
     message("Next:")
@@ -194,7 +194,7 @@ def require_no_password(url: str | None) -> None:
     except ValueError as error:
         raise OperatorError("the database URL is not valid") from error
     if password is not None:
-        raise OperatorError("a password does not belong into a URL: put it into a file and name that")
+        raise OperatorError("a password must not be in a URL: put it into a file and name that file")
 
 
 def migrate(context: typer.Context) -> None:

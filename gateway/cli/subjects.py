@@ -29,9 +29,7 @@ SubjectOption = Annotated[
         " Kinds: nik, nip, nrp, phone, travel-document, person-token, case, officer.",
     ),
 ]
-WhyOption = Annotated[
-    str, typer.Option(metavar="CODE", help="The request's own number; it stands in the ledger for ever.")
-]
+WhyOption = Annotated[str, typer.Option(metavar="CODE", help="The request's own number; it stays in the ledger.")]
 SinceOption = Annotated[
     str | None, typer.Option("--requested-at", metavar="TIME", help="When the person asked [default: now].")
 ]
@@ -178,7 +176,7 @@ def erase(
         str | None,
         typer.Option(
             metavar="CODE",
-            help="The ground on which the end of retention is not waited for; for the ledger. Two officers must sign for it.",
+            help="The ground for erasing before the end of retention; it stays in the ledger. Two officers must sign for it.",
         ),
     ] = None,
     statements: Annotated[
@@ -242,7 +240,7 @@ def approve(
     agency: OfficerAgencyOption,
     gateway_id: GatewayIdOption,
     why: Annotated[str, typer.Option(metavar="CODE", help="The request's number, as the operator will give it.")],
-    ground: Annotated[str, typer.Option(metavar="CODE", help="The ground on which it may go before its day.")],
+    ground: Annotated[str, typer.Option(metavar="CODE", help="The ground for erasing it before its day.")],
     key: OfficerKeyOption,
     passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="The key's passphrase.")],
     out: StatementOption,

@@ -87,7 +87,7 @@ def _write_reports(folder: Path, bundle: "Bundle", results: "Report", trust: "Tr
         write_new(folder / name, content)
     message(f"{folder}: {', '.join(sorted(files))}")
     if not any(name.endswith(".pdf") for name in files):
-        message("No PDF was written: that needs the library typst. The HTML pages print.")
+        message("No PDF was written: the library typst is missing. You can print the HTML pages.")
 
 
 def read_trust(vkeys: list[str], witnesses: list[str] | None, quorum: int | None) -> "LedgerTrust":

@@ -37,7 +37,7 @@ def _file(context: typer.Context) -> Path:
     found = next((place for place in CONFIG_PLACES if place.is_file()), None)
     if found is None:
         raise OperatorError(
-            f"no settings of a witness: {' and '.join(map(str, CONFIG_PLACES))} are not there; "
+            f"no settings file of a witness: neither {' nor '.join(map(str, CONFIG_PLACES))} exists; "
             f"run `sinergi witness init DIR`, or name a file with --config or ${CONFIG_VARIABLE}"
         )
     return found

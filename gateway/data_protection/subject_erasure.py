@@ -132,7 +132,7 @@ def erase_agreed(store: Store, retention: Retention, confirmation: str, *, why: 
         if bodies[0].get("outcome") != "DONE":
             raise RefusedError("the confirmation does not say that the message was erased (DONE)")
         if target is None or {target.sender, target.recipient} != {answer.sender, answer.recipient}:
-            raise RefusedError("request and confirmation are not about one transfer between these two")
+            raise RefusedError("request and confirmation are not about the same transfer between these two agencies")
         ledger, transfer = target.ledger, target.id
     done = retention.erase(ledger, [transfer], REQUEST, who, why=why, request=confirmation, duty=False)
     return _told(done.erased, done.kept)
@@ -141,7 +141,7 @@ def erase_agreed(store: Store, retention: Retention, confirmation: str, *, why: 
 def _accepted(session: Session, transfer: str, type_: str) -> TransferRow:
     row = queries.transfers(session, [transfer]).get(transfer)
     if row is None or row.decision != ACCEPTED or row.type != type_:
-        raise RefusedError(f"{transfer or 'nothing'} is no accepted {type_}")
+        raise RefusedError(f"{transfer or 'nothing'} is not an accepted {type_}")
     if row.erased_at is not None:
         raise ErasedError(f"the {type_} has been erased itself")
     return row

@@ -112,7 +112,7 @@ def _require_sane(entries: list[zipfile.ZipInfo]) -> None:
         raise EvidenceInvalidError(f"a bundle has at most {FILES_LIMIT} files")
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
-        raise EvidenceInvalidError("a name stands twice")
+        raise EvidenceInvalidError("a name is there twice")
     for name in names:
         if not _NAME.fullmatch(name):
             raise EvidenceInvalidError("a name has another form than a bundle's files have")

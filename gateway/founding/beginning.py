@@ -126,5 +126,5 @@ def _save_checkpoint(settings: Settings, keys: Keys, memory: Memory) -> None:
         CheckpointFiles(settings.gateway.state_dir / "checkpoints", keys.checkpoint).save(memory)
     except OSError as error:
         raise StoreUnavailableError(
-            f"the gateway is founded; its newest checkpoint could not be written ({error.strerror}): the next command does"
+            f"the gateway is founded; its newest checkpoint could not be written ({error.strerror}): the next command writes it"
         ) from error

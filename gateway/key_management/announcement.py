@@ -150,7 +150,7 @@ class _Announcement:
             )
         ledgers = select(col(LedgerHead.ledger))
         if self.coming.said is not None and set(connection.execute(ledgers).scalars()) != self.origins.keys():
-            raise ConflictError("a ledger was made meanwhile: try again, it has to say so as well")
+            raise ConflictError("a ledger was created meanwhile: try again")
 
     def row(self) -> dict[str, Any]:
         """Of the new key."""

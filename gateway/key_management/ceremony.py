@@ -163,7 +163,8 @@ def recover(
         known = {one.operator: one.key.kid for one in first.operators}
         if not changed and known != {one.id: one.signer.kid for one in operators}:
             raise OperatorError(
-                f"the record is of {' and '.join(known)}, with the keys that they had then: say so if the operators changed since"
+                f"the record names {' and '.join(known)} with other keys or persons: answer operators_changed with yes if they"
+                " changed since"
             )
     expected = None if first is None else first.members["keys"][STORAGE]["hash"]
     passphrase = keyring.read_passphrase(passphrase_file)
@@ -191,7 +192,7 @@ def copies(path: Path) -> list[Path]:
 def _require_two(operators: Sequence[Present]) -> None:
     persons, keys = {one.id for one in operators}, {one.signer.kid for one in operators}
     if len(operators) != PERSONS or len(persons) != PERSONS or len(keys) != PERSONS:
-        raise OperatorError("a ceremony is of two operators: two persons, each with a key of their own")
+        raise OperatorError("a ceremony needs two operators: two persons, each with a key of their own")
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def lost_keys(store: Store, own: Sequence[OwnKey], used: OwnKey, time: datetime)
     Raises RefusedError where it opens: a key that is there is rotated, and then nothing is forgotten.
     """
     if used.role != INDEX:
-        raise OperatorError("only an index key is gone on without by what is stored itself")
+        raise OperatorError("only a lost index key can be replaced without the old one")
     held = {key.id for key in store.keys.index.held()}
     if used.kid in held:
         raise RefusedError("the index key opens here, so it is not lost: rotate it without --lost")

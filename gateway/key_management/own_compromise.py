@@ -77,7 +77,7 @@ def compromise_own(store: Store, kid: str, since: datetime, *, why: str, who: Wh
                 raise
             # Another run of the same was faster: both go on with the rest.
     elif since > key.untrusted_since:
-        raise RefusedError("the key was lost earlier already")
+        raise RefusedError("the key is already declared lost since an earlier moment")
     with store.database.reading() as session:
         store.keys.learn(queries.own_keys(session))  # what is signed from here on is by a key that is not lost
     found = _transfers(store, key, since)
@@ -114,7 +114,7 @@ def require_replaced(store: Store, key: OwnKey, time: datetime) -> None:
     if used is None or (used.not_before < key.not_before and not key.over(time)):
         raise RefusedError(f"the key is in use: first `sinergi keys rotate --role {key.role} --lead 0`")
     if key.role in WALKS and (key.status == LOST or not key.over(time)):
-        raise RefusedError(f"what is stored still needs the key: first `sinergi keys {WALKS[key.role]}`")
+        raise RefusedError(f"stored data still needs the key: first `sinergi keys {WALKS[key.role]}`")
 
 
 def _announced(key: OwnKey, time: datetime) -> bool:
@@ -141,7 +141,7 @@ def _revoke(store: Store, key: OwnKey, since: datetime, *, why: str, who: Who) -
             .values(status=REVOKED, untrusted_since=micros(since))
         )
         if ended.rowcount != 1:
-            raise ConflictError("the key was lost earlier already")
+            raise ConflictError("the key is already declared lost since an earlier moment")
 
     withdrawn = None
     if _announced(key, time):

@@ -33,12 +33,12 @@ def _told(store: Store) -> Iterator[str]:
             continue  # another node has dealt with it
         except (GatewayError, OSError, UnicodeDecodeError) as error:
             told = error.detail if isinstance(error, GatewayError) else type(error).__name__
-            yield f"{copy} says that the storage key was recovered, and could not be dealt with: {told}"
+            yield f"{copy} says that the storage key was recovered, but it could not be recorded: {told}"
             continue
         try:
             copy.unlink(missing_ok=True)
         except OSError:  # keys are often on a read-only file system
-            yield f"{copy} is in the ledger, and cannot be removed from here: remove it"
+            yield f"{copy} is recorded in the ledger, but this program cannot delete the file: delete it"
 
 
 def _places(store: Store) -> Iterator[Path]:
@@ -70,7 +70,7 @@ def record_recovery(store: Store, record: Record) -> bool:
 
     def unknown(transaction: Transaction) -> None:
         if said(transaction.connection, record.digest, first=told.size).ended:
-            raise ConflictError("another node told the ledger meanwhile")
+            raise ConflictError("another node recorded it meanwhile")
 
     try:
         act(store, [entry], unknown, changes_config=False)

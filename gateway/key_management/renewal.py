@@ -132,7 +132,7 @@ def renew_alerts(store: Store, lost: OwnKey, sign: Callable[[Alert], str]) -> Re
     for ledger, ids in under.items():
         issued = _issued(store, ledger, frozenset(ids))
         told = [id_ for id_ in ids if id_ in issued]
-        left += (_not_renewed(id_, "no entry of its ledger issued it") for id_ in ids if id_ not in issued)
+        left += (_not_renewed(id_, "its ledger has no entry of it") for id_ in ids if id_ not in issued)
         for first in range(0, len(told), BATCH):
             job = RenewAlerts(
                 ledger, told[first : first + BATCH], issued, public, store.settings.gateway.id, sign, now()
@@ -240,7 +240,7 @@ class RenewAlerts:
                 left.append(_not_renewed(row.id, error.detail))
                 continue
             if not self._borne_out(row.id, said, self.issued[row.id]) or not self._of_these(connection, said):
-                left.append(_not_renewed(row.id, "the ledger does not bear it out"))
+                left.append(_not_renewed(row.id, "the ledger does not confirm it"))
                 continue
             said = replace(said, iat=int(self.now.timestamp()))
             connection.execute(update(AlertRow).where(col(AlertRow.id) == row.id).values(jws=self.sign(said)))

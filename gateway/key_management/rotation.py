@@ -98,9 +98,7 @@ def plan(store: Store, role: str, **choices: Unpack[Choices]) -> Rotation:
     gone = lost_keys(store, own, used, time) if choices.get("lost") else ()
     for key in own:
         if role in WALKS and key.role == role and state(key, own, time) in ("retiring", LOST) and not gone:
-            raise RefusedError(
-                f"what is stored still needs the {role} key before: run `sinergi keys {WALKS[role]}` first"
-            )
+            raise RefusedError(f"stored data still needs the older {role} key: run `sinergi keys {WALKS[role]}` first")
     lead, overlap, uri = choices.get("lead"), choices.get("overlap"), choices.get("uri")
     begins = time + (default_lead(store, role) if lead is None else lead)
     if overlap is not None and role not in OVERLAPS:
@@ -114,10 +112,10 @@ def _taken_back(role: str, own: Sequence[OwnKey], time: datetime, *, instead: bo
     """The announced key that never begins, if this one is to be used `instead`."""
     pending = next((key for key in own if key.role == role and state(key, own, time) == "pending"), None)
     if instead and (role not in REPLACEABLE or pending is None):
-        raise OperatorError(f"only an announced {', '.join(REPLACEABLE)} key that has not begun is replaced by another")
+        raise OperatorError(f"--instead replaces only an announced {', '.join(REPLACEABLE)} key that has not begun")
     if pending is not None and not instead:
         raise RefusedError(
-            f"the next {role} key begins at {pending.not_before.isoformat(timespec='seconds')} already"
+            f"a next {role} key is announced already, for {pending.not_before.isoformat(timespec='seconds')}"
             + ("; to use another one earlier: --instead" if role in REPLACEABLE else "")
         )
     return None if pending is None else pending.kid
@@ -142,7 +140,9 @@ def rotate(
     require_code(why, "the reason")
     planned, uri = plan(store, role, **choices), choices.get("uri")
     if expected is not None and expected != Expected(planned.old, planned.instead_of, key_at(store, role, uri)):
-        raise RefusedError("it is not the rotation that was proposed any more: other keys are in use, or at that place")
+        raise RefusedError(
+            "this is no longer the rotation that was proposed: other keys are in use, or another key is at that place"
+        )
     made = None if uri is not None else Path(unquote(urlsplit(planned.uri).path))
     passphrase = keyring.read_passphrase(store.settings.keys.passphrase_file)
     if made is not None:

@@ -31,6 +31,6 @@ def require_opened(unopened: Sequence[str]) -> None:
     if unopened:
         named = ", ".join([*unopened[:SHOWN], *(["…"] if unopened[SHOWN:] else [])])
         raise KeyringError(
-            f"{len(unopened)} rows were altered and do not open: take them from a copy, and run it again. The others are done, "
-            f"and the older key stays until then: {named}"
+            f"{len(unopened)} rows were altered and do not open: restore them from a copy, and run it again. The others are done,"
+            f" and the older key stays until then: {named}"
         )

@@ -47,7 +47,7 @@ def plan(store: Store, role: str) -> Withdrawal:
     announced = next((key for key in own if key.role == role and state(key, own, time) == "pending"), None)
     used = in_use(own, role, time)
     if announced is None or used is None:
-        raise RefusedError(f"no {role} key is announced that has not begun")
+        raise RefusedError(f"no announced {role} key waits to begin")
     return Withdrawal(announced, used)
 
 
@@ -86,7 +86,7 @@ def end_announced(transaction: Transaction, role: str, kid: str, time: datetime)
         .values(status=RETIRED, not_after=micros(time))
     )
     if ended.rowcount != 1:
-        raise ConflictError("the key has begun, perhaps on another node, or was taken back meanwhile")
+        raise ConflictError("the key is in use already, perhaps on another node, or was withdrawn meanwhile")
     _forget_digests(transaction, role, kid)
 
 
@@ -98,7 +98,7 @@ def resume(transaction: Transaction, found: Withdrawal) -> None:
     kids = (found.key.kid, found.goes_on.kid)
     stand = select(col(GatewayKeyRow.kid)).where(col(GatewayKeyRow.kid).in_(kids), col(GatewayKeyRow.status) == ACTIVE)
     if len(transaction.connection.execute(stand).all()) != len(kids):
-        raise ConflictError("the announced key was taken back or replaced meanwhile: look, and try again")
+        raise ConflictError("the announced key was withdrawn or replaced meanwhile: look, and try again")
     transaction.connection.execute(
         update(GatewayKeyRow).where(col(GatewayKeyRow.kid) == found.goes_on.kid).values(not_after=None)
     )

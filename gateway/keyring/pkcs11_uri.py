@@ -77,11 +77,11 @@ def _attributes(text: str, separator: str, known: tuple[str, ...], form: re.Patt
     for part in text.split(separator) if text else ():
         name, equals, value = part.partition("=")
         if name == "pin-value":
-            raise KeyringError("a PIN stands in a file (pin-source), never in a URI (pin-value)")
+            raise KeyringError("a PIN belongs in a file (pin-source), never in a URI (pin-value)")
         if name not in known:
             raise KeyringError("a PKCS#11 URI has an attribute that is not known here")
         if not equals or name in found or not form.fullmatch(value):
-            raise KeyringError(f"{name} stands twice in a PKCS#11 URI, or has no value that can be read")
+            raise KeyringError(f"{name} is given twice in the PKCS#11 URI, or its value cannot be read")
         found[name] = unquote_to_bytes(value)
     return found
 

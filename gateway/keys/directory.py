@@ -215,7 +215,7 @@ class Directory:
         """The operator whose active key it is. Raises KeyRefusedError."""
         operator = self.operators.get(kid)
         if operator is None:
-            raise KeyRefusedError("the key is no operator's")
+            raise KeyRefusedError("the key is not an operator's")
         if operator.status != ACTIVE:
             raise KeyRefusedError("the operator's key has been revoked", code="key.revoked")
         return operator

@@ -209,7 +209,7 @@ class Ring(Generic[K]):
         """
         if self.lost():
             raise KeyAwayError(
-                "the index key is lost, and what was stored is not found by the next one until `sinergi keys reindex` is done",
+                "the index key is lost: stored messages are not found until `sinergi keys reindex` is done",
                 retry_after=60,
             )
         now = self._clock()
@@ -231,8 +231,6 @@ class Ring(Generic[K]):
             uri = next((key.uri for key in self._known if key.kid == kid), None)
             held = self._load(uri) if uri is not None and self._load is not None else None
             if held is None or held.kid != kid:
-                raise KeyAwayError(
-                    f"the {self.role or 'stored'} key {kid} is not at hand in this process", retry_after=5
-                )
+                raise KeyAwayError(f"this process does not have the {self.role or 'stored'} key {kid}", retry_after=5)
             self._held[kid] = held
         return held

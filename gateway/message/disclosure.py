@@ -113,7 +113,7 @@ class _Opening:
         if not isinstance(digest, str) or len(digest) != _DIGEST_LENGTH:
             raise MalformedError("a digest is not a SHA-256 digest in base64url")
         if digest in self.seen:
-            raise MalformedError("a digest stands twice")
+            raise MalformedError("a digest is there twice")
         self.seen.add(digest)
         disclosure = self.by_digest.get(digest)
         if disclosure is None and self.complete:

@@ -34,7 +34,9 @@ from gateway.wiring import Store
 PENDING: Final = "pending"
 DONE: Final = "done"
 WITHDRAWN: Final = "withdrawn"
-ENDED: Final = "the ledger says that the proposal was used or withdrawn, and its row does not: somebody set it back"
+ENDED: Final = (
+    "the ledger says that the proposal was used or withdrawn, but its row says otherwise: somebody changed the row"
+)
 _WAIT_SECONDS: Final = 60
 
 

@@ -101,7 +101,7 @@ def admit(store: Store, text: str, parameters: Mapping[str, str], *, why: str, w
     time, snapshot = now(), Configuration(store.database).current()
     done = _plan(store, text, timedelta(seconds=int(parameters["overlap_seconds"])), snapshot.directory, time)
     if done.parameters() != dict(parameters):
-        raise RefusedError("the statement is not the one that was proposed, or means something else by now")
+        raise RefusedError("the statement is not the one that was proposed, or its effect has changed since")
     said = done.statement
 
     def apply(transaction: Transaction) -> None:

@@ -140,7 +140,7 @@ def key_row(agency: str, key: PublicKey, validity: tuple[datetime, datetime], ti
 def require_overlap(overlap: timedelta) -> timedelta:
     """How long older keys count beside a new one. Raises OperatorError."""
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
-        raise OperatorError(f"the overlap must be between nothing and {LONGEST_OVERLAP.days} days")
+        raise OperatorError(f"the overlap must be between 0 and {LONGEST_OVERLAP.days} days")
     return overlap
 
 

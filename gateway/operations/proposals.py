@@ -128,11 +128,11 @@ def withdraw(store: Store, kept: Kept, *, why: str, who: Who) -> None:
 def find(store: Store, id_: str, *, pending: bool = True) -> Kept:
     """By its id, or the first eight digits of it or more. Raises RefusedError."""
     if len(id_) < PREFIX:
-        raise OperatorError(f"name a proposal by {PREFIX} digits of its id or more")
+        raise OperatorError(f"give at least {PREFIX} digits of the proposal's id")
     with store.database.reading() as session:
         found = [row for row in _rows(session) if row.id.startswith(id_)]
         if len(found) != 1:
-            raise RefusedError("there is no such proposal" if not found else "more than one proposal begins so")
+            raise RefusedError("there is no such proposal" if not found else "more than one proposal begins with that")
         kept = _kept(found[0])
     if kept.proposal.digest != kept.id:
         raise RefusedError("the stored proposal is not the one that was made")

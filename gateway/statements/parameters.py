@@ -103,7 +103,7 @@ def require_parameters(proposal: Proposal) -> None:
     terms = TERMS.get(proposal.what)
     if terms is None:
         raise MalformedError(
-            f"{proposal.what} is no act that is proposed: {', '.join(sorted(TERMS))}", code="request.malformed"
+            f"{proposal.what} is not an act that can be proposed: {', '.join(sorted(TERMS))}", code="request.malformed"
         )
     given, forms = proposal.parameters, {**terms.optional, **terms.required}
     faults = [f"{name} is missing" for name in sorted(terms.required.keys() - given.keys())]

@@ -141,7 +141,7 @@ def require_open(proposal: Proposal, now: datetime) -> None:
     if now >= proposal.expires:
         raise AccessDeniedError("the proposal has expired: propose it again")
     if proposal.issued > now + timedelta(seconds=60):
-        raise AccessDeniedError("the proposal is of the future: look at the clocks")
+        raise AccessDeniedError("the proposal is dated in the future: check the clocks")
 
 
 def _from_members(members: Mapping[str, Any]) -> Proposal:

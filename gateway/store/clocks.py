@@ -58,8 +58,10 @@ def require_clock(database: Database, now: datetime) -> None:
     if late:
         ledger, time = max(late.items(), key=lambda one: one[1])
         raise ClockError(
-            f"the newest entry of {ledger} is dated {time.isoformat()}, and here it is {now.isoformat()}: set the clock; if it"
-            " is right and an earlier one was wrong, sinergi ledger accept-clock"
+            f"the newest entry of {ledger} is dated {time.isoformat()}, and this machine's clock says {now.isoformat()}: set the"
+            " clock; if it is right and an earlier one was wrong, sinergi ledger accept-clock"
         )
     if abs(there - now) > TOLERANCE:
-        raise ClockError(f"here it is {now.isoformat()}, at the database {there.isoformat()}: set the clock")
+        raise ClockError(
+            f"this machine's clock says {now.isoformat()}, the database's {there.isoformat()}: set the clock"
+        )

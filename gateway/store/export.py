@@ -80,7 +80,7 @@ def export_ledger(
             try:
                 old = open_checkpoint(standing, origin, verifiers).checkpoint
             except LedgerInvalidError as error:
-                raise OperatorError(f"{directory} holds no export of {origin}: {error.detail}") from error
+                raise OperatorError(f"{directory} has no export of {origin}: {error.detail}") from error
         if held < old.size:
             raise LedgerForkedError(
                 f"{ledger} has {held} entries, but {old.size} were exported: the database was rolled back or exchanged"

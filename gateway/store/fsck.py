@@ -63,22 +63,22 @@ _KEEP: Final = "Stop every node and keep this database as it is: it is evidence.
 _ADVICE: Final = {
     1: "The head's checkpoint is not ours: was it altered, or is another checkpoint key configured? " + _KEEP,
     2: _KEEP + "Entries are missing: go back to a database that has them (replica, archive), never to a shorter one.",
-    3: _KEEP + "Entries were written by something else than a gateway.",
+    3: _KEEP + "Something other than a gateway wrote entries.",
     4: _KEEP + "Where check 5 passes, the entries are whole and tiles alone were altered.",
     5: _KEEP + "Entries were changed: compare them with a published copy (sinergi ledger verify), and restore.",
-    6: "A clock was set back. Compare the nodes' clocks; the order of the entries is not touched.",
+    6: "A clock was set back. Compare the nodes' clocks; the order of the entries is not affected.",
     7: _KEEP + "This database was rolled back or exchanged: find the newer one. Never delete the checkpoint files.",
     9: _KEEP + "Nothing can be appended: restore the head's row from a replica that passes.",
-    10: _KEEP + "Somebody else than the recorder wrote these rows.",
+    10: _KEEP + "Something other than the recorder wrote these rows.",
     11: _KEEP + "A stored checkpoint was altered, or another tree was signed: compare with the witnesses' copies.",
-    12: _KEEP + "The entries say what was recorded; take the rows from a copy that passes. What was erased and is there again:"
-    " sinergi retention repeat.",
-    13: _KEEP + "Somebody wrote a rule past the gateway, or took one away: take the row from a copy that passes.",
-    14: _KEEP + "Nothing will deliver these messages. sinergi transfers redeliver starts each of them again, and that is an"
-    " entry; of what has expired, tell its sender and its recipient. An alert's row, and one that goes elsewhere, is taken from"
-    " a copy that passes.",
-    15: "Somebody wrote to the table of proposals, or did an act past the commands: ask the operators whose keys the entries name"
-    " (sinergi operators proposals --all), and look at what was done twice. Messages and receipts are not touched.",
+    12: _KEEP + "The entries say what was recorded: restore the rows from a copy that passes. If an erased message is there"
+    " again: sinergi retention repeat.",
+    13: _KEEP + "Somebody wrote or removed a rule without the gateway: restore the row from a copy that passes.",
+    14: _KEEP + "Nothing will deliver these messages. Start each of them again with sinergi transfers redeliver, which makes an"
+    " entry. If a message has expired, tell its sender and its recipient. Restore the row of an alert, or of a changed recipient,"
+    " from a copy that passes.",
+    15: "Somebody wrote to the table of proposals, or acted without the commands: ask the operators whose keys the entries name"
+    " (sinergi operators proposals --all), and look at what was done twice. Messages and receipts are not affected.",
 }  # fmt: skip
 
 

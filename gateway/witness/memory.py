@@ -66,7 +66,7 @@ class Memory:
     def __init__(self, path: Path) -> None:
         """Raises OperatorError where there is none: a witness that begins empty by accident forgets its promises."""
         if not path.is_file():
-            raise OperatorError(f"{path} is not there: `sinergi witness init` makes it, and nothing else may")
+            raise OperatorError(f"{path} does not exist: only `sinergi witness init` makes it")
         self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None

@@ -74,7 +74,7 @@ class WitnessSettings(BaseModel):
     @classmethod
     def _log(cls, value: tuple[LogSettings, ...]) -> tuple[LogSettings, ...]:
         if len({log.origin for log in value}) != len(value):
-            raise ValueError("an origin stands there once, with all of its keys")
+            raise ValueError("an origin is listed once, with all of its keys")
         return value
 
     @property
@@ -98,7 +98,7 @@ def load(file: Path) -> WitnessSettings:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise OperatorError(f"{file} is not there: run `sinergi witness init`, or name another file") from None
+        raise OperatorError(f"{file} does not exist: run `sinergi witness init`, or name another file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorError(f"{file} cannot be read") from error
     return _parse(text, file)
@@ -136,7 +136,7 @@ def add_log(file: Path, origin: str, vkeys: tuple[str, ...]) -> None:
     """Writes the log behind what the file holds, and replaces the file only by one that is valid. Raises OperatorError."""
     settings = load(file)
     if origin in settings.logs:
-        raise OperatorError(f"{origin} is known already: to add a key, --beside; to take one away, edit {file}")
+        raise OperatorError(f"{origin} is known already: to add a key use --beside; to remove one edit {file}")
     added = f"\n[[log]]\norigin = {_string(origin)}\nvkeys = [{', '.join(map(_string, vkeys))}]\n"
     text = file.read_text(encoding="utf-8").rstrip("\n") + "\n" + added
     _parse(text, file)

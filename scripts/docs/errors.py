@@ -111,10 +111,10 @@ WORDS: Final = {
     " `/.well-known/sinergi-gateway`.",
     "envelope.signature-invalid": "The signature does not verify under the key that `kid` names. In an acknowledgement: the"
     " same of the receipt.",
-    "key.unknown": "`kid` is no key of the agency in `iss`, or there is no such agency. The two look the same from outside.",
+    "key.unknown": "`kid` is not a key of the agency in `iss`, or there is no such agency. The two look the same from outside.",
     "key.not-valid": "The key is before or after its validity, or retired; or the agency is suspended.",
     "key.revoked": "The key was revoked. Nothing that it signs is accepted, whenever it was signed.",
-    "key.unconfirmed": "The key has a certificate, and no authority has said for too long that it still counts"
+    "key.unconfirmed": "The key has a certificate, and for too long no authority has said that it is still valid"
     " (`certificates.budget_seconds`). Nothing is wrong with the message: send the same bytes again.",
     "envelope.expired": "`exp` has passed.",
     "envelope.not-yet-valid": "`iat` is in the future by more than the leeway. Check the clock.",
@@ -133,9 +133,9 @@ WORDS: Final = {
     "rule.field-not-disclosable": "The rule may withhold this field, so it must be a disclosure of its own: not in clear, not"
     " only its parent or its children.",
     "rule.out-of-jurisdiction": "A region or checkpoint lies outside the territory that the rule names.",
-    "rule.approval": "An approval in `/body/approvals` is not one: of another message, by a key that is no officer's of the"
-    " sender, too old. `pointer` says which.",
-    "rule.quota": "So many messages of this sender are accepted under the rule in an hour or in 24 hours, and no more. `detail`"
+    "rule.approval": "An approval in `/body/approvals` does not count: for another message, by a key that is not an officer's of"
+    " the sender, or too old. `pointer` says which.",
+    "rule.quota": "The rule accepts no more messages of this sender in an hour or in 24 hours. `detail`"
     " says how many; the rule counts again from the first one that is an hour or a day old.",
     "rule.repeated-subject": "This sender asked about the same person as often as the rule allows, and no case that names the"
     " person comes with the message, or only papers of its own name the person: `detail` says which. `pointer` says where the"
@@ -147,7 +147,7 @@ WORDS: Final = {
     "token.replayed": "A request token is good for one request, on all nodes together.",
     "token.wrong-request": "`htm` or `htu` name another request. `htu` is compared with `gateway.public_url`.",
     "access.denied": "The caller is known and may not do this: ask about another agency's message, or search by a person's"
-    " identifier without the role `dpo`.",
+    " identifier or fetch evidence without the role `dpo`.",
     "request.malformed": "A parameter or the JSON body is wrong.",
     "request.media-type": "Messages are `application/sd-jwt`, JSON bodies `application/json`.",
     "request.not-found": "No such thing, or not for this caller.",
@@ -166,20 +166,20 @@ WORDS: Final = {
     "gateway.busy": "More messages, bytes or connections at once than `server.messages_at_once`, `server.bytes_at_once` or"
     " `server.connections` leave room for, or a wait longer than `server.longest_wait`. Nothing was done."
     " Send the same bytes again after `Retry-After` seconds.",
-    "gateway.internal": "A fault of the program. Nothing about it is told to the caller; the log has it.",
+    "gateway.internal": "A fault in the program. The caller is told nothing more; the log has it.",
     "config.invalid": "A setting or an argument is wrong. Every bad setting is named.",
-    "keyring.away": "A token or a key service does not answer, or this node has not the file of the key in use yet. Nothing was"
-    " accepted; other nodes may answer.",
+    "keyring.away": "A token or a key service does not answer, or this node does not have the file of the key in use yet. Nothing"
+    " was accepted; other nodes may answer.",
     "keyring.refused": "A private key file has a wrong mode, passphrase or kind; or a stored message does not open.",
-    "certificate.invalid": "A chain does not lead to a trusted authority, is for another agency or use, or was taken back.",
+    "certificate.invalid": "A chain does not lead to a trusted authority, is for another agency or use, or was revoked.",
     "agreement.invalid": "The agreement document or one of its signatures. Every fault is named, with its line.",
     "schema.invalid": "A schema file is not valid, or is not the one that `schemas/digests.json` names.",
     "ledger.invalid": "A checkpoint, tile, entry or proof does not verify.",
     "ledger.forked": "The database contradicts what was signed before. The gateway signs nothing more until an operator has"
     " looked; callers get `store.unavailable`.",
     "clock.wrong": "The newest entry is dated more than 60 s after this machine's time, or the database's clock differs by so"
-    " much. `serve` does not start; a running node takes nothing until the clock is right.",
-    "evidence.invalid": "A bundle of evidence is none, or a file in it proves something else than it should. The detail"
+    " much. `serve` does not start; a running node accepts nothing until the clock is right.",
+    "evidence.invalid": "The file is not a bundle of evidence, or a file in it proves something else than it should. The detail"
     " names the file.",
     "endpoint.forbidden": "The endpoint's name resolves to an address outside its allow-list. Nothing is sent.",
 }
@@ -189,7 +189,7 @@ REQUESTS: Final[Sequence[tuple[str, str, str]]] = (
     ("a token whose signature, audience or form is wrong", "any", "token.invalid"),
     ("a token signed with an unknown, ended or revoked key", "any", "key.unknown"),
     ("a token older than its 60 seconds", "any", "token.expired"),
-    ("the same token a second time, on whatever node", "any", "token.replayed"),
+    ("the same token a second time, on any node", "any", "token.replayed"),
     ("a token for another method or URL", "any", "token.wrong-request"),
     ("a body that is not `application/sd-jwt`", "`POST /v1/messages`, `POST /v1/decisions`", "request.media-type"),
     ("a body that arrives too slowly", "every `POST`", "request.timeout"),
@@ -220,7 +220,7 @@ ATTEMPTS: Final[Sequence[tuple[str, str]]] = (
     ("`not-acknowledged`", "a 2xx answer without a receipt for this message"),
     ("`receipt.mismatch` and other codes", "the answer's receipt for this message is not true: it is not recorded"),
     ("`endpoint.forbidden`", "an address outside the allow-list: nothing was sent"),
-    ("`keyring.refused`", "the stored message does not open: an operator's business"),
+    ("`keyring.refused`", "the stored message does not open: the operator must act"),
 )
 
 
@@ -276,7 +276,7 @@ def _what_bad_ones_get() -> Iterator[str]:
     yield ""
     yield "## What bad requests get"
     yield ""
-    yield "None of these is recorded, but that a used token stays used."
+    yield "None of these is recorded; a used token stays used."
     yield ""
     yield from table(
         ("what", "where", "status", "code"),

@@ -20,7 +20,7 @@ def roles_page() -> Iterator[str]:
     yield ""
     yield (
         "In a gateway that has operators of its own ([operators](../howto/operators.md)). One without them is for trying things"
-        " out: whoever holds its files acts under any name."
+        " out: whoever has its files can act under any name."
     )
     yield ""
     yield from table(("role", "who it is"), [(f"`{role}`", who) for role, who in ROLES.items()])

@@ -106,7 +106,7 @@ def test_what_was_taken_back_meanwhile_is_not_admitted(gate: Shell, root: Author
     try:
         refused = by(gate, "budi", "agencies", "keys", "approve", made.out.strip())
         assert refused.code != 0
-        assert "taken the certificate back" in refused.err
+        assert "revoked the certificate" in refused.err
     finally:
         listed(gate, root)
 

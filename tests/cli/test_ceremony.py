@@ -116,10 +116,12 @@ def test_two_of_three_shares_rebuild_the_storage_key(held: Shell, tmp_path: Path
     assert overtaken(held, lambda store: record_recovery(store, recovered), 1) is False
     with pytest.MonkeyPatch.context() as mounted:
         mounted.setattr(Path, "unlink", read_only)
-        assert held.ok("keys", "list").err.count("is in the ledger, and cannot be removed from here") == 2
+        assert (
+            held.ok("keys", "list").err.count("is recorded in the ledger, but this program cannot delete the file") == 2
+        )
     held.ok("keys", "list")
     assert list(stick.glob("*.recovered-*")) == []
-    assert "knew of it" in by(held, "sari", "keys", "ceremony", "record", out).err
+    assert "has it already" in by(held, "sari", "keys", "ceremony", "record", out).err
     told = [one for one in held.ok("keys", "history", "--json").json["acts"] if "ceremony/rec" in one["what"]]
     storage = f"storage-key:{json.loads((held.home / 'record.json').read_text())['record']['keys']['storage']['hash']}"
     assert {(one["who"], one["what"], one["why"], one["about"]) for one in told} == {
@@ -130,7 +132,7 @@ def test_two_of_three_shares_rebuild_the_storage_key(held: Shell, tmp_path: Path
     # One that says nothing of the kind stops no command, and stays to be looked at.
     odd = stick / "storage.pem.recovered-odd.json"
     odd.write_text((held.home / "record.json").read_text())
-    assert "could not be dealt with: it is not the record of a recovery" in held.ok("keys", "list").err
+    assert "but it could not be recorded: it is not the record of a recovery" in held.ok("keys", "list").err
     odd.unlink()
     again = held("keys", "ceremony", "recover", "--script", script(held, **answers, shares=shares), "--out",
                  tmp_path / "again.json")  # fmt: skip

@@ -173,7 +173,7 @@ def test_an_id_is_never_changed(fresh: Shell) -> None:
     assert statuses(fresh, "own keys") == ["failed"]
     for words in (("serve", "--port", "0"), ("keys", "list")):
         refused = fresh(*words)
-        assert (refused.code, "gateway.id is gw-other, and the database is gw-test's" in refused.err) == (
+        assert (refused.code, "gateway.id is gw-other, but the database belongs to gw-test" in refused.err) == (
             output.MISUSE,
             True,
         )

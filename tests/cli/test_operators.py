@@ -107,7 +107,7 @@ def test_a_name_alone_does_nothing(gate: Shell, command: str) -> None:
     """Without a key a command that changes something is misuse, whatever name is given; nothing is written."""
     size = len(entries(gate))
     done = gate(*command.split(), *CHANGES[command], "--operator", "sari")
-    assert (done.code, "operators of its own" in done.err) == (MISUSE, True), done.err
+    assert (done.code, "this gateway has operators" in done.err) == (MISUSE, True), done.err
     assert len(entries(gate)) == size
 
 
@@ -116,14 +116,14 @@ def test_no_command_of_an_operator_s_opens_the_store_without_a_key(gate: Shell) 
     wanting = [command for command, duty in DUTIES.items() if duty.needs_operator]
     with open_store(load_settings(gate.config)) as store:
         for command in (*wanting, "a command that nobody wrote down"):
-            with pytest.raises(OperatorError, match="operators of its own"):
+            with pytest.raises(OperatorError, match="this gateway has operators"):
                 Invocation(gate.config, command=command)._show_key(store)
 
 
 def test_a_key_that_is_no_operator_s_does_nothing(gate: Shell) -> None:
     """A stranger's, an agency's, and the recovery key: none of them acts."""
     for name in ("stranger", "polda", "spare"):
-        refused(by(gate, name, "agencies", "set", "--why", "T-1", POLDA, "--name", "Mine"), "no operator's")
+        refused(by(gate, name, "agencies", "set", "--why", "T-1", POLDA, "--name", "Mine"), "not an operator's")
 
 
 def test_nobody_acts_under_another_s_name(gate: Shell) -> None:

@@ -93,7 +93,7 @@ def test_every_fault_of_a_folder_is_told(shell: Shell, folder: Path) -> None:
     told = {(fault["file"], fault["detail"].split(":")[0]) for fault in result.json["faults"]}
     place = f"{TYPE}/1/examples"
     assert (f"{TYPE}/1/schema.json", "/properties/note has no x-title-id") in told
-    assert (f"{place}/{good.name}", "is said to be valid") in told
+    assert (f"{place}/{good.name}", "should be valid, and is not") in told
     assert (f"{place}/{bad[1].name}", "says that /body/nowhere is refused with schema.violated; it is not") in told
     assert any(file == f"{place}/{bad[1].name}" and detail.startswith("does not say") for file, detail in told)
     assert any(file == "overstay.notice/1/examples" and "0 invalid" in detail for file, detail in told)

@@ -74,7 +74,7 @@ def test_an_error_is_one_line_and_a_traceback_only_on_demand(shell: Shell, tmp_p
     result = shell("agencies", "list", "--config", missing)
     assert (result.code, result.out, result.err.count("\n")) == (output.MISUSE, "", 1)
     assert "sinergi init" in result.err
-    with pytest.raises(OperatorError, match=r"none\.toml is not there"):
+    with pytest.raises(OperatorError, match=r"none\.toml does not exist"):
         shell("--debug", "agencies", "list", "--config", missing)
 
 
@@ -114,8 +114,8 @@ def test_the_settings_file_is_looked_for_where_the_help_says(
     (tmp_path / "var" / "sinergi.toml").write_text("nonsense = [")
     assert "var/sinergi.toml is not valid TOML" in asked()
     monkeypatch.setenv("SINERGI_CONFIG", "b.toml")
-    assert "b.toml is not there" in asked()
-    assert "a.toml is not there" in asked("--config", "a.toml")
+    assert "b.toml does not exist" in asked()
+    assert "a.toml does not exist" in asked("--config", "a.toml")
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,10 @@ def test_a_rotation_is_of_the_keys_that_were_there_when_it_was_signed_for(gate: 
     named = proposed(gate, "sari", *words, "--key", f"file:{pem}")
     pem.unlink()
     gate.ok(*make, tmp_path / "two.jwk")
-    refused(by(gate, "budi", "operators", "approve", named), "not the rotation that was proposed")
+    refused(by(gate, "budi", "operators", "approve", named), "no longer the rotation that was proposed")
     first, second = (proposed(gate, "sari", *words) for _ in range(2))
     approved(gate, first)
-    refused(by(gate, "budi", "operators", "approve", second), "not the rotation that was proposed")
+    refused(by(gate, "budi", "operators", "approve", second), "no longer the rotation that was proposed")
 
 
 @pytest.mark.parametrize("role", ["sign", "request", "checkpoint", "storage", "index"])
@@ -190,7 +190,7 @@ def test_a_lost_key_of_the_gateway_itself_is_ended_by_two(
     # Continued by the word of one, as often as need be; a later moment is refused, and an earlier one takes two again.
     assert by(shell, "sari", *words).code == DONE
     later = by(shell, "sari", *words[:5], now().isoformat(), *words[6:])
-    refused(by(shell, "budi", "operators", "approve", later.out.strip()), "lost earlier")
+    refused(by(shell, "budi", "operators", "approve", later.out.strip()), "declared lost since an earlier")
     with open_store(load_settings(shell.config)) as store:
         (held,) = [key for key in own_keys(store, role) if key.kid == lost]
         assert (held.status, held.untrusted_since) == ("revoked", datetime.fromisoformat(words[5]))
@@ -284,7 +284,7 @@ def test_a_proposal_is_used_once_whatever_its_row_says(tmp_path: Path) -> None:
         for id_ in (done, withdrawn):
             set_back(store, id_)
             kept = find(store, id_)
-            with pytest.raises(RefusedError, match="set it back"):
+            with pytest.raises(RefusedError, match="changed the row"):
                 approve(store, kept, sign_proposal(kept.proposal, budi))
         # Judged before it was used, and carried out after it was used and set back.
         kept = find(store, late)
@@ -292,7 +292,7 @@ def test_a_proposal_is_used_once_whatever_its_row_says(tmp_path: Path) -> None:
         change_agency(store, POLDA, endpoint=THERE, why="T-1", who=judged)
         set_back(store, late)
         judged = replace(judged, config_version=Configuration(store.database).current().version)
-        with pytest.raises(RefusedError, match="set it back"):
+        with pytest.raises(RefusedError, match="changed the row"):
             change_agency(store, POLDA, liaison=THERE, why="T-1", who=judged)
         told = checked(shell)
         assert told["warning"]

@@ -96,7 +96,7 @@ ASKED: dict[str, Ask] = {
     ),
     "a token signed with an unknown, ended or revoked key": stranger,
     "a token older than its 60 seconds": old,
-    "the same token a second time, on whatever node": twice,
+    "the same token a second time, on any node": twice,
     "a token for another method or URL": lambda p: get(p, "/v1/inbox", p.polda.token("POST", "/v1/acknowledgements")),
     "a body that is not `application/sd-jwt`": lambda p: post(
         p, "/v1/messages", p.imigrasi.message(), "application/json"

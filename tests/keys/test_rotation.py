@@ -160,7 +160,7 @@ def test_an_announced_key_that_is_lost_is_withdrawn_and_the_one_in_use_goes_on(s
         assert [str(done.new) in fault for fault in store.keys.faults] == [True]
         found = withdrawal.withdraw(store, role, why="INC-1", who="tester")
         assert (found.key.kid, found.goes_on.kid) == (done.new, done.old)
-        with pytest.raises(RefusedError, match="key is announced that has not begun"):
+        with pytest.raises(RefusedError, match="key waits to begin"):
             withdrawal.withdraw(store, role, why="INC-1", who="tester")
         assert standing(store, role) == [("active", False), ("retired", True)]
         rotation.rotate(store, role, lead=AT_ONCE, why="T-2", who="tester")
@@ -204,7 +204,7 @@ def test_an_announced_key_that_begins_meanwhile_does_not_give_way(
     """Between the plan and the commit its moment came: something may be signed or wrapped by it, so it stays, and its file."""
     announced = rotation.rotate(store, role, lead=timedelta(hours=1), why="T-1", who="tester")
     monkeypatch.setattr(withdrawal, "now", lambda: announced.begins)
-    with pytest.raises(RefusedError, match="has begun"):
+    with pytest.raises(RefusedError, match="in use already"):
         rotation.rotate(store, role, lead=AT_ONCE, instead=True, why="T-2", who="tester")
     assert [key.status for key in own(store, role)] == ["active", "active"]
 

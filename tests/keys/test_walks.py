@@ -108,7 +108,7 @@ def test_a_row_under_a_newer_key_is_not_called_altered(tmp_path: Path) -> None:
 
     with opened(shell) as store:
         rotate(store, STORAGE, lead=timedelta(), why="T-1", who="tester")
-    with pytest.raises(KeyAwayError, match="not at hand in this process"):
+    with pytest.raises(KeyAwayError, match="this process does not have"):
         overtaken(shell, lambda slow: rewrap(slow, why="T-3", who="tester"), 1, meanwhile)
 
 

@@ -154,7 +154,7 @@ def raw(text: str) -> tuple[Any, tuple[str, ...]]:
 ELEMENTS = "two or three elements"
 NAME = "claim name"
 SALT = "salt"
-TWICE = "stands twice"
+TWICE = "is there twice"
 WRONG_DIGEST = "not a SHA-256"
 
 ALWAYS = [

@@ -106,9 +106,9 @@ def test_a_row_cut_short_is_an_altered_row() -> None:
 def test_another_storage_key_is_named_before_it_is_tried() -> None:
     """A row under another key id is not altered: it needs the other key. The right id with wrong bytes is altered."""
     _, wrapped = SEALER.new(ONE)
-    with pytest.raises(KeyringError, match="not at hand"):
+    with pytest.raises(KeyringError, match="does not have"):
         SEALER.unwrap(ONE, "storage-2", wrapped)
-    with pytest.raises(KeyringError, match="not at hand"):
+    with pytest.raises(KeyringError, match="does not have"):
         Sealer(Ring(Secret("storage-2", SEALER.storage.current().value))).unwrap(ONE, "storage-1", wrapped)
     with pytest.raises(KeyringError, match="altered"):
         Sealer(Ring(Secret("storage-1", bytes(32)))).unwrap(ONE, "storage-1", wrapped)

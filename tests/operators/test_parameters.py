@@ -82,7 +82,7 @@ def test_what_is_made_by_hand_is_refused_with_a_code(what: str) -> None:
 @pytest.mark.parametrize("what", ["keys.steal", "keys.admit/sign", "KEYS.ADMIT"])
 def test_an_act_that_nobody_proposes_is_no_proposal(what: str) -> None:
     """It is refused where it would be kept, and not only where it would be done."""
-    with pytest.raises(MalformedError, match="no act that is proposed"):
+    with pytest.raises(MalformedError, match="not an act that can be proposed"):
         require_parameters(proposal(what, {"kid": KID}))
 
 

@@ -218,7 +218,7 @@ def test_a_shorter_or_other_ledger_never_overwrites_an_export(
         append.flush()
     with pytest.raises(LedgerForkedError, match="not those that were exported"):
         export(other, checkpoint_keys, exported)
-    with pytest.raises(OperatorError, match="holds no export"):
+    with pytest.raises(OperatorError, match="has no export"):
         export_ledger(other, checkpoint_keys, "gateway", exported)
     with pytest.raises(NotFoundError):
         export_ledger(other, checkpoint_keys, "nothing", tmp_path / "nothing")

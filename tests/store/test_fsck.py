@@ -305,7 +305,7 @@ def test_a_wrong_clock_stops_what_is_judged_by_it(grown: Database, checkpoint_ke
     recorder.submit(job).result(10)
     recorder.stop()
     if not grown.is_sqlite:
-        with pytest.raises(ClockError, match="at the database"):
+        with pytest.raises(ClockError, match="the database's"):
             require_clock(grown, times[0] + timedelta(minutes=2))
 
 

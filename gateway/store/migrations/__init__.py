@@ -69,4 +69,6 @@ def require_current(database: Database) -> None:
     if current is None:
         raise OperatorError("the database is empty: run `sinergi init` first")
     if current != newest:
-        raise OperatorError(f"the database has shape {current}, this program needs {newest}: run `sinergi migrate`")
+        raise OperatorError(
+            f"the database has the tables of version {current}, and this program needs {newest}: run `sinergi migrate`"
+        )
