@@ -143,6 +143,17 @@ def test_every_code_is_explained() -> None:
         assert f"| `{code.code}` | {code.status} | {code.en} | {code.id} | " in page
 
 
+def test_every_message_on_a_page_is_one_that_the_program_has() -> None:
+    """What a page quotes behind a code stands in the program, with … for what differs each time."""
+    program = "\n".join(file.read_text(encoding="utf-8") for file in sorted(ROOT.glob("gateway/**/*.py")))
+    program = re.sub(r'"\s*\n\s*f?"', "", program)  # one text over several lines
+    quoted = {span for page in WRITTEN for span in spans(page) if span.partition(": ")[0] in CODES and ": " in span}
+    assert quoted
+    for message in quoted:
+        words = message.partition(": ")[2].split("…")
+        assert re.search(".*".join(map(re.escape, words)), program), message
+
+
 @pytest.mark.parametrize("page", WRITTEN, ids=name)
 def test_every_named_file_exists(page: Path) -> None:
     """A path of this repository that a page names is there."""
