@@ -146,13 +146,13 @@ class Suite:
         return Arm(name, play, rounds=1)
 
     def _loads(self, label: Callable[[str], Label], take: Callable[..., Round]) -> Iterator[tuple[Label, Round]]:
-        """Closed loops, then an open one at half of the most that this very round saw."""
+        """Closed loops, then an open one at half of the most that this very round saw; twice as long, for as many latencies."""
         best = 0.0
         for connections in self.options.connections:
             measured = take(connections=connections, seconds=self.options.seconds)
             best = max(best, measured.rate)
             yield label(f"closed, {connections}"), measured
-        yield label(HALF), take(rate=best / 2, seconds=self.options.seconds)
+        yield label(HALF), take(rate=best / 2, seconds=2 * self.options.seconds)
 
 
 def play(suite: Suite, rounds: int) -> dict[Label, list[Round]]:
