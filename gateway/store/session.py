@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 from gateway.errors import OperatorError, StoreUnavailableError
 from gateway.ledger.tiles import KeptTiles
+from gateway.store.sqlite_turns import begin_writing
 
 KEPT_TILES: Final = "tiles"
 APPEND_ONLY: Final = ("ledger_entry", "ledger_checkpoint")
@@ -82,8 +83,10 @@ def open_database(url: str, *, pool_size: int = 8) -> Database:
         connect = {"check_same_thread": False, "timeout": _BUSY_MS / 1000}
         write = create_engine(parsed, connect_args=connect, pool_size=1, max_overflow=4, hide_parameters=True)
         read = create_engine(parsed, connect_args=connect, pool_size=pool_size, hide_parameters=True)
-        _prepare_sqlite(write, "BEGIN IMMEDIATE")
-        _prepare_sqlite(read, "BEGIN")
+        _prepare_sqlite(write)
+        _prepare_sqlite(read)
+        event.listen(write, "begin", lambda connection: begin_writing(connection, _BUSY_MS))
+        event.listen(read, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         return Database(shown, write, read)
     raise OperatorError("the database must be sqlite:////path/file.db or postgresql://…")
 
@@ -126,7 +129,7 @@ def require_open(connection: Connection) -> None:
         raise StoreUnavailableError("the database gave the transaction up")
 
 
-def _prepare_sqlite(engine: Engine, begin: str) -> None:
+def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: object) -> None:
         # None: the driver must not begin transactions of its own, or BEGIN IMMEDIATE would come too late.
@@ -140,10 +143,6 @@ def _prepare_sqlite(engine: Engine, begin: str) -> None:
         ):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
 
 _DENIED: Final = {
