@@ -48,10 +48,13 @@ def together(connection: Connection) -> Iterator[Send]:
                 return sent
 
             yield send
-    except driver_error as error:
-        if driver.closed:  # type: ignore[union-attr]
+    except Exception as error:
+        # A session that the server ended in the middle may not have left the pipeline, and takes no ROLLBACK there.
+        if driver.closed or driver.pgconn.pipeline_status:  # type: ignore[union-attr]
             connection.invalidate(error)
-        raise DBAPIError.instance(None, None, error, driver_error) from error
+        if isinstance(error, driver_error):
+            raise DBAPIError.instance(None, None, error, driver_error) from error
+        raise
 
 
 @lru_cache(64)

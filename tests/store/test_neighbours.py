@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg._pipeline_base import BasePipeline
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
@@ -134,3 +136,33 @@ def test_the_driver_tells_no_log_of_the_rows_that_the_server_quotes(
     recorder.stop()
     assert [record.getMessage() for record in caplog.records if record.name.startswith("psycopg")] == []
     assert not logging.getLogger("psycopg.pool").isEnabledFor(logging.ERROR)
+
+
+def test_a_connection_that_is_ended_in_the_middle_is_thrown_away(
+    talking: Database,
+    checkpoint_keys: CheckpointKeys,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The driver may not notice, and stay in the pipeline, where no ROLLBACK can be sent: the pool logged that, with the row."""
+    left, leave = [], BasePipeline._exit
+
+    def stays(pipeline: BasePipeline, error: BaseException | None) -> None:
+        """What it does when the server's last word comes in the place of an answer."""
+        left.append(pipeline)
+        if len(left) == 1:  # the questions
+            leave(pipeline, error)
+            return
+        pipeline.level -= 1
+        raise psycopg.OperationalError("cannot exit pipeline mode while busy")
+
+    recorder = Recorder(talking, checkpoint_keys)
+    recorder.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(BasePipeline, "_exit", stays)
+        (refused,) = together(recorder, Writing(1, used(NIK, None)))
+    assert isinstance(refused, StoreUnavailableError)
+    assert together(recorder, Writing(2, used("later"))) == [None]
+    recorder.stop()
+    assert [record.getMessage() for record in caplog.records] == []
+    assert require_sound(talking, checkpoint_keys) == 1
