@@ -206,9 +206,9 @@ def recover(context: typer.Context, *, script: ScriptOption = None, out: OutOpti
     """Rebuild the storage key's file from shares, and sign a record of it, both of you. Needs no gateway.
 
     The script has: gateway, key (the new file), passphrase_file, shares (files), why, first and second {id, key,
-    passphrase_file}, and where it is at hand record (the first ceremony's), so that no other key is taken for it, nor other
-    persons for its operators: operators_changed ("yes") says that they are others by now. A copy of the new record stays beside
-    the key's file: the next command or start tells the ledger.
+    passphrase_file}, and, if you have it, record (the first ceremony's): then only that key and those operators are accepted.
+    operators_changed ("yes") says that the operators changed since. A copy of the new record stays beside the key's file: the
+    next command or start records it in the ledger.
     """
     from gateway.key_management.ceremony import read_record
     from gateway.key_management.ceremony import recover as rebuild
@@ -227,7 +227,7 @@ def recover(context: typer.Context, *, script: ScriptOption = None, out: OutOpti
         made is not None
         and answers.text(
             "operators_changed",
-            f"Have the operators or their keys changed since {' and '.join(made.members['operators'])}",
+            f"Have the operators or their keys changed since this record ({' and '.join(made.members['operators'])})",
             "no",
         )
         == "yes"
@@ -256,7 +256,7 @@ def split(
     threshold: Annotated[int, typer.Option(metavar="M", help="How many shares shall rebuild it.")],
     share: Annotated[list[Path], typer.Option(metavar="FILE", help="A share's new file (mode 0600); once for each.")],
 ) -> None:
-    """Split a storage key anew (SLIP-39): after a rotation, or when a share was lost. Older shares still give the key."""
+    """Split a storage key again (SLIP-39): after a rotation, or when a share was lost. Older shares still give the key."""
     from gateway.keyring import read_passphrase
     from gateway.keyring.shares import split as make
 
@@ -300,7 +300,7 @@ def record_(
     context: typer.Context,
     record: Annotated[Path, typer.Argument(metavar="FILE", help="What `recover` wrote.")],
 ) -> None:
-    """Tell the ledger of a recovery that was done on another machine. Told once, it says so and changes nothing."""
+    """Record in the ledger a recovery that was done on another machine. A second time it says so and changes nothing."""
     from gateway.key_management.ceremony import read_record
     from gateway.key_management.recovery import record_recovery
 

@@ -51,7 +51,7 @@ def revoke(
     since: SinceOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Trust a key no more, for good: it is, or may be, in other hands. With --since, as `keys compromised`."""
+    """Revoke a key for good: somebody else has it, or may have it. With --since, as `keys compromised`."""
     from gateway.operations.agency_keys import find_key, revoke_key
     from gateway.operations.recovery_keys import recovery_keys, revoke_recovery_key
 

@@ -198,7 +198,7 @@ def reindex_(
     why: WhyOption,
     dry_run: DryRunOption = False,
 ) -> None:
-    """After `rotate --role index`: make the index of persons, cases and messages anew under the new key, while the gateway runs.
+    """After `rotate --role index`: build the index of persons, cases and messages again with the new key, while the gateway runs.
 
     It waits for a key that begins in a moment. In small commits; a run that is interrupted is continued by the next one. No
     search, no quota and no retry misses anything meanwhile. At its end the old index key finds nothing any more.

@@ -68,7 +68,7 @@ def nodes(context: typer.Context) -> None:
     """Which processes serve, and what each knows of the keys, as they say every two seconds. On PostgreSQL alone.
 
     `behind`: it has not read the newest change of agencies and keys. `unopened`: so many keys that it needs now or soon do not
-    open there; its `/readyz` says so. Ends with 1 where there is one of either.
+    open there; its `/readyz` says so. Ends with 1 if there is any.
     """
     from gateway.store import queries
     from gateway.store.clocks import database_time

@@ -26,9 +26,9 @@ def withdraw_(
     why: WhyOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which key it is.")] = False,
 ) -> None:
-    """Take back a key that `keys rotate` announced and that has not begun: the key in use goes on, without an end.
+    """Withdraw a key that `keys rotate` announced and that has not begun: the key in use goes on, without an end.
 
-    It need not open here: that is one reason to withdraw it. One that may be in other hands: `keys compromised`.
+    The key need not open here. If somebody else may have it, use `keys compromised`.
     """
     from gateway.key_management.withdrawal import plan, withdraw
 

@@ -183,7 +183,7 @@ def revoke(
     why: WhyOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
-    """Let an officer's key approve nothing more: the officer left, or the key may be in other hands."""
+    """Let an officer's key approve nothing more: the officer left, or somebody else may have the key."""
     from gateway.operations.officers import find_officer, revoke_officer
 
     with invocation(context).store() as store:

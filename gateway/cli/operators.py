@@ -206,7 +206,7 @@ def revoke(
     *,
     why: WhyOption,
 ) -> None:
-    """End an operator's key at once: one operator is enough. What it signed and nobody approved yet is worth nothing."""
+    """End an operator's key at once: one operator is enough. What it signed and nobody approved yet no longer counts."""
     from gateway.operations.operators import revoke_operator
 
     with invocation(context).store() as store:

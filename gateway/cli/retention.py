@@ -130,7 +130,7 @@ def verify(context: typer.Context) -> None:
 
 @command(app, "repeat", example="sinergi retention repeat --why INSIDEN-3")
 def repeat(context: typer.Context, *, why: WhyOption) -> None:
-    """Erase again what the ledgers call erased and what is stored all the same, because a table was restored.
+    """Erase again what the ledgers call erased and what is stored again because a table was restored.
 
     Adds no second entry of the erasure, but one of this act. A hold that was placed since keeps what it covers. Ends with 1
     when anything was kept.

@@ -70,7 +70,7 @@ def check(
         Path | None, typer.Argument(metavar="DIR", help="A folder of schemas [default: this program's].")
     ] = None,
 ) -> None:
-    """Every file pinned, every example as it says of itself, every word in both languages. Needs no gateway.
+    """Check that every file is pinned, every example behaves as it says, and every text is in both languages. Needs no gateway.
 
     Exit code 1 for a fault.
     """
@@ -99,7 +99,7 @@ def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="A folder of schemas, or one schema as `show` prints it.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The same, afterwards.")],
 ) -> None:
-    """Whether what the old version took is still taken, type by type; if not, a body that is newly refused.
+    """Check type by type whether all that the old version accepted is still accepted; if not, show a body that is newly refused.
 
     A field that may be withheld no more, or protects fewer people, is an incompatible change as well. Exit code 1 if a type
     under the same major version is incompatible, not proven compatible, or gone. Needs no gateway.
@@ -184,7 +184,7 @@ def publish(
     why: WhyOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be published, change nothing.")] = False,
 ) -> None:
-    """Make this program's message types the ones that agencies are judged by. The gateway does not start before.
+    """Make this program's message types the ones that agencies are judged by. The gateway does not start without this.
 
     A changed type is published only if it is proven to take every body that the published one took; anything else needs
     a new major version. All types are published, or none. Recorded in the gateway's own ledger.

@@ -104,7 +104,7 @@ def trail(
 ) -> None:
     """The trail of processing, for the person's answer within 3×24 hours: who sent what to whom, why, and who looked.
 
-    It holds no content and not the identifier. Read it before it leaves the house: it can touch a running case.
+    It holds no content and not the identifier. Read it before you hand it out: it can touch a running case.
     """
     import json
 

@@ -21,7 +21,7 @@ def require_own_keys(gateway: Mapping[str, str], operators: Iterable[str]) -> No
     held = dict.fromkeys(operators, "an operator's")
     for role, kid in gateway.items():
         if held.setdefault(kid, f"the {role} key") != f"the {role} key":
-            raise OperatorError(f"the {role} key is {held[kid]} already: one key is for one thing")
+            raise OperatorError(f"the {role} key is {held[kid]} already: use another key")
 
 
 def require_code(text: str, what: str) -> str:

@@ -47,7 +47,7 @@ class Charter:
         """URIs of the keys that are not made, by role. Raises OperatorError for a role that the gateway will not have."""
         found = {role: keyring.absolute(uri) for role, uri in self.given.items()}
         if unknown := found.keys() - self.algorithms().keys():
-            raise OperatorError(f"{min(unknown)} is no key of a gateway: {', '.join(self.algorithms())}")
+            raise OperatorError(f"{min(unknown)} is not a key of a gateway: {', '.join(self.algorithms())}")
         return found
 
     def settings(self, home: Path, passphrase_file: Path | None) -> bytes:

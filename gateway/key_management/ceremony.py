@@ -117,7 +117,7 @@ def create(
     _require_two(plan.operators)
     algorithms = _ALGORITHMS | ({LONG_LIVED: keyring.LONG_LIVED} if plan.ml_dsa else {})
     if unknown := plan.given.keys() - algorithms.keys():
-        raise OperatorError(f"{min(unknown)} is no key of a gateway: {', '.join(algorithms)}")
+        raise OperatorError(f"{min(unknown)} is not a key of a gateway: {', '.join(algorithms)}")
     with _undone_on_failure() as made:
         passphrase_file = plan.passphrase_file or plan.directory / "passphrase"
         if plan.passphrase_file is None:

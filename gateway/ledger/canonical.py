@@ -80,7 +80,7 @@ def _plain(value: object, depth: int) -> object:
         return {_name(name): _plain(member, depth - 1) for name, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(element, depth - 1) for element in value]
-    raise LedgerInvalidError(f"{type(value).__name__} has no place in a ledger entry")
+    raise LedgerInvalidError(f"{type(value).__name__} is not allowed in a ledger entry")
 
 
 def _name(name: object) -> str:

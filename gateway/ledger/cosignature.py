@@ -71,7 +71,7 @@ class Quorum:
         if any(witness.type not in COSIGNERS for witness in self.witnesses):
             raise LedgerInvalidError("a witness's key has type 0x04 or 0x06: it cosigns")
         if not 0 <= self.count <= len(names):
-            raise LedgerInvalidError(f"{self.count} of {len(names)} witnesses cannot be had")
+            raise LedgerInvalidError(f"{self.count} witnesses are wanted, and there are {len(names)}")
 
     def among(self, signatures: Iterable[NoteSignature]) -> frozenset[str]:
         """The names of our witnesses among the signers of these lines. A line without a time is no witness's word."""
@@ -145,7 +145,7 @@ def read_cosignatures(
         raise LedgerInvalidError("the answer is not a list of cosignatures")
     own = [one for one in note.signatures if (one.name, one.key_id) == (witness.name, witness.key_id)]
     if len(own) != 1:
-        raise LedgerInvalidError("the answer holds not exactly one cosignature of the witness")
+        raise LedgerInvalidError("the answer does not hold exactly one cosignature of the witness")
     witness.verify(text.encode(), own[0].signature)
     time = require_time(signed_at(own[0].signature))
     if latest is not None and time > latest:

@@ -134,7 +134,9 @@ def record(store: Store, job: Job[Any]) -> Any:
     except ConflictError as error:
         raise RefusedError(error.detail) from error
     except TimeoutError as error:
-        raise StoreUnavailableError("the recorder did not answer: look before you try again") from error
+        raise StoreUnavailableError(
+            "the recorder did not answer: check whether it was done before you try again"
+        ) from error
     except GatewayError:
         if store.recorder.fatal is not None:
             raise store.recorder.fatal from None

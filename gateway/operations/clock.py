@@ -17,7 +17,7 @@ def accept_clock(store: Store, *, why: str, who: str) -> list[str]:
     with store.database.reading() as session:
         ledgers = sorted(ahead(session, time))
     if not ledgers:
-        raise RefusedError("no ledger ends in the future")
+        raise RefusedError("no ledger has an entry that is dated in the future")
     for ledger in ledgers:
         record(store, RecordEvent(ledger, [act]))
     return ledgers

@@ -112,7 +112,7 @@ class Correspondence:
                 continue  # erased since the round began
             told = {} if leaf is None else _read(bytes(leaf))
             if (told.get("kind"), told.get("transfer")) != (TransferErased.kind, transfer):
-                self.findings.add(f"{transfer} calls itself erased, and no entry says so")
+                self.findings.add(f"{transfer} is marked erased, but no entry says so")
 
     def _rows(
         self,

@@ -122,7 +122,7 @@ class Owed:
                     self._note_alert(bytes(leaf), meanwhile=True)
         for transfer, state in self._ended.items():
             if self._said.get(transfer) != _ENDS[state]:
-                self.findings.add(f"{transfer} calls itself {state}, and no entry says so")
+                self.findings.add(f"{transfer} is marked {state}, but no entry says so")
         for alert, told in alerts.values():
             if (fault := self._alert(alert, told, whole=whole)) is not None:
                 self.findings.add(f"the alert {alert.id} {fault}")
@@ -154,7 +154,7 @@ class Owed:
         if type(until) is not int or row.expires_at != until or row.until not in (until, None):
             return "ends at another time"
         if whole and row.acknowledgement is not None and self._answered.get(row.id) != _digest(row.acknowledgement):
-            return "calls itself signed for, and no entry says so"
+            return "is marked as signed for, but no entry says so"
         wanted = WAITING if row.acknowledgement is None else DELIVERED
         if row.state != wanted and until > self._alive:
             return f"is {row.state or 'gone from the outbox'}, not {wanted}"
@@ -179,13 +179,13 @@ class Owed:
             self.findings.add(f"the delivery of {row.id} is to somebody else, or ends at another time")
         elif row.state == DELIVERED:
             if row.signed is None:
-                self.findings.add(f"{row.id} calls itself delivered, and its recipient signed nothing")
+                self.findings.add(f"{row.id} is marked delivered, but its recipient signed nothing")
         elif not alive:
             return  # expired, or about to be called so
         elif row.state in _ENDS:
             self._ended[row.id] = row.state
         elif row.state != WAITING:
-            self.findings.add(f"{row.id} calls itself {row.state} before its time")
+            self.findings.add(f"{row.id} is marked {row.state} before its time")
         elif self._held_back(row.due):
             self.findings.add(f"the delivery of {row.id} is held back for more than a day")
 

@@ -113,9 +113,9 @@ class Proposals:
         for id_, state in rows:
             self.looked += 1
             if state == _PENDING and id_ in ended:
-                self.findings.add(f"the proposal {id_} calls itself pending, and entry {ended[id_]} ended it")
+                self.findings.add(f"the proposal {id_} is marked pending, but entry {ended[id_]} ended it")
             elif state != _PENDING and id_ not in self._ended:
-                self.findings.add(f"the proposal {id_} calls itself {state}, and no entry says so")
+                self.findings.add(f"the proposal {id_} is marked {state}, but no entry says so")
         for gone in sorted(proposed - {id_ for id_, _ in rows}):
             self.findings.add(f"the proposal {gone} is gone")
 

@@ -294,7 +294,7 @@ def test_a_key_of_nobody_s_is_not_even_proposed(gate: Shell, name: str, endorser
 
 
 def test_no_other_command_admits_a_key(gate: Shell) -> None:
-    """`keys import` is for a gateway without operators; a function that is called past the commands refuses as well."""
+    """`keys import` is for a gateway without operators; a function that is called without the commands refuses as well."""
     refused(by(gate, "sari", "keys", "import", "--why", "T-1", POLDA, gate.key("k7")), "two operators must sign")
 
 

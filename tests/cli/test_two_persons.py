@@ -297,7 +297,7 @@ def test_a_proposal_is_used_once_whatever_its_row_says(tmp_path: Path) -> None:
         told = checked(shell)
         assert told["warning"]
         for id_ in (done, withdrawn, late):
-            assert f"the proposal {id_} calls itself pending" in told["detail"]
+            assert f"the proposal {id_} is marked pending" in told["detail"]
         kept = find(store, done)
         with store.database.write.begin() as connection:
             connection.execute(delete(ProposalRow).where(col(ProposalRow.id) == done))

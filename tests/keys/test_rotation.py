@@ -316,7 +316,7 @@ def test_a_gateway_is_not_founded_with_the_key_of_an_operator_or_one_key_for_two
         initialise(tmp_path / "gw", replace(charter, operators=stated, given={role: uri}), who="t")
     others = {"sign": "request", "request": "checkpoint", "checkpoint": "sign"}
     twice = {role: uri, others[role]: uri}
-    with pytest.raises(OperatorError, match="one key is for one thing"):
+    with pytest.raises(OperatorError, match="use another key"):
         initialise(tmp_path / "gw", replace(charter, given=twice), who="t")
     present = tuple(Present(name, key) for name, (_, key) in people.items())
     plan = Plan("gw-test", tmp_path / "made", present, 2, 3, {role: uri}, given)

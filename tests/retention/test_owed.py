@@ -43,9 +43,9 @@ OWED: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
         "is gone",
     ),
     "called delivered": (waiting(state="delivered"), "its recipient signed nothing"),
-    "called dead": (waiting(state="dead"), "calls itself dead, and no entry says so"),
-    "called withdrawn": (waiting(state="withdrawn"), "calls itself withdrawn, and no entry says so"),
-    "called expired": (waiting(state="expired"), "calls itself expired before its time"),
+    "called dead": (waiting(state="dead"), "is marked dead, but no entry says so"),
+    "called withdrawn": (waiting(state="withdrawn"), "is marked withdrawn, but no entry says so"),
+    "called expired": (waiting(state="expired"), "is marked expired before its time"),
     "to somebody else": (waiting(recipient="pemprov-banten"), "is to somebody else"),
     "for a shorter time": (waiting(expires_at=1), "ends at another time"),
     "held back": (waiting(due_at=2**62), "held back for more than a day"),
@@ -137,7 +137,7 @@ def test_what_was_stopped_by_an_entry_is_not_owed(flow: Flow, shared: Secrets) -
     assert faults(flow, shared) == {}
     with flow.database.write.begin() as connection:
         waiting(state="dead")(connection, again.transfer)
-    assert "calls itself dead" in faults(flow, shared)[14]
+    assert "is marked dead" in faults(flow, shared)[14]
 
 
 def own_key(flow: Flow, signer: Signer, use: str) -> None:
@@ -225,7 +225,7 @@ HIDDEN: dict[str, tuple[Callable[[Connection, str], Any], str]] = {
             waiting(state="delivered")(connection, alert),
             connection.execute(update(AlertRow).where(col(AlertRow.id) == alert).values(acknowledgement="a.b.c")),
         ),
-        "calls itself signed for, and no entry says so",
+        "is marked as signed for, but no entry says so",
     ),
     "called over": (
         lambda connection, alert: (

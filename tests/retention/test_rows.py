@@ -69,9 +69,9 @@ ATTACKS: dict[str, tuple[str, Callable[[Connection, str], Any], str]] = {
     "emptied": (
         "plain",
         row(erased_at=1, erased_position=0, sealed_content=b"", wrapped_key=b""),
-        "calls itself erased, and no entry says so",
+        "is marked erased, but no entry says so",
     ),
-    "emptied, without an entry's place": ("plain", row(erased_at=1), "calls itself erased, and no entry says so"),
+    "emptied, without an entry's place": ("plain", row(erased_at=1), "is marked erased, but no entry says so"),
     "taken away": ("plain", gone, "the message of entry 1 is gone"),
 }
 

@@ -79,8 +79,8 @@ def test_what_happens_while_an_audit_reads_is_no_finding() -> None:
 def test_a_row_that_says_something_else_is_a_finding() -> None:
     """Set back, called done, or gone."""
     proposed, done = leaf("propose/keys.rotate", digest=DIGEST), leaf("keys.rotate/sign", digest=DIGEST)
-    assert "calls itself pending, and entry 1 ended it" in compared([(DIGEST, "pending")], entries=[proposed, done])
-    assert "calls itself withdrawn, and no entry" in compared([(DIGEST, "withdrawn")], entries=[proposed])
+    assert "is marked pending, but entry 1 ended it" in compared([(DIGEST, "pending")], entries=[proposed, done])
+    assert "is marked withdrawn, but no entry" in compared([(DIGEST, "withdrawn")], entries=[proposed])
     assert "is gone" in compared([], entries=[proposed])
 
 
