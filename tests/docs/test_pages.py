@@ -61,6 +61,19 @@ def test_generated_pages_are_what_the_code_says() -> None:
     assert run.returncode == 0, run.stderr
 
 
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    """Whoever starts at README.md finds each page by links."""
+    reached, open_ = set[Path](), [ROOT / "README.md"]
+    while open_:
+        page = open_.pop()
+        if page not in reached:
+            reached.add(page)
+            open_ += [
+                found for link in links(page) if (found := (page.parent / link.partition("#")[0]).resolve()) in PAGES
+            ]
+    assert not set(PAGES) - reached
+
+
 @pytest.mark.parametrize("page", WRITTEN, ids=name)
 def test_every_command_line_parses(page: Path) -> None:
     """Each `$ sinergi …` is a whole command line that the program would accept."""
