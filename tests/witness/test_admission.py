@@ -208,7 +208,7 @@ def test_a_quorum_counts_witnesses_and_not_lines() -> None:
         trust.open(note + (lines[0] * 2).encode())
     whole = note + "".join([*lines, two.cosign(text, NOW).line()]).encode()
     assert trust.open(whole).size == 3
-    with pytest.raises(LedgerInvalidError, match="of 1 witnesses"):
+    with pytest.raises(LedgerInvalidError, match="2 witnesses are wanted"):
         Quorum((one.verifier,), 2)
     with pytest.raises(LedgerInvalidError, match="type 0x04"):
         Quorum((log.signer.verifier,), 1)
