@@ -153,6 +153,8 @@ DUTIES: Final[Mapping[str, Duty]] = MappingProxyType(
         "holds list": _READS,
         "holds approve": Duty(OFFICER, 1),
         "holds release": Duty(OPERATOR, 1, _TWO_OFFICERS),
+        "subjects list": _READS,
+        "subjects show": _ONE,
         "subjects find": _ONE,
         "subjects approve": Duty(OFFICER, 1),
         "subjects trail": _ONE,

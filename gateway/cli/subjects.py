@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = group(
     "subjects",
-    "A person's requests: find, trail, correct, erase. Each is recorded, without the identifier.",
+    "A person's requests: find, trail, correct, erase; and the register of them. Each is recorded, without the identifier.",
     commands='echo \'{"kind": "nik", "value": "…"}\' | sinergi subjects find --subject-file -\n'
     "sinergi subjects trail --subject-file subject.json --why DSR-12 --out trail.json --html trail.html",
 )
@@ -256,3 +256,41 @@ def approve(
     sign_matter(
         context, matter, agency=agency, key=key, passphrase_file=passphrase_file, out=out, told={"subject": subject}
     )
+
+
+@command(app, "list", example="sinergi subjects list --why DSR-14")
+def list_(
+    context: typer.Context,
+    *,
+    why: Annotated[str | None, typer.Option(metavar="CODE", help="Only the requests with this number.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 100,
+) -> None:
+    """The register of requests: what was asked, by when an answer was due, and whether the gateway was asked in time.
+
+    An erasure is registered when it begins; `show` says what came of it. Nobody is named, so this is not recorded.
+    """
+    from gateway.data_protection.request_register import listed
+
+    with invocation(context).store() as store:
+        found = listed(store, why=why, limit=limit)
+    if invocation(context).json:
+        as_json(found)
+        return
+    columns = ["recorded_at", "request", "what", "why", "who", "requested_at", "due_by"]
+    table(
+        [*columns, "in_time"],
+        [[*(one[column] for column in columns), "yes" if one["in_time"] else "NO"] for one in found],
+    )
+
+
+@command(app, "show", example="sinergi subjects show 0193d5e6-…")
+def show(
+    context: typer.Context,
+    request: Annotated[str, typer.Argument(metavar="REQUEST", help="The number of the register.")],
+) -> None:
+    """One request with the transfers it was about, as JSON. They are all of one person, so this is recorded."""
+    from gateway.data_protection.request_register import shown
+
+    with invocation(context).store() as store:
+        found = shown(store, request, invocation(context).who)
+    as_json(found)

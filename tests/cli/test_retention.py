@@ -49,6 +49,28 @@ def a_trail_tells(office: Shell, ask: Sequence[str], folder: Path) -> None:
     assert "A00000123" not in text + out.read_text()
 
 
+def register(office: Shell) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = office.ok("subjects", "list", "--why", "DSR-12", "--json").json
+    return found
+
+
+def the_register_tells(office: Shell, sent: str, refused: str) -> None:
+    """Of each request, the oldest first: what was asked, whether in time, and (recorded) what came of it."""
+    listed = list(reversed(register(office)))
+    assert [one["what"] for one in listed] == ["trail", "correct", "erase", "erase", "erase"]
+    assert {one["in_time"] for one in listed} == {True}
+    assert sent not in json.dumps(listed)
+    shown = [office.ok("subjects", "show", one["request"]).json for one in listed]
+    assert [{**one, **before} for one, before in zip(shown, listed, strict=True)] == shown
+    trail, correct, held, by_law, erased = shown
+    assert {one["kind"] for one in shown} == {"travel-document"}
+    assert (set(trail["transfers"]), set(correct["senders"])) == ({sent, refused}, {POLDA})
+    assert (held["erased"], set(held["kept"])) == ([], {sent, refused})
+    assert by_law["refused"] == "UU27-2022-15-1-b"
+    assert (set(erased["erased"]), erased["kept"]) == ({sent, refused}, {})
+    assert office("subjects", "show", "0193d5e6-0000-7000-8000-000000000000").code == 1
+
+
 def signed_by_two(office: Shell, hold: str, subject: str) -> tuple[list[object], list[object]]:
     """The options with what two officers signed: that the hold may end, and that the subject may be erased before its day."""
     releases: list[object] = []
@@ -110,6 +132,7 @@ def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_pa
     proved = office.ok("retention", "verify", "--json").json
     assert (proved["erased"], proved["past_retention"], proved["flaws"]) == (2, 0, [])
 
+    the_register_tells(office, sent.transfer, refused.transfer)
     own = entries(office)
     requests = [(one["what"], one["results"], one.get("erased")) for one in own if one["kind"] == "subject.request"]
     assert requests == [
@@ -119,7 +142,8 @@ def test_a_persons_requests_from_the_search_to_the_erasure(office: Shell, tmp_pa
     assert [len(one["approvals"]) for one in own if one["kind"] == "subject.request" and "approvals" in one] == [2] * 4
     assert {"hold.added", "hold.released"} <= {one["kind"] for one in own}
     searched = [one for one in own if one["kind"] == "audit.read"]
-    assert [(one["role"], one["filters"]) for one in searched] == [("operator", {"subject": "travel-document"})] * 2
+    asked = [{"subject": "travel-document"}] * 2 + [{"request": one["request"]} for one in reversed(register(office))]
+    assert [(one["role"], one["filters"]) for one in searched] == [("operator", filters) for filters in asked]
     assert "A00000123" not in json.dumps([*own, *entries(office, PKS)]) + "".join(office.transcript)
 
 
