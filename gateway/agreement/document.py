@@ -272,7 +272,8 @@ class _Reader:
 def _invalid(faults: Iterable[Reason]) -> AgreementInvalidError:
     reasons = tuple(faults)
     told = "; ".join(f"{reason.pointer or '/'} {reason.detail}" for reason in reasons[:3])
-    return AgreementInvalidError(f"{len(reasons)} faults: {told}", reasons=reasons)
+    count = "1 fault" if len(reasons) == 1 else f"{len(reasons)} faults"
+    return AgreementInvalidError(f"{count}: {told}", reasons=reasons)
 
 
 def _fault(pointer: str, what: str, lines: Mapping[str, int]) -> Reason:

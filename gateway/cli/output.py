@@ -132,7 +132,8 @@ def fail(error: GatewayError, *, json_: bool = False) -> None:
         message(json.dumps({"error": told}))
         return
     message(f"sinergi: {error.code}: {error.detail or _title(error.code)}")
-    if len(error.reasons) > 1 or not error.detail:
+    # One reason may say more than the line: "the hold stays", because "1 of 2 persons signed".
+    if len(error.reasons) > 1 or not error.detail or (error.reasons[0].detail or "") not in error.detail:
         for reason in error.reasons:
             message(f"  {reason_line(reason)}")
 

@@ -12,7 +12,15 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.main import app, run
-from gateway.errors import CODES, AgreementInvalidError, KeyringError, NotFoundError, OperatorError, Reason
+from gateway.errors import (
+    CODES,
+    AccessDeniedError,
+    AgreementInvalidError,
+    KeyringError,
+    NotFoundError,
+    OperatorError,
+    Reason,
+)
 from gateway.founding import RefusedError
 from tests.cli.shell import Shell
 
@@ -143,6 +151,17 @@ def test_every_reason_of_an_error_is_printed(capsys: pytest.CaptureFixture[str])
     assert told.out == ""
     assert "rule.condition  5  /body/severity  severity" in told.err
     assert "rule.case-required  5  /case" in told.err
+
+
+def test_a_single_reason_that_says_more_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """What happens is one line, why it is so another; what the line says already is not repeated."""
+    output.fail(AccessDeniedError("the hold stays", reasons=[Reason("access.denied", detail="1 of 2 persons signed")]))
+    assert capsys.readouterr().err.splitlines() == [
+        "sinergi: access.denied: the hold stays",
+        "  access.denied  1 of 2 persons signed",
+    ]
+    output.fail(AccessDeniedError("nothing is done: 1 of 2 operators signed it"))
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_terminal_escapes_from_outside_are_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
