@@ -72,3 +72,21 @@ def serving(responder: Responder) -> Iterator[Responder]:
         server.shutdown()
         server.server_close()
         thread.join(10)
+
+
+SETTINGS = """
+[certificates]
+roots_file = "{roots}"
+every_seconds = 0.5
+budget_seconds = 6
+timeout = 2
+subjects = {{ polda-banten = "{subject}" }}
+
+[[certificates.lists]]
+url = "{url}/ca.crl"
+networks = ["127.0.0.0/8"]
+
+[[certificates.responders]]
+url = "{url}/ocsp"
+networks = ["127.0.0.0/8"]
+"""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.test_kill import entries, require_verified
 from tests.province import Province
+from tests.published import entries, require_verified
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the fault")
 

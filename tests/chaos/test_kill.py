@@ -11,14 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.ledger.entry import commitment, decode
-from gateway.ledger.source import HttpSource
-from gateway.ledger.tiles import split_bundle
-from gateway.ledger.verify import audit
+from gateway.ledger.entry import commitment
 from gateway.message.envelope import parse
 from gateway.statements.receipt import read_gateway_receipt
-from tests.functional.test_exchange import gateway_key, ledger_verifier
-from tests.province import AGREEMENT, Province
+from tests.province import Province
+from tests.published import entries, gateway_key, require_verified
 
 SENDERS = 4
 
@@ -68,24 +65,6 @@ class Load:
             self.delivered.update(item["transfer"] for item in items)
             polda.acknowledge(*(polda.acknowledgement(item) for item in items))
         return len(items)
-
-
-def entries(province: Province) -> list[dict[str, Any]]:
-    size = province.sizes()[AGREEMENT]
-    found: list[dict[str, Any]] = []
-    for first in range(0, size, 256):
-        width = min(256, size - first)
-        path = f"tile/entries/{first // 256:03d}" + ("" if width == 256 else f".p/{width}")
-        data = httpx.get(f"{province.base}/ledger/{AGREEMENT}/{path}", timeout=10).content
-        found += [decode(leaf) for leaf in split_bundle(data, width)]
-    return found
-
-
-def require_verified(province: Province) -> None:
-    origin, verifier = ledger_verifier(province)
-    with httpx.Client(base_url=f"{province.base}/ledger/{AGREEMENT}/") as client:
-        report = audit(HttpSource(client), origin, [verifier])
-    assert report.ok, report
 
 
 def test_nothing_acknowledged_is_lost(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -93,3 +93,23 @@ def query(**claims: Any) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
 def entries(shell: Shell, ledger: str = "gateway") -> list[dict[str, Any]]:
     with open_store(load_settings(shell.config)) as store, store.database.reading() as session:
         return [decode(leaf) for leaf in queries.leaves(session, ledger, 0, 256)]
+
+
+NIP = "198001152005011002"
+
+
+NAME = "Ipda Sari Dewi"
+
+
+def enrol(shell: Shell, name: str, *, agency: str = "polda-banten", gateway: str = "gw-test", **changes: str) -> Path:
+    """A key pair and its signed statement."""
+    if not (shell.home / f"{name}.pem").exists():
+        shell.key(name)
+    given = {"id": NIP, "name": NAME, "role": "PPA_OFFICER", "unit": "Unit PPA"} | changes
+    out = shell.home / f"{name}-{len(list(shell.home.glob('*.enrolment')))}.enrolment"
+    shell.ok(
+        "agencies", "officers", "enrol", "--as", agency, "--gateway-id", gateway,
+        *[word for option, value in given.items() for word in (f"--{option}", value)],
+        "--key", f"file:{shell.home / name}.pem", "--passphrase-file", shell.home / f"{name}.pass", "--out", out,
+    )  # fmt: skip
+    return out

@@ -3,7 +3,10 @@
 import base64
 import hashlib
 from pathlib import Path
+from typing import Any
 
+from gateway.cli.output import NO
+from tests.cli.office import entries
 from tests.cli.shell import Result, Shell, new_shell
 
 GATEWAY = "gw-test"
@@ -77,3 +80,13 @@ def admitted(
     """An agency's key, by two operators."""
     id_ = proposed(shell, first, "agencies", "keys", "propose", agency, statement, "--why", "T-1")
     return by(shell, second, "agencies", "keys", "approve", id_)
+
+
+def acts(shell: Shell) -> list[dict[str, Any]]:
+    return [entry for entry in entries(shell) if entry["kind"] == "operator.act"]
+
+
+def refused(result: Result, *words: str) -> None:
+    assert result.code == NO, result.err
+    for word in words:
+        assert word in result.err

@@ -13,8 +13,8 @@ from gateway.store import queries
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.tables import AgencyRow
 from gateway.wiring import open_store
+from tests.cli.office import entries
 from tests.cli.shell import Shell
-from tests.cli.test_init import entries
 
 
 def listed(shell: Shell, group: str, name: str) -> dict[str, object]:
@@ -31,7 +31,7 @@ def test_an_agency_is_added_once(fresh: Shell, tmp_path: Path) -> None:
     again = fresh("agencies", "add", "--why", "T-1", "polda-banten", "--name", "Somebody Else")
     assert (again.code, again.out) == (output.NO, "")
     assert listed(fresh, "agencies", "polda-banten")["name"] == "Polda Banten"
-    added, act = entries(fresh, "gateway", tmp_path / "out")[-2:]
+    added, act = entries(fresh)[-2:]
     assert (added["kind"], added["agency"], added["status"]) == ("agency.added", "polda-banten", "active")
     assert (act["kind"], act["who"], act["what"]) == ("operator.act", "tester", "agencies.add")
 
@@ -101,7 +101,7 @@ def test_a_liaison_endpoint_is_part_of_the_ledgered_description(fresh: Shell, tm
     assert (row["endpoint"], row["liaison_ca_file"]) == (None, None)
     fresh.ok("agencies", "set", "--why", "T-1", "new", "--no-liaison-endpoint")
     assert listed(fresh, "agencies", "new")["liaison_endpoint"] is None
-    told = entries(fresh, "gateway", tmp_path / "out")
+    told = entries(fresh)
     without, with_liaison, removed = [entry["digest"] for entry in told if entry.get("agency") == "new"]
     assert without == removed != with_liaison
 
@@ -241,7 +241,7 @@ def test_revoking_wants_a_reason_that_may_stand_for_ever(fresh: Shell, tmp_path:
     assert again.code == output.NO
     assert "revoked already" in again.err
     assert fresh("keys", "revoke", "polda-banten", kid[:-1], "--why", "INC-1").code == output.NO
-    recorded = entries(fresh, "gateway", tmp_path / "out")
+    recorded = entries(fresh)
     assert [entry["kind"] for entry in recorded[-4:]] == ["key.retired", "operator.act", "key.revoked", "operator.act"]
     assert recorded[-2]["why"] == "INC-2026-014"
 

@@ -10,8 +10,8 @@ from gateway import resources
 from gateway.agreement.document import agreement_from_json, parse_agreement
 from gateway.cli import output
 from tests import standing
+from tests.cli.office import entries
 from tests.cli.shell import AGENCIES, DOCUMENT, Shell
-from tests.cli.test_init import entries
 
 DISCLOSABLE = ["/body/reporter", "/body/recruiter", "/body/narrative"]
 
@@ -105,9 +105,9 @@ def test_an_agreement_signed_by_both_comes_into_force(fresh: Shell, tmp_path: Pa
     assert [row["ledger"] for row in fresh.ok("ledger", "list", "--json").json] == ["gateway"]
     assert fresh.activate(DOCUMENT, signatures).code == output.DONE
     assert active(fresh) == [1]
-    (own,) = entries(fresh, "pks-banten-2025", tmp_path / "own")
+    (own,) = entries(fresh, "pks-banten-2025")
     assert (own["kind"], own["signers"]) == ("agreement.activated", list(AGENCIES))
-    activated, act = entries(fresh, "gateway", tmp_path / "gateway")[-2:]
+    activated, act = entries(fresh)[-2:]
     assert activated["digest"] == own["digest"] == parse_agreement(DOCUMENT.read_text()).digest
     assert (act["what"], act["about"]) == ("agreement.activate", "pks-banten-2025/1")
     again = fresh.activate(DOCUMENT, signatures)

@@ -7,15 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import resources
 from gateway.statements.approval import parse_approval
+from tests.cli.office import enrol
+from tests.cli.served import REFERRAL, Served
 from tests.cli.shell import AGENCIES, Result, Shell
-from tests.cli.test_exchange import Served, served
-from tests.cli.test_officers import enrol
 
-__all__ = ["served"]
 IMIGRASI, POLDA = AGENCIES
-REFERRAL = resources.schemas_dir() / "victim.referral" / "1" / "examples" / "valid-adult.json"
 FIELDS = tuple(name for name in json.loads(REFERRAL.read_text()) if name not in {
     "victim_token", "is_minor", "receiving_unit", "notice",
 })  # fmt: skip

@@ -1,80 +1,12 @@
 """`sinergi serve`, `send`, `receive`, `transfers`: a served gateway, and both agencies at their shells."""
 
 import json
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
-import pytest
-
-from gateway import resources
 from gateway.cli import output
 from gateway.jose import parse_jws
 from gateway.message.envelope import sd_hash
-from tests.cli.shell import AGENCIES, Shell, new_shell, peopled
-
-SINERGI = Path(sys.executable).with_name("sinergi")
-IMIGRASI, POLDA = AGENCIES
-BODY = resources.schemas_dir() / "early-warning.report" / "1" / "examples" / "valid-pulo-panjang.json"
-DISCLOSE = tuple(
-    word for field in ("reporter", "recruiter", "narrative") for word in ("--disclose", f"/body/{field}")
-)  # fmt: skip
-
-
-class Served(Shell):
-    """A shell whose gateway is being served at `url`."""
-
-    url: str = ""
-
-    def side(self, agency: str) -> tuple[object, ...]:
-        """Who acts, with which key, where."""
-        return (
-            "--as", agency, "--key", f"file:{self.home / agency}.pem", "--passphrase-file", self.home / f"{agency}.pass",
-            "--gateway", self.url,
-        )  # fmt: skip
-
-    def token(self, name: str, role: str) -> Path:
-        issued = self.ok("auditors", "issue", "--why", "T-1", name, "--name", name, "--role", role, "--days", "1")
-        return self.secret(f"{name}.token", issued.out)
-
-    def warn(self, *more: object, purpose: str = "EARLY_WARNING") -> Any:
-        return self(
-            "send", BODY, "--to", POLDA, "--type", "early-warning.report/1", "--agreement", "pks-banten-2025",
-            "--purpose", purpose, "--classification", "R", *DISCLOSE, *more, *self.side(IMIGRASI),
-        )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home = tmp_path_factory.mktemp("served")
-    shell = new_shell(home)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shell.ok("init", home / "gw", "--port", port)
-    peopled(shell)
-    served = Served(home, shell.config, shell.transcript)
-    served.url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [SINERGI, "serve", "--config", shell.config], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    for _ in range(200):
-        try:
-            if httpx.get(f"{served.url}/readyz").is_success:
-                break
-        except httpx.TransportError:
-            assert process.poll() is None
-        time.sleep(0.05)
-    yield served
-    process.send_signal(signal.SIGTERM)
-    printed, _ = process.communicate(timeout=30)
-    assert (process.returncode, printed) == (0, b"")
+from tests.cli.served import BODY, IMIGRASI, POLDA, Served
 
 
 def test_a_message_goes_from_one_shell_to_the_other(served: Served, tmp_path: Path) -> None:

@@ -15,21 +15,12 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from gateway.cli import output
-from gateway.ledger.entry import decode
 from gateway.ledger.note import ML_DSA_44, NoteVerifier
-from gateway.ledger.source import DirectorySource
-from gateway.ledger.tiles import entries_path, split_bundle
 from gateway.wiring import connect
+from tests.cli.office import entries
 from tests.cli.shell import Shell, new_shell
 
 SINERGI = Path(sys.executable).with_name("sinergi")
-
-
-def entries(shell: Shell, ledger: str, directory: Path) -> list[dict[str, object]]:
-    """Every entry of a short ledger, read from an export."""
-    (exported,) = shell.ok("ledger", "export", directory, "--ledger", ledger, "--json").json
-    size, source = exported["size"], DirectorySource(directory / ledger)
-    return [decode(leaf) for leaf in split_bundle(source.fetch(entries_path(0, size)), size)]
 
 
 def test_init_makes_settings_keys_database_and_ledger(fresh: Shell, tmp_path: Path) -> None:
@@ -43,7 +34,7 @@ def test_init_makes_settings_keys_database_and_ledger(fresh: Shell, tmp_path: Pa
     assert stat.S_IMODE((home / "keys").stat().st_mode) == 0o700
     for path in (home / "keys").glob("*.pem"):
         assert "ENCRYPTED PRIVATE KEY" in path.read_text()
-    kinds = [entry["kind"] for entry in entries(fresh, "gateway", tmp_path / "out")]
+    kinds = [entry["kind"] for entry in entries(fresh)]
     types = fresh.ok("schemas", "list", "--json").json
     assert kinds == [
         "gateway.initialised",

@@ -19,8 +19,7 @@ from gateway.store.tables import AlertRow
 from gateway.wiring import open_store
 from tests.cli.office import IMIGRASI, POLDA, entries, exchanged, query
 from tests.cli.shell import Shell, founded, peopled
-from tests.cli.test_onboarding import shown
-from tests.docs.pages import ROOT, sinergi_words, steps
+from tests.docs.pages import ROOT, shown, sinergi_words, steps
 
 PAGES = ROOT / "docs" / "howto"
 

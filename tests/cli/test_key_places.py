@@ -12,8 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from gateway.settings import CertificateSettings, load_settings
 from tests.certificates.authority import POLDA_ID, Authority, pem
 from tests.cli.shell import Shell, founded, new_shell
-from tests.cli.test_onboarding import shown
-from tests.docs.pages import ROOT, blocks, sinergi_words, steps
+from tests.docs.pages import ROOT, blocks, shown, sinergi_words, steps
 from tests.hsm import LABEL, PIN, soft_token
 
 PAGES = ROOT / "docs" / "howto"

@@ -14,24 +14,8 @@ from gateway.settings import load_settings
 from gateway.statements.enrolment import ENROLMENT_TYP, Person, sign_enrolment, verify_enrolment
 from gateway.store import queries
 from gateway.wiring import now, open_store
+from tests.cli.office import NAME, NIP, enrol
 from tests.cli.shell import Result, Shell
-
-NIP = "198001152005011002"
-NAME = "Ipda Sari Dewi"
-
-
-def enrol(shell: Shell, name: str, *, agency: str = "polda-banten", gateway: str = "gw-test", **changes: str) -> Path:
-    """A key pair and its signed statement."""
-    if not (shell.home / f"{name}.pem").exists():
-        shell.key(name)
-    given = {"id": NIP, "name": NAME, "role": "PPA_OFFICER", "unit": "Unit PPA"} | changes
-    out = shell.home / f"{name}-{len(list(shell.home.glob('*.enrolment')))}.enrolment"
-    shell.ok(
-        "agencies", "officers", "enrol", "--as", agency, "--gateway-id", gateway,
-        *[word for option, value in given.items() for word in (f"--{option}", value)],
-        "--key", f"file:{shell.home / name}.pem", "--passphrase-file", shell.home / f"{name}.pass", "--out", out,
-    )  # fmt: skip
-    return out
 
 
 def added(shell: Shell, statement: Path, *options: str) -> Result:

@@ -1,7 +1,6 @@
 """docs/howto/onboard-an-agency.md is run, command by command, and prints what the page shows."""
 
 import json
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,15 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.shell import DOCUMENT, Shell, founded
-from tests.docs.pages import ROOT, sinergi_words, steps
+from tests.docs.pages import ROOT, shown, sinergi_words, steps
 
 PAGE = ROOT / "docs" / "howto" / "onboard-an-agency.md"
-
-
-def shown(line: str, printed: str) -> bool:
-    """Whether a line of the page, with … for anything, is the beginning of one that was printed."""
-    pattern = ".*".join(map(re.escape, line.strip().split("…")))
-    return re.search(rf"^\s*{pattern}", printed, flags=re.MULTILINE) is not None
 
 
 def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ import pytest
 from gateway.cli.output import MISUSE
 from tests.cli.operated import key_of, statement_of
 from tests.cli.shell import Shell, founded, new_shell
-from tests.cli.test_onboarding import shown
-from tests.docs.pages import ROOT, sinergi_words, steps
+from tests.docs.pages import ROOT, shown, sinergi_words, steps
 
 GATEWAY = "sinergi-banten"
 PAGES = ROOT / "docs" / "howto"

@@ -22,9 +22,8 @@ from gateway.store import queries
 from gateway.store.tables import HoldRow, OfficerRow, SubjectIndex, TransferRow
 from gateway.transfer import Outcome
 from gateway.wiring import Store, now, open_gateway, open_store
-from tests.cli.office import IMIGRASI, LAST_SPRING, PKS, POLDA, SUBJECT, entries, exchanged, in_service, query
+from tests.cli.office import IMIGRASI, LAST_SPRING, PKS, POLDA, SUBJECT, enrol, entries, exchanged, in_service, query
 from tests.cli.shell import Shell
-from tests.cli.test_officers import enrol
 
 
 class PowerCutError(Exception):

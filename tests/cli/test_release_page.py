@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_drafts import REFERRAL
-from tests.cli.test_exchange import Served, served
-from tests.cli.test_onboarding import shown
-from tests.docs.pages import ROOT, blocks, sinergi_words, steps
+from tests.cli.served import REFERRAL, Served
+from tests.docs.pages import ROOT, blocks, shown, sinergi_words, steps
 
-__all__ = ["served"]
 PAGE = ROOT / "docs" / "howto" / "release-a-victims-identity.md"
 
 

@@ -22,9 +22,8 @@ from gateway.evidence.bundle import unpack
 from gateway.settings import load_settings
 from gateway.store.tables import TransferRow
 from gateway.wiring import Store, open_gateway, open_store
-from tests.cli.office import IMIGRASI, LAST_SPRING, PKS, POLDA, SUBJECT, entries, exchanged, in_service, query
+from tests.cli.office import IMIGRASI, LAST_SPRING, PKS, POLDA, SUBJECT, enrol, entries, exchanged, in_service, query
 from tests.cli.shell import Shell
-from tests.cli.test_officers import enrol
 
 
 @pytest.fixture(scope="module")

@@ -14,46 +14,15 @@ from gateway.errors import OperatorError
 from gateway.message_types import catalogue
 from gateway.settings import load_settings
 from gateway.wiring import open_gateway
+from tests.cli.office import entries
+from tests.cli.schema_folder import TYPE, Change, change, optional_member, pin, required_member, undecidable
 from tests.cli.shell import Shell
-from tests.cli.test_init import entries
-
-TYPE = "border-crossing.query"
-Change = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the program's schemas."""
     return Path(shutil.copytree(resources.schemas_dir(), tmp_path / "schemas"))
-
-
-def change(folder: Path, what: Change, name: str = TYPE) -> None:
-    """Changes one type's schema file and pins the folder again."""
-    path = folder / name / "1" / "schema.json"
-    schema = json.loads(path.read_text())
-    what(schema)
-    path.write_text(json.dumps(schema))
-    pin(folder)
-
-
-def pin(folder: Path) -> None:
-    documents = catalogue.read(folder)
-    pins = catalogue.pins(documents, catalogue.Catalogue(documents))
-    (folder / catalogue.PINS).write_text(json.dumps(pins))
-
-
-def optional_member(schema: dict[str, Any]) -> None:
-    words = {"title": "Note", "x-title-id": "Catatan", "description": "A note.", "x-description-id": "Catatan."}
-    schema["properties"]["note"] = {**words, "type": "string", "maxLength": 10}
-
-
-def required_member(schema: dict[str, Any]) -> None:
-    optional_member(schema)
-    schema["required"].append("note")
-
-
-def undecidable(schema: dict[str, Any]) -> None:
-    schema["properties"]["reason"]["pattern"] = "^(?:.|\\n)*$"
 
 
 def test_the_programs_own_folder_is_sound(shell: Shell) -> None:
@@ -161,10 +130,10 @@ def upgraded(fresh: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     return replace
 
 
-def published(shell: Shell, directory: Path) -> list[tuple[object, ...]]:
+def published(shell: Shell) -> list[tuple[object, ...]]:
     return [
         (entry["kind"], entry.get("type") or entry.get("what"), entry.get("digest"))
-        for entry in entries(shell, "gateway", directory)
+        for entry in entries(shell)
         if entry["kind"] in ("schema.published", "operator.act")
     ]
 
@@ -177,7 +146,7 @@ def test_init_publishes_what_the_program_has(fresh: Shell, tmp_path: Path) -> No
     }
     assert "published already" in fresh.ok("schemas", "publish", "--why", "T-1").err
     types = {entry.type: entry.digest for entry in catalogue.load(resources.schemas_dir()).types()}
-    told = {str(type_): f"sha256:{digest}" for kind, type_, digest in published(fresh, tmp_path / "l") if digest}
+    told = {str(type_): f"sha256:{digest}" for kind, type_, digest in published(fresh) if digest}
     assert told == types
 
 
@@ -221,11 +190,11 @@ def test_a_compatible_change_is_published_and_the_gateway_starts(
     upgraded(optional_member)
     dry = fresh.ok("schemas", "publish", "--why", "T-1", "--dry-run", "--json").json
     assert [(told["type"], told["change"]) for told in dry["types"]] == [(f"{TYPE}/1", "compatible")]
-    before = published(fresh, tmp_path / "before")
+    before = published(fresh)
     done = fresh.ok("schemas", "publish", "--why", "T-1", "--json").json
     assert done["published"] is True
     digest = done["types"][0]["digest"].removeprefix("sha256:")
-    assert published(fresh, tmp_path / "after") == [
+    assert published(fresh) == [
         *before,
         ("schema.published", f"{TYPE}/1", digest),
         ("operator.act", "schemas.publish", None),
@@ -254,7 +223,7 @@ def test_an_incompatible_change_is_not_published(
 ) -> None:
     """Nor is what is not proven; the compatible change beside it waits as well, and the ledger is as it was."""
     upgraded(what)
-    before = entries(fresh, "gateway", tmp_path / "before")
+    before = entries(fresh)
     dry = fresh("schemas", "publish", "--why", "T-1", "--dry-run", "--json")
     assert (dry.code, dry.json["types"][0]["change"]) == (output.NO, state)
     if state == "incompatible":
@@ -263,7 +232,7 @@ def test_an_incompatible_change_is_not_published(
     refused = fresh("schemas", "publish", "--why", "T-1")
     assert refused.code == output.NO
     assert "new major version" in refused.err
-    assert entries(fresh, "gateway", tmp_path / "after") == before
+    assert entries(fresh) == before
     with pytest.raises(OperatorError), open_gateway(load_settings(fresh.config)):
         pass
 

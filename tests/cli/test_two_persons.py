@@ -33,9 +33,8 @@ from gateway.store.configuration import Configuration
 from gateway.store.tables import ProposalRow
 from gateway.wiring import Store, now, open_store
 from tests.cli.office import entries
-from tests.cli.operated import GATEWAY, POLDA, by, operated, passphrase_of, proposed
+from tests.cli.operated import GATEWAY, POLDA, acts, by, operated, passphrase_of, proposed, refused
 from tests.cli.shell import Shell
-from tests.cli.test_operators import acts, refused
 
 PLACE = ("--endpoint", "https://a.example/in", "--allow-network", "203.0.113.0/28")
 THERE = parse_endpoint("https://b.example/in", ["203.0.113.0/28"])

@@ -11,9 +11,8 @@ from gateway.errors import GatewayError
 from gateway.jose import sign_jws
 from gateway.statements.alert import Alert, read_alert, sign_alert
 from gateway.statements.receipt import parse_acknowledgement, verify_acknowledgement
+from tests.client.agencies import Agency, Clients
 from tests.client.simulator import GATEWAY, NOW, RECIPIENT, SENDER, Gateway, ed25519, new_transfer
-from tests.client.test_endpoint import Agency
-from tests.client.test_send import Clients
 
 SIGNER = ed25519()
 ALERT = Alert(

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,51 +9,9 @@ import httpx
 import pytest
 
 from gateway.client import GatewayClient
-from gateway.endpoint import AgencyEndpoint, Answer, Fault, MemorySeen, Received
-from gateway.statements.receipt import parse_acknowledgement, verify_acknowledgement
+from gateway.endpoint import AgencyEndpoint, Answer, MemorySeen, Received
+from tests.client.agencies import Agency
 from tests.client.simulator import GATEWAY, NOW, PUSH_URL, RECIPIENT, SENDER, Gateway, ed25519, jwks
-
-
-class Agency:
-    """An endpoint whose handler writes down what it was given and answers as it is told."""
-
-    def __init__(self, gateway: Gateway, **options: Any) -> None:
-        self.gateway = gateway
-        self.handled: list[str] = []
-        self.faults: list[Fault] = []
-        self.answer: Callable[[Received], Any] = lambda _: None
-        given: dict[str, Any] = {
-            "public_url": PUSH_URL,
-            "gateway_id": GATEWAY,
-            "gateway_keys": jwks(gateway.signer),
-            "sender_keys": {SENDER: jwks(gateway.sender)},
-            "on_fault": self.faults.append,
-            "clock": lambda: NOW,
-        }
-        self.app = AgencyEndpoint(RECIPIENT, gateway.recipient, handler=self.handle, **(given | options))
-
-    async def handle(self, received: Received) -> Any:
-        self.handled.append(received.transfer)
-        answer = self.answer(received)
-        return await answer if asyncio.iscoroutine(answer) else answer
-
-    async def post(self, content: Any, headers: dict[str, str], method: str = "POST") -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app)) as http:
-            # Behind a proxy the app sees another host and path than the gateway called.
-            return await http.request(method, "http://127.0.0.1:9000/inbox", content=content, headers=headers)
-
-    def take(self, content: Any, headers: dict[str, str], method: str = "POST") -> httpx.Response:
-        return asyncio.run(self.post(content, headers, method))
-
-    def push(self, *items: dict[str, Any], **changes: Any) -> httpx.Response:
-        return self.take(*self.gateway.push(*items, **changes))
-
-    def receipts(self, response: httpx.Response) -> list[tuple[str, str]]:
-        assert response.status_code == 200, response.text
-        texts = response.json()["acknowledgements"]
-        said = [verify_acknowledgement(parse_acknowledgement(text), self.gateway.recipient.public) for text in texts]
-        assert all((receipt.iss, receipt.aud) == (RECIPIENT, GATEWAY) for receipt in said)
-        return [(receipt.transfer, receipt.event) for receipt in said]
 
 
 @pytest.fixture

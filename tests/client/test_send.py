@@ -13,7 +13,6 @@ import pytest
 from gateway.client import (
     AnswerError,
     Composed,
-    GatewayClient,
     ProblemError,
     RefusedError,
     UnreachableError,
@@ -21,9 +20,9 @@ from gateway.client import (
 )
 from gateway.errors import KeyRefusedError, MalformedError, TooLargeError
 from gateway.message.envelope import Case
+from tests.client.agencies import Clients, composed, sent
 from tests.client.simulator import (
     AGREEMENT,
-    BODY,
     NO_CASE,
     ORIGIN,
     RECIPIENT,
@@ -35,28 +34,7 @@ from tests.client.simulator import (
     note_signer,
 )
 
-Clients = Callable[..., GatewayClient]
 BUSY = httpx.Response(503, headers={"Retry-After": "0"}, json={"code": "store.unavailable"})
-
-
-def composed(client: GatewayClient, **changes: Any) -> Composed:
-    given: dict[str, Any] = {
-        "agreement": AGREEMENT,
-        "purpose": "TPPO_PREVENTION",
-        "classification": "T",
-        "disclosable": ["/body/reporter"],
-    }
-    return client.compose(RECIPIENT, "early-warning.report/1", BODY, **(given | changes))
-
-
-def sent(client: GatewayClient, *messages: Composed) -> Any:
-    """The last result of sending, in a connection of its own."""
-
-    async def story() -> Any:
-        async with client:
-            return [await client.send(message) for message in messages or (composed(client),)][-1]
-
-    return asyncio.run(story())
 
 
 def test_a_sent_message_comes_back_with_verified_evidence(gateway: Gateway, sender: Clients) -> None:

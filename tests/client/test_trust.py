@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.client import AnswerError, GatewayClient
 from gateway.ledger.note import Ed25519NoteSigner
 from gateway.ledger.succession import Succession
+from tests.client.agencies import Clients, composed, sent
 from tests.client.simulator import NOW, ORIGIN, SENDER, Gateway, ed25519, jwks, note_signer
-from tests.client.test_send import Clients, composed, sent
 
 
 def test_a_gateway_key_that_rolls_over_is_followed(gateway: Gateway, sender: Clients) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.session import Database
-from tests.delivery.world import Push, Recipient, Reply, World, acknowledging
+from tests.delivery.recipient import Push, Recipient, Reply, acknowledging
+from tests.delivery.world import World
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.delivery.worker import Worker
-from tests.delivery.world import RECIPIENT, Push, Recipient, Reply, World, acknowledging, until
+from tests.delivery.recipient import Push, Recipient, Reply, acknowledging
+from tests.delivery.world import RECIPIENT, World, until
 
 
 @asynccontextmanager

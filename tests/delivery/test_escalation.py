@@ -28,18 +28,8 @@ from gateway.store.session import Database, open_database
 from gateway.store.tables import DEAD, DELIVERED, WAITING, DeadlineRow, LiaisonNoticeRow, micros
 from gateway.telemetry import Metrics
 from tests.delivery.pushing import pushing
-from tests.delivery.world import (
-    GATEWAY,
-    LEDGER,
-    RECIPIENT,
-    SENDER,
-    START,
-    Push,
-    Recipient,
-    Reply,
-    World,
-    until,
-)
+from tests.delivery.recipient import Push, Recipient, Reply
+from tests.delivery.world import GATEWAY, LEDGER, RECIPIENT, SENDER, START, World, until
 
 pytestmark = pytest.mark.anyio
 QUARTER = timedelta(minutes=15)

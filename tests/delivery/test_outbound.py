@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from gateway.delivery.outbound import ANSWER_LIMIT, Answer, DeliveryFailed, Outbound, permitted
 from gateway.errors import EndpointForbiddenError
 from gateway.keys.directory import Endpoint, parse_endpoint
-from tests.delivery.world import Push, Recipient, Reply
+from tests.delivery.recipient import Push, Recipient, Reply
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 URL = "https://polda.test/push"

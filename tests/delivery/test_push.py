@@ -11,20 +11,8 @@ from sqlmodel import select
 from gateway.statements.request_token import parse_request_token, verify_request_token
 from gateway.store.tables import DELIVERED, WAITING, AgencyRow, micros
 from tests.delivery.pushing import always, as_time_passes, pushing, state
-from tests.delivery.world import (
-    BULK,
-    GATEWAY,
-    RECIPIENT,
-    SENDER,
-    START,
-    URGENT,
-    Push,
-    Recipient,
-    Reply,
-    World,
-    acknowledging,
-    until,
-)
+from tests.delivery.recipient import Push, Recipient, Reply, acknowledging
+from tests.delivery.world import BULK, GATEWAY, RECIPIENT, SENDER, START, URGENT, World, until
 
 pytestmark = pytest.mark.anyio
 

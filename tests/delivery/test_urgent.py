@@ -6,7 +6,8 @@ import pytest
 
 from gateway.store.tables import DELIVERED, WAITING
 from tests.delivery.pushing import acknowledge_all, always, as_time_passes, pushing
-from tests.delivery.world import NORMAL, URGENT, Push, Recipient, Reply, World, until
+from tests.delivery.recipient import Push, Recipient, Reply
+from tests.delivery.world import NORMAL, URGENT, World, until
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,8 @@ from gateway.store.session import open_database
 from gateway.store.tables import DEAD, DELIVERED, EXPIRED, WAITING, OperatorRow, TransferRow, UsedToken, micros
 from gateway.telemetry import Metrics
 from tests.delivery.pushing import acknowledge_all, always, as_time_passes, pushing, state
-from tests.delivery.world import RECIPIENT, SENDER, START, Push, Recipient, Reply, World, until
+from tests.delivery.recipient import Push, Recipient, Reply
+from tests.delivery.world import RECIPIENT, SENDER, START, World, until
 
 pytestmark = pytest.mark.anyio
 

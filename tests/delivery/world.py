@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import secrets
-import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -24,13 +22,12 @@ from gateway.keyring import KeyringSigner, Secret, signer_for
 from gateway.keys.directory import ACTIVE
 from gateway.keys.keychain import Ring
 from gateway.ledger.entry import TransferAccepted, commitment, decode
-from gateway.message.envelope import DEFAULT_LIMITS, Claims, issue, parse, release, sd_hash, verify
+from gateway.message.envelope import DEFAULT_LIMITS, Claims, VerifiedMessage, issue, parse, release, sd_hash, verify
 from gateway.record import kept_mask
 from gateway.retention import Retention
 from gateway.settings import DeliverySettings
 from gateway.statements.receipt import Acknowledgement, Release, sign_acknowledgement, sign_release
 from gateway.store import queries
-from gateway.store.append import Placed
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.configuration import Configuration
@@ -48,6 +45,7 @@ RECIPIENT = "polda-banten"
 LEDGER = "pks"
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 URGENT, NORMAL, BULK = 0, 1, 2
+WITHHELD = "/body/reporter"
 
 
 class Clock:
@@ -201,7 +199,59 @@ class World:
         ledger: str = LEDGER,
     ) -> RecordTransfer:
         now = self.clock()
-        signer = self.keys[SENDER]
+        message = self._message(recipient, valid, filler)
+        transfer, key = new_transfer_id(now), os.urandom(32)
+        seal, wrapped = self.sealer.new(transfer)
+        content = json.dumps(self._content(message, transfer, key)).encode()
+        judged: dict[str, Any] = {
+            "sender": SENDER,
+            "recipient": recipient,
+            "type": message.claims.type,
+            "purpose": message.claims.purpose,
+            "classification": message.claims.classification,
+            "agreement": LEDGER,
+            "agreement_version": 1,
+            "rule": "notice",
+            "clause": "Pasal 1",
+            "commitment": commitment(key, message.jwt),
+        }
+        entry = TransferAccepted(
+            time=now, transfer=transfer, key=message.kid, exp=message.claims.exp, withheld=(WITHHELD,), **judged
+        )
+        row = judged | {
+            "id": transfer,
+            "ledger": ledger,
+            "jti": message.claims.jti,
+            "identity": secrets.token_hex(32),
+            "decision": ACCEPTED,
+            "withheld": json.dumps([WITHHELD]),
+            "reasons": "[]",
+            "kid": message.kid,
+            "flags": "[]",
+            "received_at": micros(now),
+            "expires_at": message.claims.exp * 1_000_000,
+            "storage_key": seal.storage_key,
+            "wrapped_key": wrapped,
+            "sealed_content": seal.close(CONTENT_PART, content),
+        }
+        row |= dict.fromkeys(("in_reply_to", "reply_as", "stands_until", "acknowledge_by", "retain_until"))
+        outbox = {
+            "transfer": transfer,
+            "recipient": recipient,
+            "priority": priority,
+            "state": WAITING,
+            "due_at": micros(now),
+            "attempts": 0,
+            "expires_at": row["expires_at"],
+        }
+        with self.database.reading() as session:
+            version = queries.config_version(session)
+        return RecordTransfer(
+            ledger, entry, row, seal, lambda _placed: "receipt", version, claims_message_id=True, outbox=outbox
+        )
+
+    def _message(self, recipient: str, valid: timedelta, filler: int) -> VerifiedMessage:
+        now, signer = self.clock(), self.keys[SENDER]
         claims = Claims(
             iss=SENDER,
             aud=recipient,
@@ -214,92 +264,27 @@ class World:
             classification="B",
         )
         body = {"text": "x" * filler, "reporter": "somebody"}
-        message = verify(parse(issue(claims, body, ["/body/reporter"], signer).encode()), signer.public)
-        released = release(message, ["/body/reporter"])
-        transfer, key = new_transfer_id(now), os.urandom(32)
-        seal, wrapped = self.sealer.new(transfer)
-        content = {
+        return verify(parse(issue(claims, body, [WITHHELD], signer).encode()), signer.public)
+
+    def _content(self, message: VerifiedMessage, transfer: str, key: bytes) -> dict[str, Any]:
+        """What is sealed of a message, and with it what the recipient gets."""
+        released = release(message, [WITHHELD])
+        statement = Release(
+            iss=GATEWAY,
+            aud=message.claims.aud,
+            iat=message.claims.iat,
+            jti=secrets.token_urlsafe(16),
+            transfer=transfer,
+            sd_hash=sd_hash(released),
+            withheld=(WITHHELD,),
+            commitment_key=key.hex(),
+        )
+        return {
             "message": message.text(),
             "commitment_key": key.hex(),
             "released": kept_mask(message, released),
-            "release": sign_release(
-                Release(
-                    iss=GATEWAY,
-                    aud=recipient,
-                    iat=claims.iat,
-                    jti=secrets.token_urlsafe(16),
-                    transfer=transfer,
-                    sd_hash=sd_hash(released),
-                    withheld=("/body/reporter",),
-                    commitment_key=key.hex(),
-                ),
-                self.signer,
-            ),
+            "release": sign_release(statement, self.signer),
         }
-        row = {
-            "id": transfer,
-            "ledger": ledger,
-            "sender": SENDER,
-            "recipient": recipient,
-            "jti": claims.jti,
-            "identity": secrets.token_hex(32),
-            "type": claims.type,
-            "purpose": claims.purpose,
-            "classification": "B",
-            "agreement": LEDGER,
-            "agreement_version": 1,
-            "rule": "notice",
-            "clause": "Pasal 1",
-            "decision": ACCEPTED,
-            "withheld": '["/body/reporter"]',
-            "reasons": "[]",
-            "kid": signer.kid,
-            "flags": "[]",
-            "in_reply_to": None,
-            "reply_as": None,
-            "stands_until": None,
-            "received_at": micros(now),
-            "expires_at": claims.exp * 1_000_000,
-            "acknowledge_by": None,
-            "retain_until": None,
-            "commitment": commitment(key, message.jwt),
-            "storage_key": seal.storage_key,
-            "wrapped_key": wrapped,
-            "sealed_content": seal.close(CONTENT_PART, json.dumps(content).encode()),
-        }
-        entry = TransferAccepted(
-            time=now,
-            transfer=transfer,
-            sender=SENDER,
-            recipient=recipient,
-            type=claims.type,
-            purpose=claims.purpose,
-            classification="B",
-            agreement=LEDGER,
-            agreement_version=1,
-            rule="notice",
-            clause="Pasal 1",
-            key=signer.kid,
-            commitment=row["commitment"],
-            exp=claims.exp,
-            withheld=("/body/reporter",),
-        )
-        outbox = {
-            "transfer": transfer,
-            "recipient": recipient,
-            "priority": priority,
-            "state": WAITING,
-            "due_at": micros(now),
-            "attempts": 0,
-            "expires_at": row["expires_at"],
-        }
-        with self.database.reading() as session:
-            version = queries.config_version(session)
-
-        def receipt(_placed: Placed) -> str:
-            return "receipt"
-
-        return RecordTransfer(ledger, entry, row, seal, receipt, version, claims_message_id=True, outbox=outbox)
 
     def acknowledge(self, item: Mapping[str, Any], event: str = "delivered", **other: Any) -> str:
         """The recipient's signed receipt for an item that it holds; `other` members make it lie, `by` signs."""
@@ -328,97 +313,6 @@ class World:
                 leaf for bundle in range(size // 256 + 1) for leaf in queries.leaves(session, ledger, bundle, 256)
             ]
         return [entry for entry in map(decode, leaves) if entry["kind"] == kind]
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """One request as it arrived."""
-
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def items(self) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = json.loads(self.body)["items"]
-        return items
-
-    @property
-    def transfers(self) -> list[str]:
-        return [item["transfer"] for item in self.items]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int = 200
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def acknowledging(*receipts: str) -> Reply:
-    return Reply(body=json.dumps({"acknowledgements": receipts}).encode())
-
-
-class Recipient:
-    """An HTTP/1.1 server on 127.0.0.1 that keeps what it got. `answer` decides what it says."""
-
-    def __init__(self, answer: Callable[[Push], Awaitable[Reply]]) -> None:
-        self.answer = answer
-        self.pushes: list[Push] = []
-        self.connections = 0
-        self.arrived = asyncio.Condition()
-        self._serving: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
-
-    async def start(self, tls: ssl.SSLContext | None = None) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    async def stop(self) -> None:
-        """Leaves no socket behind, whatever the connections are waiting for."""
-        for _ in range(20):
-            await asyncio.sleep(0)  # who waits to be accepted is: a closed server would drop him with his socket open
-        self._server.close()
-        serving = dict(self._serving)
-        for task, writer in serving.items():
-            writer.transport.abort()
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
-        for _ in range(3):
-            await asyncio.sleep(0)  # the transports close their sockets
-
-    async def got(self, count: int, seconds: float = 20) -> list[Push]:
-        """The pushes, as soon as there are so many."""
-        async with asyncio.timeout(seconds), self.arrived:
-            await self.arrived.wait_for(lambda: len(self.pushes) >= count)
-        return self.pushes
-
-    async def write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        writer.write(data)
-        await writer.drain()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving[task] = writer
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                pairs = (line.split(": ", 1) for line in head[1:] if line)
-                headers = {name.lower(): value for name, value in pairs}
-                push = Push(headers, await reader.readexactly(int(headers["content-length"])))
-                self.pushes.append(push)
-                async with self.arrived:
-                    self.arrived.notify_all()
-                reply = await self.answer(push)
-                extra = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
-                head_ = f"HTTP/1.1 {reply.status} X\r\nContent-Length: {len(reply.body)}\r\n{extra}\r\n"
-                await self.write(writer, head_.encode() + reply.body)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the other side went away, or `stop` was called
-        finally:
-            writer.close()
-            del self._serving[task]
 
 
 async def until(true: Callable[[], bool], seconds: float = 20) -> None:

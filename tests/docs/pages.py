@@ -99,3 +99,9 @@ def options(command: Any) -> Iterator[str]:
     for parameter in command.params:
         yield from (*parameter.opts, *parameter.secondary_opts)
     yield "--help"
+
+
+def shown(line: str, printed: str) -> bool:
+    """Whether a line of the page, with … for anything, is the beginning of one that was printed."""
+    pattern = ".*".join(map(re.escape, line.strip().split("…")))
+    return re.search(rf"^\s*{pattern}", printed, flags=re.MULTILINE) is not None

@@ -7,8 +7,8 @@ import sys
 import time
 import zipfile
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from sysconfig import get_path
 
@@ -19,63 +19,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.cli.main import run
 from gateway.errors import EvidenceInvalidError
 from gateway.evidence.bundle import MANIFEST, Bundle, unpack
-from gateway.evidence.checks import TITLES, Report, check
-from gateway.evidence.court import Trust
-from gateway.jose import b64decode, public_key, public_key_from_jwk
-from gateway.ledger.cosignature import Trust as LedgerTrust
-from gateway.ledger.note import NoteVerifier
+from gateway.evidence.checks import TITLES, check
+from gateway.jose import b64decode, public_key
 from gateway.ledger.proof import parse_proof
 from gateway.store.jobs.erasures import Erase
 from gateway.wiring import open_store
+from tests.evidence.cases import Case, failed, fetched
 from tests.province import AGREEMENT as AGREEMENT_ID
-from tests.province import QUERY, Province, now
+from tests.province import now
 
 NO_TIMESTAMP = {11}
-
-
-@dataclass(frozen=True)
-class Case:
-    """Two transfers of one gateway: one that was delivered and signed for, and one that was refused."""
-
-    province: Province
-    trust: Trust
-    accepted: bytes
-    refused: bytes
-
-
-def fetched(province: Province, transfer: str, *, police: bool = False) -> httpx.Response:
-    return (province.polda if police else province.imigrasi).get(f"/v1/transfers/{transfer}/evidence")
-
-
-def trusted(province: Province) -> Trust:
-    """What a verifier was handed over before: the gateway's key, and the keys of its two ledgers."""
-    told = httpx.get(f"{province.base}/.well-known/sinergi-gateway", timeout=10).json()
-    keys = httpx.get(f"{province.base}/.well-known/jwks.json", timeout=10).json()["keys"]
-    signing = [public_key_from_jwk({name: key[name] for name in ("kty", "crv", "x")}) for key in keys]
-    ledgers = {one["origin"]: LedgerTrust(one["origin"], (NoteVerifier.parse(one["vkey"]),)) for one in told["ledgers"]}
-    return Trust({key.kid: key for key in signing}, ledgers)
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
-    province = Province(tmp_path_factory.mktemp("evidence") / "gateway").found().start()
-    sent = province.imigrasi.post(province.imigrasi.message()).json()["transfer"]
-    for item in province.polda.inbox():
-        province.polda.acknowledge(
-            *(province.polda.acknowledgement(item, event) for event in ("delivered", "processed"))
-        )
-    refused = province.polda.post(province.polda.message(QUERY)).json()["transfer"]
-    yield Case(
-        province,
-        trusted(province),
-        fetched(province, sent).content,
-        fetched(province, refused, police=True).content,
-    )
-    province.kill()
-
-
-def failed(report: Report) -> dict[int, str]:
-    return {one.number: one.detail.en for one in report.checks if one.ok is False}
 
 
 def test_a_delivered_transfer_is_proved_from_end_to_end(case: Case) -> None:

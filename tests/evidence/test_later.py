@@ -12,53 +12,29 @@ from sqlalchemy import Engine, event
 from sqlmodel import Session
 
 from gateway import resources
-from gateway.attestation.wiring import read_policies
 from gateway.cli.verifier import gateway_keys
 from gateway.errors import OperatorError
-from gateway.evidence.bundle import Bundle, unpack
+from gateway.evidence.bundle import Bundle
 from gateway.evidence.checks import check
-from gateway.evidence.collect import Collector
-from gateway.evidence.court import AGREEMENT, ENTRIES, RECEIPT, RELEASE, SCHEMA, Trust
-from gateway.jose import parse_jws, public_key_from_jwk
+from gateway.evidence.court import AGREEMENT, ENTRIES, RECEIPT, RELEASE, SCHEMA
+from gateway.jose import parse_jws
 from gateway.key_management.rotation import rotate
 from gateway.keyring import signer_for
-from gateway.keys.keychain import CHECKPOINT, LONG_LIVED, SIGN
-from gateway.ledger.cosignature import Trust as LedgerTrust
+from gateway.keys.keychain import CHECKPOINT, LONG_LIVED
 from gateway.ledger.cosignature import with_signatures
 from gateway.ledger.entry import OperatorAct
-from gateway.ledger.note import NoteSignature, NoteVerifier, parse_note
+from gateway.ledger.note import NoteSignature, parse_note
 from gateway.ledger.proof import format_proof, parse_proof
 from gateway.message_types import catalogue
 from gateway.settings import load_settings
 from gateway.store import queries
 from gateway.store.jobs.events import RecordEvent
-from gateway.store.sealing import Sealer
 from gateway.wiring import now, open_store
 from tests.cli.office import exchanged, query
-from tests.cli.shell import AGENCIES, DOCUMENT, Shell, founded, new_shell, peopled
-from tests.cli.test_schemas import change, optional_member
-from tests.evidence.test_evidence import failed
+from tests.cli.schema_folder import change, optional_member
+from tests.cli.shell import AGENCIES, DOCUMENT, founded, new_shell, peopled
+from tests.evidence.cases import evidence, failed
 from tests.standing import version
-
-
-def evidence(shell: Shell, transfer: str) -> tuple[Bundle, Trust]:
-    """The bundle as the gateway makes it today, and what a verifier was handed over by today."""
-    with open_store(load_settings(shell.config)) as store, store.database.reading() as session:
-        sealer, policies = Sealer(store.keys.storage), read_policies(store.settings)
-
-        def vkeys(origin: str) -> list[str]:
-            return [key.vkey for key in store.keys.checkpoint.verifiers(origin)]
-
-        collector = Collector(session, sealer, policies, store.settings.gateway.id, store.keys.sign, vkeys)
-        bundle = unpack(collector.bundle(transfer, now()))
-        signing = [
-            public_key_from_jwk(key.jwk)
-            for key in queries.own_keys(session)
-            if key.jwk is not None and key.role == SIGN
-        ]
-        origins = [head.origin for head in queries.ledgers(session)]
-        ledgers = {origin: LedgerTrust(origin, tuple(map(NoteVerifier.parse, vkeys(origin)))) for origin in origins}
-    return bundle, Trust({key.kid: key for key in signing}, ledgers)
 
 
 def test_an_old_message_is_judged_by_what_was_in_force_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

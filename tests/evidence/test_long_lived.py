@@ -27,8 +27,7 @@ from gateway.telemetry import Metrics
 from gateway.wiring import open_gateway, open_store
 from tests.cli.office import exchanged, query
 from tests.cli.shell import Shell, new_shell, peopled
-from tests.evidence.test_evidence import failed
-from tests.evidence.test_later import evidence
+from tests.evidence.cases import evidence, failed
 
 AT_ONCE = timedelta()
 PROOF = f"{ENTRIES}/decision.tlog-proof"

@@ -16,7 +16,7 @@ from gateway.evidence.findings import FINDINGS
 from gateway.evidence.report import LANGUAGES, page
 from gateway.evidence.report_pdf import data, pdf
 from gateway.evidence.report_wording import CHECKS, LIMITS, PURPOSES, WORDS
-from tests.evidence.test_evidence import Case, case, failed  # noqa: F401 - the fixture
+from tests.evidence.cases import Case, failed
 
 NAMES = {f"report.{language}.{form}" for language in LANGUAGES for form in ("html", "pdf")}
 HEADINGS = ("about", "what", "withheld", "checks", "limits", "trust", "sent-at", "legal-basis")
@@ -24,7 +24,7 @@ PLACES = re.compile(r"\{\w+\}")
 HOSTILE = '<script>alert(1)</script>\u202e#eval("1+1")#import'
 
 
-def test_both_languages_say_every_section_and_every_check(case: Case) -> None:  # noqa: F811
+def test_both_languages_say_every_section_and_every_check(case: Case) -> None:
     """The bundle has all four files; each page has its language, each heading, check and limit, and runs nothing."""
     files = unpack(case.accepted).files
     assert files.keys() >= NAMES
@@ -59,7 +59,7 @@ def decoded(part: str) -> Any:
     return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
 
 
-def test_no_word_of_english_is_left_in_the_indonesian_findings(case: Case) -> None:  # noqa: F811
+def test_no_word_of_english_is_left_in_the_indonesian_findings(case: Case) -> None:
     """Each finding, passed, open or failed, is told in the page's language; what it quotes is the same in both."""
     files = unpack(case.accepted).files
     bundles = [Bundle(dict(files)), unpack(case.refused)]
@@ -76,7 +76,7 @@ def test_no_word_of_english_is_left_in_the_indonesian_findings(case: Case) -> No
         assert words.en != words.id or code == "acknowledged", code
 
 
-def test_no_value_of_the_message_is_in_a_report(case: Case) -> None:  # noqa: F811
+def test_no_value_of_the_message_is_in_a_report(case: Case) -> None:
     """Neither what was released nor what was withheld: pages, and all that the PDF is made from."""
     bundle = unpack(case.accepted)
     jwt, *disclosures = bundle.text("message.sd-jwt").split("~")
@@ -92,7 +92,7 @@ def test_no_value_of_the_message_is_in_a_report(case: Case) -> None:  # noqa: F8
         assert not [one for one in values if one in told or one in html]
 
 
-def test_a_hostile_name_is_shown_as_text(case: Case) -> None:  # noqa: F811
+def test_a_hostile_name_is_shown_as_text(case: Case) -> None:
     """Markup of HTML and of Typst stays letters, and a mark that turns the writing is shown as its number."""
     bundle = unpack(case.accepted)
     results = check(bundle, case.trust)
@@ -109,7 +109,7 @@ def test_a_hostile_name_is_shown_as_text(case: Case) -> None:  # noqa: F811
     assert pdf(told) == pdf(told)
 
 
-def test_titles_are_quoted_only_from_what_was_proved(case: Case) -> None:  # noqa: F811
+def test_titles_are_quoted_only_from_what_was_proved(case: Case) -> None:
     """An altered agreement has no say in the report, which says that it is not verified."""
     bundle = unpack(case.accepted)
     altered = Bundle({**bundle.files, "agreement.json": bundle.read("agreement.json").replace(b"Banten", b"Bantem")})
@@ -120,14 +120,14 @@ def test_titles_are_quoted_only_from_what_was_proved(case: Case) -> None:  # noq
     assert WORDS["unproven"].en in page(account(bundle, nothing, case.trust, "en", "verifier"))
 
 
-def test_an_altered_report_is_named(case: Case) -> None:  # noqa: F811
+def test_an_altered_report_is_named(case: Case) -> None:
     """The signed list covers the reports."""
     files = unpack(case.accepted).files
     for name in NAMES:
         assert name in failed(check(Bundle({**files, name: files[name] + b" "}), case.trust))[1]
 
 
-def test_the_verifier_writes_its_own_report(case: Case, tmp_path: Path) -> None:  # noqa: F811
+def test_the_verifier_writes_its_own_report(case: Case, tmp_path: Path) -> None:
     """Four files that say who checked; what is there is not overwritten. A refusal has its reasons."""
     bundle, folder = tmp_path / "case.zip", tmp_path / "report"
     bundle.write_bytes(case.refused)

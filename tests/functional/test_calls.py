@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.keyring import signer_for
 from gateway.message.envelope import Case
-from tests.functional.test_exchange import drain, entry_at
 from tests.province import AGREEMENT, POLDA, QUERY, Province, example, now
+from tests.published import entries
 
 
 def inbox_with(province: Province, headers: dict[str, str], path: str = "/v1/inbox") -> httpx.Response:
@@ -67,7 +67,7 @@ def test_the_host_header_decides_nothing(province: Province) -> None:
 
 def test_lying_acknowledgements_are_refused_one_by_one(province: Province) -> None:
     """A receipt for another hash, another agency's transfer or by another key is refused; honest ones beside it count."""
-    drain(province)
+    province.drain()
     for _ in range(2):
         assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
     first, second = province.polda.inbox()
@@ -80,7 +80,7 @@ def test_lying_acknowledgements_are_refused_one_by_one(province: Province) -> No
     assert all("index" not in result for result in results[1:])
     by_sender = province.imigrasi.acknowledge(province.imigrasi.acknowledgement(second))
     assert by_sender[0]["status"] == "refused"
-    drain(province)
+    province.drain()
 
 
 def test_auditors_find_a_transfer_by_every_filter(province: Province) -> None:
@@ -110,7 +110,7 @@ def test_auditors_find_a_transfer_by_every_filter(province: Province) -> None:
     assert found(to=since.isoformat(), **{"from": (since - timedelta(seconds=1)).isoformat()}).isdisjoint(
         {sent, refused}
     )
-    drain(province)
+    province.drain()
 
 
 def test_pages_end_and_lose_nothing(province: Province) -> None:
@@ -127,7 +127,7 @@ def test_pages_end_and_lose_nothing(province: Province) -> None:
         cursor = {"cursor": page["next"]}
     assert len(seen) == len(set(seen))
     assert sent <= set(seen)
-    drain(province)
+    province.drain()
 
 
 def test_a_person_is_found_by_identifier_and_only_by_the_dpo(province: Province) -> None:
@@ -152,7 +152,7 @@ def test_a_person_is_found_by_identifier_and_only_by_the_dpo(province: Province)
     other = {"subject": {"kind": "travel-document", "value": "IDNZ9999999"}}
     assert province.audit("/v1/transfers/search", dpo=True, json_body=other).json()["items"] == []
     assert number not in province.log()
-    drain(province)
+    province.drain()
 
 
 def test_every_audit_read_is_itself_recorded(province: Province) -> None:
@@ -165,7 +165,7 @@ def test_every_audit_read_is_itself_recorded(province: Province) -> None:
     assert shown["claims"]["purpose"] == "EARLY_WARNING"
     assert "body" not in shown["claims"]
     assert "WARGA" not in json.dumps(shown)
-    drain(province)
+    province.drain()
 
 
 def test_nobody_else_sees_a_transfer(province: Province) -> None:
@@ -225,13 +225,13 @@ def test_operations_endpoints_tell_the_truth(province: Province) -> None:
     text = httpx.get(f"{province.base}/metrics", timeout=10).text
     assert 'sinergi_messages_total{decision="accepted"}' in text
     assert f'sinergi_ledger_entries{{ledger="{AGREEMENT}"}}' in text
-    drain(province)
+    province.drain()
 
 
 def test_an_entry_holds_codes_and_nothing_else(province: Province) -> None:
     """The entry of a refusal has its codes and pointers, not what the message claimed."""
     response = province.imigrasi.post(province.imigrasi.message(aud="si-budi-3604081503990001", purpose="RAHASIA_BUDI"))
-    entry = entry_at(province, response.json()["ledger"]["index"])
+    entry = entries(province)[response.json()["ledger"]["index"]]
     assert entry["kind"] == "transfer.refused"
     assert "budi" not in json.dumps(entry).lower()
 

@@ -21,26 +21,9 @@ from gateway.keyring import signer_for
 from gateway.operations.agency_keys import import_key
 from gateway.wiring import open_store
 from tests.certificates.authority import POLDA_ID, Authority, pem, rsa_private
-from tests.certificates.responder import Responder, serving
-from tests.evidence.test_evidence import trusted
+from tests.certificates.responder import SETTINGS, Responder, serving
 from tests.province import IMIGRASI, POLDA, Province
-
-SETTINGS = """
-[certificates]
-roots_file = "{roots}"
-every_seconds = 0.5
-budget_seconds = 6
-timeout = 2
-subjects = {{ polda-banten = "{subject}" }}
-
-[[certificates.lists]]
-url = "{url}/ca.crl"
-networks = ["127.0.0.0/8"]
-
-[[certificates.responders]]
-url = "{url}/ocsp"
-networks = ["127.0.0.0/8"]
-"""
+from tests.published import trusted
 
 
 @pytest.fixture

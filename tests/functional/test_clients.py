@@ -1,15 +1,12 @@
 """Clients at a running gateway: one written from the protocol page alone, our SDK pulling, our endpoint being pushed to."""
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from joserfc.jwk import ECKey, OKPKey
 
 from gateway.client import GatewayClient, RefusedError
@@ -19,7 +16,7 @@ from gateway.operations.agencies import change_agency
 from gateway.operations.agency_keys import import_key
 from gateway.wiring import open_store
 from tests.client import independent_client as independent
-from tests.functional.test_exchange import drain
+from tests.functional.servers import app_served, eventually
 from tests.province import AGREEMENT, GATEWAY, IMIGRASI, POLDA, QUERY, WARNING, Province, example, free_port
 
 FIELDS = ("/body/reporter", "/body/recruiter", "/body/narrative")
@@ -68,7 +65,7 @@ def test_a_client_without_our_sdk_sends_and_receives(new_province: Callable[...,
 
 def test_the_sdk_sends_receives_and_proves(province: Province) -> None:
     """The SDK verifies everything on the way: receipt, proof, release, commitment; refusals are errors with reasons."""
-    drain(province)
+    province.drain()
 
     async def story() -> None:
         async with (
@@ -114,28 +111,6 @@ def test_the_sdk_sends_receives_and_proves(province: Province) -> None:
     asyncio.run(story())
 
 
-@contextmanager
-def serving(app: Any, port: int, lifespan: Literal["on", "off"] = "off") -> Iterator[None]:
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan=lifespan)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def test_messages_are_pushed_to_an_endpoint(new_province: Callable[..., Province]) -> None:
     """A down recipient gets its messages, each handled once, when it is back; its signed receipts are recorded."""
     province, port = new_province(), free_port()
@@ -165,14 +140,14 @@ def test_messages_are_pushed_to_an_endpoint(new_province: Callable[..., Province
 
     time.sleep(0.5)
     assert {status(transfer) for transfer in transfers} == {"waiting"}
-    with serving(app, port):
-        wait_for(lambda: set(transfers) <= set(handled), 60)
-        wait_for(lambda: {status(transfer) for transfer in transfers} == {"delivered"})
+    with app_served(app, port):
+        eventually(lambda: set(transfers) <= set(handled), 60)
+        eventually(lambda: {status(transfer) for transfer in transfers} == {"delivered"})
         transfers.append(province.imigrasi.post(province.imigrasi.message()).json()["transfer"])
-        wait_for(lambda: status(transfers[-1]) == "delivered")
+        eventually(lambda: status(transfers[-1]) == "delivered")
     assert sorted(handled) == sorted(transfers)
     followed = province.imigrasi.get(f"/v1/transfers/{transfers[0]}").json()
     assert [receipt["event"] for receipt in followed["receipts"]] == ["accepted", "delivered"]
     # A stranger who finds the endpoint's URL gets nothing: only the gateway's token opens it.
-    with serving(app, port):
+    with app_served(app, port):
         assert httpx.post(url, json={"items": [], "more": False}, timeout=10).status_code == 401

@@ -25,9 +25,10 @@ from gateway.sdk.reception import KeySet, Recipient
 from gateway.statements.notice import read_notice
 from gateway.store import queries
 from gateway.wiring import now, open_store
-from tests.evidence.test_evidence import failed, trusted
-from tests.functional.test_early_warning import serving
+from tests.evidence.cases import failed
+from tests.functional.servers import serving
 from tests.province import AGREEMENT, GATEWAY, IMIGRASI, POLDA, Province
+from tests.published import trusted
 
 
 @dataclass

@@ -18,7 +18,6 @@ from gateway.statements.enrolment import Person, sign_enrolment
 from gateway.statements.two_officers import sign_statement
 from gateway.store.fsck import examine
 from gateway.wiring import Store, now, open_store
-from tests.functional.test_exchange import drain
 from tests.province import AGREEMENT, GATEWAY, POLDA, QUERY, Province, example
 
 GROUND = "UU27-2022-43-1-d"
@@ -62,7 +61,7 @@ def signed_by_two(store: Store, request: Request) -> list[str]:
 
 def test_a_persons_requests_are_answered_beside_a_running_gateway(province: Province) -> None:
     """Found, told who looked, to be corrected, erased: no message fails for it, and the process that serves knows at once."""
-    drain(province)
+    province.drain()
     body = example(QUERY, "valid-by-passport")
     number = f"X{secrets.randbelow(10**7):07}"
     body["subject"]["travel_documents"][0]["number"] = number
@@ -100,4 +99,4 @@ def test_a_persons_requests_are_answered_beside_a_running_gateway(province: Prov
         for ledger in (OWN_LEDGER, AGREEMENT):
             assert examine(store.database, store.keys.checkpoint, ledger, None, now=now()).report.ok
     assert number not in province.log()
-    drain(province)
+    province.drain()

@@ -1,13 +1,8 @@
 """Early warnings over real HTTP: answered in time, answered late, not answered; told to liaisons; counted."""
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -22,88 +17,10 @@ from gateway.statements.notice import read_notice
 from gateway.statements.request_token import parse_request_token
 from gateway.store import queries
 from gateway.wiring import open_store
-from tests.functional.test_exchange import gateway_key, ledger_verifier
-from tests.province import AGREEMENT, IMIGRASI, POLDA, WARNING, AgencyUser, Province, example
-from tests.standing import standing, version
-
-ACKNOWLEDGEMENT = "early-warning.acknowledgement/1"
-ANOMALY = "passport-application.anomaly/1"
-
-
-def body(severity: int = 4, **changes: Any) -> dict[str, Any]:
-    return example(WARNING, "valid-pulo-panjang") | {"severity": severity} | changes
-
-
-def send(agency: AgencyUser, message: str, base: str | None = None) -> str:
-    response = httpx.post(
-        f"{base or agency.base}/v1/messages",
-        content=message,
-        headers={"content-type": "application/sd-jwt"},
-        timeout=30,
-    )
-    assert response.status_code == 202, response.text
-    transfer: str = response.json()["transfer"]
-    return transfer
-
-
-def answer(agency: AgencyUser, transfer: str, **content: str) -> httpx.Response:
-    triage = {"triage": "UNFOUNDED"} | content
-    return agency.post(agency.message(ACKNOWLEDGEMENT, triage, in_reply_to=transfer))
-
-
-def hasty(province: Province, seconds: int = 1) -> None:
-    """The next version of the agreement: a warning of severity 4 wants an answer within seconds."""
-    text = version(2, standing().read_text(encoding="utf-8"))
-    before, rule, after = text.partition("- id: early-warning-report\n")
-    assert "within: PT15M" in after
-    with open_store(province.settings) as store:
-        province.activate(store, before + rule + after.replace("within: PT15M", f"within: PT{seconds}S", 1))
-
-
-def overdue_entries(province: Province) -> list[dict[str, Any]]:
-    with open_store(province.settings) as store, store.database.reading() as session:
-        size = queries.ledger_head(session, AGREEMENT).size
-        found = [decode(queries.leaf(session, AGREEMENT, position)) for position in range(size)]
-    return [entry for entry in found if entry["kind"] == "transfer.overdue"]
-
-
-def eventually(true: Callable[[], Any], seconds: float = 90) -> Any:
-    until = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < until, "it never came about"
-        time.sleep(0.05)
-    return found
-
-
-Handle = Callable[[str, bytes, Mapping[str, str]], tuple[int, bytes]]
-
-
-@contextmanager
-def serving(handle: Handle) -> Iterator[int]:
-    """An HTTP server of an agency; its port."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            got = self.rfile.read(int(self.headers["content-length"]))
-            status, answered = handle(self.path, got, self.headers)
-            self.send_response(status)
-            self.send_header("content-length", str(len(answered)))
-            self.end_headers()
-            self.wfile.write(answered)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
+from tests.functional.early_warnings import ANOMALY, answer, body, hasty, overdue_entries, send
+from tests.functional.servers import eventually, serving
+from tests.province import AGREEMENT, IMIGRASI, POLDA, WARNING, Province, example
+from tests.published import gateway_key, ledger_verifier
 
 
 def test_a_warning_that_nobody_answers_is_escalated_and_both_liaisons_are_told(

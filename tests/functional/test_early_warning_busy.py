@@ -11,7 +11,8 @@ import httpx
 from gateway.keys.directory import parse_endpoint
 from gateway.operations.agencies import change_agency
 from gateway.wiring import open_store
-from tests.functional.test_early_warning import ANOMALY, body, eventually, hasty, overdue_entries, send, serving
+from tests.functional.early_warnings import ANOMALY, body, hasty, overdue_entries, send
+from tests.functional.servers import eventually, serving
 from tests.province import POLDA, Province, example
 
 BACKLOG = 300

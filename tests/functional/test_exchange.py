@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from gateway.jose import PublicKey, b64decode, b64encode, public_key_from_jwk
-from gateway.ledger.entry import commitment, decode
-from gateway.ledger.note import NoteVerifier
+from gateway.jose import b64decode, b64encode
+from gateway.ledger.entry import commitment
 from gateway.ledger.proof import verify_proof
 from gateway.ledger.source import HttpSource
 from gateway.ledger.verify import audit
@@ -19,35 +18,14 @@ from gateway.message.disclosure import digest_of
 from gateway.message.envelope import Case, parse, sd_hash, verify
 from gateway.statements.receipt import read_gateway_receipt, read_release
 from tests.province import AGREEMENT, GATEWAY, IMIGRASI, POLDA, QUERY, Province
+from tests.published import entries, gateway_key, ledger_verifier
 
 CASE = Case("LP", "LP/B/17/XI/2026/SPKT")
 
 
-def gateway_key(province: Province) -> PublicKey:
-    keys = httpx.get(f"{province.base}/.well-known/jwks.json", timeout=10).json()["keys"]
-    return next(
-        public_key_from_jwk({name: key[name] for name in ("kty", "crv", "x")})
-        for key in keys
-        if key["purpose"] == "sign"
-    )
-
-
-def ledger_verifier(province: Province, ledger: str = AGREEMENT) -> tuple[str, NoteVerifier]:
-    ledgers = httpx.get(f"{province.base}/.well-known/sinergi-gateway", timeout=10).json()["ledgers"]
-    found = next(entry for entry in ledgers if entry["agreement"] == ledger)
-    return found["origin"], NoteVerifier.parse(found["vkey"])
-
-
-def drain(province: Province) -> None:
-    """Signs for whatever earlier tests left waiting."""
-    for agency in (province.imigrasi, province.polda):
-        while items := agency.inbox():
-            agency.acknowledge(*(agency.acknowledgement(item) for item in items))
-
-
 def test_an_early_warning_crosses_with_the_reporter_withheld(province: Province) -> None:
     """The recipient gets a message that verifies, without the reporter; both sides hold evidence; an auditor finds it."""
-    drain(province)
+    province.drain()
     message = province.imigrasi.message()
     response = province.imigrasi.post(message)
     assert response.status_code == 202
@@ -86,31 +64,20 @@ def test_an_early_warning_crosses_with_the_reporter_withheld(province: Province)
     with httpx.Client(base_url=f"{province.base}/ledger/{AGREEMENT}/") as client:
         report = audit(HttpSource(client), origin, [verifier])
         assert report.ok, report
-    entry = entry_at(province, accepted["ledger"]["index"])
+    entry = entries(province)[accepted["ledger"]["index"]]
     assert entry["commitment"] == commitment(bytes.fromhex(release.commitment_key), parsed.jwt)
     assert not any(secret in json.dumps(entry) for secret in ("WARGA", "6281", "Ucok"))
 
 
-def entry_at(province: Province, index: int) -> dict[str, object]:
-    size = province.sizes()[AGREEMENT]
-    bundle, offset = divmod(index, 256)
-    width = min(256, size - bundle * 256)
-    path = f"tile/entries/{bundle:03d}" + ("" if width == 256 else f".p/{width}")
-    data = httpx.get(f"{province.base}/ledger/{AGREEMENT}/{path}", timeout=10).content
-    for _ in range(offset):
-        data = data[2 + int.from_bytes(data[:2]) :]
-    return decode(data[2 : 2 + int.from_bytes(data[:2])])
-
-
 def test_a_case_reference_releases_what_the_rule_names(province: Province) -> None:
     """With a case the recruiter and the narrative pass; the reporter never does."""
-    drain(province)
+    province.drain()
     assert province.imigrasi.post(province.imigrasi.message(case=CASE)).status_code == 202
     (item,) = province.polda.inbox()
     verified = verify(parse(item["message"].encode()), province.imigrasi.signer.public, complete=False)
     assert verified.body["recruiter"]["alias"] == "Bang Ucok"
     assert "reporter" not in verified.body
-    drain(province)
+    province.drain()
 
 
 def test_an_identical_retry_gets_the_original_answer(province: Province) -> None:
@@ -125,17 +92,17 @@ def test_an_identical_retry_gets_the_original_answer(province: Province) -> None
     shuffled = "~".join((jwt, *reversed(disclosures), ""))
     assert province.imigrasi.post(shuffled).json() == first.json()
     assert province.sizes() == before
-    drain(province)
+    province.drain()
 
 
 def test_a_recipient_cannot_fetch_the_senders_receipt(province: Province) -> None:
     """Whoever lacks the withheld disclosures gets no answer to a replay of what was released."""
-    drain(province)
+    province.drain()
     assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
     (item,) = province.polda.inbox()
     response = province.polda.post(item["message"])
     assert (response.status_code, response.json()["code"]) == (400, "envelope.malformed")
-    drain(province)
+    province.drain()
 
 
 def test_concurrent_twins_are_recorded_once(province: Province) -> None:
@@ -147,12 +114,12 @@ def test_concurrent_twins_are_recorded_once(province: Province) -> None:
     assert sorted(response.status_code for response in responses) == [200] * 19 + [202]
     assert len({response.text for response in responses}) == 1
     assert province.sizes()[AGREEMENT] == before + 1
-    drain(province)
+    province.drain()
 
 
 def test_a_query_needs_a_case_and_is_answered_once(province: Province) -> None:
     """Refused without a case, permitted with one; its answer must name it, and only the first answer passes."""
-    drain(province)
+    province.drain()
     refused = province.polda.post(province.polda.message(QUERY)).json()
     assert (refused["code"], refused["clause"], refused["decision"]) == ("rule.case-required", "1", "refused")
     asked = province.polda.post(province.polda.query())
@@ -169,12 +136,12 @@ def test_a_query_needs_a_case_and_is_answered_once(province: Province) -> None:
     assert province.imigrasi.post(province.imigrasi.message(**answer)).status_code == 202
     second = province.imigrasi.post(province.imigrasi.message(**answer))
     assert (second.status_code, second.json()["code"]) == (403, "rule.condition")
-    drain(province)
+    province.drain()
 
 
 def test_of_answers_at_once_one_is_accepted(province: Province) -> None:
     """Four different answers to one open query, posted together: the relation is looked at again under the lock."""
-    drain(province)
+    province.drain()
     asked = province.polda.post(province.polda.query()).json()["transfer"]
     answers = [
         province.imigrasi.message(
@@ -189,7 +156,7 @@ def test_of_answers_at_once_one_is_accepted(province: Province) -> None:
     with ThreadPoolExecutor(4) as pool:
         statuses = sorted(response.status_code for response in pool.map(province.imigrasi.post, answers))
     assert statuses == [202, 403, 403, 403]
-    drain(province)
+    province.drain()
 
 
 def test_the_twin_of_a_signature_is_the_same_message(province: Province) -> None:
@@ -208,7 +175,7 @@ def test_the_twin_of_a_signature_is_the_same_message(province: Province) -> None
     garbage = province.polda.post("~".join((f"{head}.{b64encode(bytes(64))}", *rest)))
     assert (garbage.status_code, garbage.json()["code"]) == (401, "envelope.signature-invalid")
     assert province.sizes() == before
-    drain(province)
+    province.drain()
 
 
 def test_a_decision_can_be_asked_for_without_being_made(province: Province) -> None:
@@ -249,7 +216,7 @@ def test_every_violation_is_told_at_once_and_no_value(province: Province) -> Non
 
 def test_long_poll_ends_when_a_message_arrives(province: Province) -> None:
     """A waiting recipient gets a message as soon as it is recorded, not at the end of its wait."""
-    drain(province)
+    province.drain()
     with ThreadPoolExecutor(1) as pool:
         started = time.monotonic()
         waiting = pool.submit(province.polda.inbox, 10, 20)
@@ -257,12 +224,12 @@ def test_long_poll_ends_when_a_message_arrives(province: Province) -> None:
         assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
         assert len(waiting.result()) == 1
         assert time.monotonic() - started < 15
-    drain(province)
+    province.drain()
 
 
 def test_a_long_poll_with_a_body_takes_nobodys_room(province: Province) -> None:
     """Whatever somebody sends along with a call that waits, the others' messages find room meanwhile."""
-    drain(province)
+    province.drain()
     path = "/v1/inbox"
     answer = httpx.request(
         "GET",
@@ -277,7 +244,7 @@ def test_a_long_poll_with_a_body_takes_nobodys_room(province: Province) -> None:
 
 def test_a_long_poll_whose_caller_left_takes_no_message(province: Province) -> None:
     """A recipient that is started anew gets its messages at once, not when the lease of its cut connection ends."""
-    drain(province)
+    province.drain()
     path = "/v1/inbox"
     headers = {**province.polda.token("GET", path), "host": "gateway"}
     request = "\r\n".join((f"GET {path}?wait=20 HTTP/1.1", *map(": ".join, headers.items()), "\r\n")).encode()
@@ -288,7 +255,7 @@ def test_a_long_poll_whose_caller_left_takes_no_message(province: Province) -> N
     assert province.imigrasi.post(province.imigrasi.message()).status_code == 202
     (item,) = province.polda.inbox()
     assert item["attempt"] == 1
-    drain(province)
+    province.drain()
 
 
 @pytest.mark.parametrize(
@@ -307,7 +274,7 @@ def test_problem_titles_speak_both_languages(province: Province, language: str, 
 
 def test_disclosures_are_what_their_digests_say(province: Province) -> None:
     """What is released are the sender's own disclosures, byte for byte."""
-    drain(province)
+    province.drain()
     message = province.imigrasi.message(case=CASE)
     assert province.imigrasi.post(message).status_code == 202
     (item,) = province.polda.inbox()
@@ -315,4 +282,4 @@ def test_disclosures_are_what_their_digests_say(province: Province) -> None:
     assert {digest_of(text) for text in item["message"].split("~")[1:-1]} <= {
         digest_of(text) for text in message.split("~")[1:-1]
     }
-    drain(province)
+    province.drain()

@@ -10,8 +10,8 @@ from gateway.ledger.verify import audit
 from gateway.operations.agency_keys import revoke_key
 from gateway.store.nodes import live
 from gateway.wiring import open_store
-from tests.functional.test_exchange import ledger_verifier
 from tests.province import AGREEMENT, Province
+from tests.published import ledger_verifier
 
 MESSAGES = 240
 

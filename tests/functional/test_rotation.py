@@ -1,6 +1,5 @@
 """A node that has not the file of the next key. What flows meanwhile: test_key_use_sites.py."""
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,16 +10,10 @@ import httpx
 from gateway.jose import parse_jws
 from gateway.key_management import rotation
 from gateway.wiring import now, open_store
+from tests.functional.servers import eventually
 from tests.province import Province
 
 SENDERS = 4
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_a_node_that_cannot_read_the_next_key_says_so_before_it_begins(
@@ -41,8 +34,8 @@ def test_a_node_that_cannot_read_the_next_key_says_so_before_it_begins(
         return found
 
     hidden.rename(place)
-    wait_for(lambda: checks()["keys_open"])
-    wait_for(lambda: now() > done.begins + timedelta(seconds=1))
+    eventually(lambda: checks()["keys_open"])
+    eventually(lambda: now() > done.begins + timedelta(seconds=1))
     answer = province.imigrasi.post(province.imigrasi.message())
     assert answer.status_code == 202
     assert parse_jws(answer.json()["receipt"], "receipt+jwt").kid == done.new

@@ -16,11 +16,10 @@ from gateway.client import GatewayClient
 from gateway.keyring import KeyringSigner, signer_for
 from gateway.statements.key_statement import sign_statement
 from tests.certificates.authority import POLDA_ID, Authority, pem, rsa_private
-from tests.certificates.responder import Responder, serving
+from tests.certificates.responder import SETTINGS, Responder, serving
 from tests.cli.office import entries
 from tests.cli.operated import POLDA, admitted, by, operated, proposed, stated, statement_of
 from tests.cli.shell import Shell
-from tests.functional.test_certificates import SETTINGS
 from tests.province import GATEWAY, IMIGRASI, WARNING, Province
 
 

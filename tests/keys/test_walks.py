@@ -21,8 +21,7 @@ from gateway.settings import load_settings
 from gateway.store import queries
 from gateway.store.tables import OfficerRow, TransferRow
 from gateway.wiring import Store, now
-from tests.cli.office import FOREIGNER, entries, exchanged, in_service
-from tests.cli.test_officers import enrol
+from tests.cli.office import FOREIGNER, enrol, entries, exchanged, in_service
 from tests.keys.runs import opened, overtaken, sent
 
 WALKS: dict[str, tuple[Callable[..., int], Callable[..., int]]] = {

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import LedgerInvalidError
 from gateway.ledger import entry, leaf
-from tests.ledger.test_entry import DIGEST, KEY, NIK, ONE_OF_EACH, TRANSFER
+from tests.ledger.entries import DIGEST, KEY, NIK, ONE_OF_EACH, TRANSFER
 
 POINTER = "/" + "a" * 511
 VALUES: list[Any] = [

@@ -11,11 +11,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError, MalformedError
+from gateway.errors import (
+    GatewayError,
+    MalformedError,
+)
 from gateway.jose import b64decode, b64encode
 from gateway.keyring import KeyringSigner, signer_for
 from gateway.message.disclosure import digest_of, escape
 from gateway.message.envelope import MESSAGE_TYP, Claims, VerifiedMessage, parse, serialise, verify
+from gateway.statements.receipt import (
+    GatewayReceipt,
+)
 
 # Keys of no one, the same in every run, so that a failure can be repeated.
 ED25519_PRIVATE = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"ed25519").digest())
@@ -24,6 +30,10 @@ ED = signer_for(ED25519_PRIVATE)
 EC = signer_for(P256_PRIVATE)
 OTHER = signer_for(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"other").digest()))
 SIGNERS = (ED, EC)
+
+# The key of RFC 8037, appendix A; the order and the field of edwards25519 (RFC 8032 §5.1).
+RFC8037_JWK = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
 
 ISSUED = 1_773_100_000
 TRANSFER = "01960000-0000-7000-8000-000000000001"
@@ -223,3 +233,20 @@ def look_up(value: Any, pointer: str) -> Any:
         name = token.replace("~1", "/").replace("~0", "~")
         value = value[int(name)] if isinstance(value, Sequence) else value[name]
     return value
+
+
+RECEIPT = GatewayReceipt(
+    iss="sinergi-banten",
+    aud="imigrasi-banten",
+    iat=ISSUED,
+    jti="receipt-0002",
+    transfer=TRANSFER,
+    event="accepted",
+    sd_hash=DIGEST,
+    origin="gateway.example/ledger/pks-banten-2025",
+    index=7,
+    leaf_hash=DIGEST,
+    commitment_key="0f" * 32,
+    rule="r1",
+    clause="Pasal 5 ayat (1)",
+)

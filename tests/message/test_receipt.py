@@ -26,7 +26,20 @@ from gateway.statements.receipt import (
     sign_release,
     verify_acknowledgement,
 )
-from tests.message.making import DIGEST, ED, ISSUED, OTHER, SIGNERS, TRANSFER, header, often, said, sign, values
+from tests.message.making import (
+    DIGEST,
+    ED,
+    ISSUED,
+    OTHER,
+    RECEIPT,
+    SIGNERS,
+    TRANSFER,
+    header,
+    often,
+    said,
+    sign,
+    values,
+)
 
 ACKNOWLEDGED: dict[str, Any] = {
     "iss": "polda-banten",
@@ -37,21 +50,6 @@ ACKNOWLEDGED: dict[str, Any] = {
     "event": "delivered",
     "sd_hash": DIGEST,
 }
-RECEIPT = GatewayReceipt(
-    iss="sinergi-banten",
-    aud="imigrasi-banten",
-    iat=ISSUED,
-    jti="receipt-0002",
-    transfer=TRANSFER,
-    event="accepted",
-    sd_hash=DIGEST,
-    origin="gateway.example/ledger/pks-banten-2025",
-    index=7,
-    leaf_hash=DIGEST,
-    commitment_key="0f" * 32,
-    rule="r1",
-    clause="Pasal 5 ayat (1)",
-)
 REFUSAL = GatewayReceipt(
     **{name: getattr(RECEIPT, name) for name in RECEIPT.__slots__ if name not in {"event", "rule", "reasons"}},
     event="refused",

@@ -24,8 +24,7 @@ from gateway.statements.receipt import (
     sign_release,
 )
 from gateway.statements.restatement import receipt_now, release_now
-from tests.message.making import DIGEST
-from tests.message.test_receipt import RECEIPT
+from tests.message.making import DIGEST, RECEIPT
 
 LOST, USED = (signer_for(Ed25519PrivateKey.generate()) for _ in range(2))
 NOW = datetime(2026, 11, 27, 8, 30, tzinfo=UTC)

@@ -8,19 +8,7 @@ from gateway.errors import AccessDeniedError
 from gateway.jose import Signer
 from gateway.statements.appointment import sign_appointment, verify_founders
 from gateway.statements.consent import require_consent, sign_consent
-from tests.operators.test_key_statement import (
-    GATEWAY,
-    IMIGRASI,
-    NEW,
-    NEWEST,
-    NOW,
-    OLD,
-    OTHERS,
-    POLDA,
-    SPARE,
-    Pretender,
-    known,
-)
+from tests.operators.statements import GATEWAY, IMIGRASI, NEW, NEWEST, NOW, OLD, OTHERS, POLDA, SPARE, Pretender, known
 
 FOUNDERS = verify_founders(
     [

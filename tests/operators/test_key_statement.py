@@ -1,49 +1,28 @@
 """An agency's next key: what proves that the agency means it, and what does not."""
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.errors import AccessDeniedError, GatewayError, KeyRefusedError, MalformedError, SignatureInvalidError
-from gateway.jose import Signer
-from gateway.keyring import KeyringSigner, signer_for
-from gateway.keys.directory import ACTIVE, REVOKED, Agency, AgencyKey, Directory, RecoveryKey, directory
-from gateway.statements.key_statement import RECOVERY, SIGN, sign_statement, verify_statement
-
-NOW = datetime(2026, 11, 27, 8, 30, tzinfo=UTC)
-GATEWAY, POLDA, IMIGRASI = "sinergi-banten", "polda-banten", "imigrasi-banten"
-OLD, NEW, SPARE, OTHERS = (signer_for(Ed25519PrivateKey.generate()) for _ in range(4))
-NEWEST = signer_for(generate_private_key(SECP256R1()))
-
-
-def known(
-    *, status: str = ACTIVE, recovery: str | None = ACTIVE, ends: int = 30, spare: tuple[int, int] = (-300, 900)
-) -> Directory:
-    """Polda has a key and a recovery key, which counts between two days from now, Imigrasi a key."""
-    window = {"not_before": NOW - timedelta(days=300), "not_after": NOW + timedelta(days=ends)}
-    begins, over = (NOW + timedelta(days=days) for days in spare)
-    keys = [
-        AgencyKey(POLDA, OLD.public, status=status, changed_at=NOW, **window),
-        AgencyKey(IMIGRASI, OTHERS.public, **window),
-    ]
-    held = [] if recovery is None else [RecoveryKey(POLDA, SPARE.public, begins, over, status=recovery)]
-    return directory([Agency(POLDA, "Polda"), Agency(IMIGRASI, "Imigrasi")], keys, recovery=held)
-
-
-def statement(signer: KeyringSigner = NEW, endorser: Signer | None = OLD, **changes: Any) -> str:
-    members: dict[str, Any] = {
-        "agency": POLDA, "gateway": GATEWAY, "use": SIGN, "key": signer.public, "not_before": NOW,
-        "not_after": NOW + timedelta(days=365), "now": NOW,
-    }  # fmt: skip
-    members |= changes
-    return sign_statement(
-        members.pop("agency"), members.pop("gateway"), members.pop("use"), signer=signer, endorser=endorser, **members
-    )
+from gateway.keyring import KeyringSigner
+from gateway.keys.directory import ACTIVE, REVOKED, Agency, Directory, RecoveryKey, directory
+from gateway.statements.key_statement import RECOVERY, SIGN, verify_statement
+from tests.operators.statements import (
+    GATEWAY,
+    NEW,
+    NEWEST,
+    NOW,
+    OLD,
+    OTHERS,
+    POLDA,
+    SPARE,
+    Pretender,
+    known,
+    statement,
+)
 
 
 def test_the_key_in_use_endorses_the_next() -> None:
@@ -101,21 +80,6 @@ def test_nobody_proposes_a_key_that_they_do_not_hold() -> None:
     """The statement must be signed by the very key that it is about."""
     with pytest.raises(GatewayError, match="does not fit the key"):
         verify_statement(statement(key=NEWEST.public), GATEWAY, known(), NOW)
-
-
-@dataclass(frozen=True)
-class Pretender:
-    """Signs with its own key and says that it is another's."""
-
-    real: KeyringSigner
-    kid: str
-
-    @property
-    def alg(self) -> str:
-        return self.real.alg
-
-    def sign(self, message: bytes) -> bytes:
-        return self.real.sign(message)
 
 
 @pytest.mark.parametrize("kid", [OLD.kid, SPARE.kid], ids=["the old key", "the recovery key"])

@@ -17,7 +17,7 @@ from gateway.record import released_text
 from tests.properties.changes import near
 from tests.properties.exchanges import AGREEMENT, TYPES, Exchange, agreement, leaves, permitted, rules_of, some
 from tests.properties.flow import Kept, sent, told
-from tests.properties.test_release import tells, words_in
+from tests.properties.words import tells, words_in
 
 each_type = pytest.mark.parametrize("type_", TYPES)
 

@@ -24,16 +24,15 @@ from gateway.statements.hold_release import HoldRelease
 from gateway.statements.receipt import read_gateway_receipt
 from gateway.statements.two_officers import sign_statement
 from gateway.store import queries
-from gateway.store.jobs.deliveries import Expire
 from gateway.store.jobs.erasures import Erase, Erased
 from gateway.store.recorder import Recorder
 from gateway.store.session import Database
-from gateway.store.tables import HoldRow, LedgerHead, OfficerRow, OutboxRow, SubjectIndex, TransferRow
+from gateway.store.tables import HoldRow, LedgerHead, OutboxRow, SubjectIndex, TransferRow
 from gateway.transfer import Outcome
 from gateway.wiring import Store
 from tests.functional.flow import IMIGRASI, POLDA, Clock, Flow, Secrets, found, held, node, run
+from tests.retention.acts import NIK, expire, officers, years_later
 
-NIK = "3604081503900001"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -76,16 +75,6 @@ def test_without_the_duty_only_the_day_is_not_asked() -> None:
     """A person's right may go before the retention's end, and never before a hold."""
     early = stored(retain_until=date(2027, 1, 1), held=True)
     assert standing_against(early, NOW, 90, duty=False) == ("hold",)
-
-
-def expire(flow: Flow, *transfers: str) -> None:
-    flow.recorder.submit(Expire("test", transfers, flow.clock())).result(10)
-
-
-def years_later(flow: Flow, *transfers: str) -> None:
-    """What the agreement lets stand for two years is past its day, and its delivery has ended."""
-    flow.clock.advance(days=733)
-    expire(flow, *transfers)
 
 
 def of_subject(flow: Flow, transfer: str) -> int:
@@ -176,19 +165,6 @@ def test_what_was_destroyed_or_kept_past_the_program_is_found(
         (claimed, "rows are left in subject_index"),
         (claimed, f"entry {position} is about something else"),
     }
-
-
-def officers(flow: Flow, role: str = "SUPERVISOR") -> list[Any]:
-    """Three keys of two persons at the police."""
-    keys = [signer_for(Ed25519PrivateKey.generate()) for _ in range(3)]
-    for key in keys:
-        flow.add_officer(POLDA, key)
-    with flow.database.write.begin() as connection:
-        connection.execute(update(OfficerRow).values(role=role))
-        same = update(OfficerRow).where(col(OfficerRow.kid) == keys[2].kid).values(person=keys[0].kid)
-        connection.execute(same)
-    flow.exchange.configuration.reload()
-    return keys
 
 
 def test_a_hold_keeps_and_two_persons_end_it(flow: Flow, store: Store, retention: Retention) -> None:

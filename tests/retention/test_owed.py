@@ -21,7 +21,7 @@ from gateway.store.jobs.deliveries import Reschedule, Retry
 from gateway.store.patrol import require_whole
 from gateway.store.tables import AcknowledgementRow, AlertRow, GatewayKeyRow, OutboxRow
 from tests.functional.flow import IMIGRASI, POLDA, Flow, Secrets
-from tests.retention.test_rows import faults
+from tests.retention.acts import faults
 
 
 def waiting(**values: Any) -> Callable[[Connection, str], Any]:

@@ -24,7 +24,6 @@ from gateway.statements.two_officers import sign_statement
 from gateway.store import mentions
 from gateway.store.append import Memory
 from gateway.store.configuration import Configuration
-from gateway.store.fsck import examine
 from gateway.store.identity import new_transfer_id
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.patrol import require_whole
@@ -38,14 +37,8 @@ from gateway.store.tables import (
 )
 from gateway.wiring import Store
 from tests.functional.flow import POLDA, Flow, Secrets
-from tests.retention.test_erasure import NIK, officers, years_later
-from tests.store.test_fsck import tamper
-
-
-def faults(flow: Flow, shared: Secrets, ledger: str = "test") -> dict[int, str]:
-    found = examine(flow.database, shared.checkpoint, ledger, None, now=flow.clock())
-    assert len(found.advice) == sum(not check.ok for check in found.report.checks)
-    return {check.number: check.detail for check in found.report.checks if not check.ok}
+from tests.retention.acts import NIK, faults, officers, years_later
+from tests.store.tampering import tamper
 
 
 def row(**values: Any) -> Callable[[Connection, str], Any]:

@@ -15,8 +15,8 @@ from gateway.store.patrol import Patrol
 from gateway.store.recorder import Recorder
 from gateway.store.session import Database
 from gateway.telemetry import Metrics
-from tests.store.test_export import grow
-from tests.store.test_fsck import SIZE, edge_tile_flipped, flip_tile, head, tamper
+from tests.store.ledgers import grow, head
+from tests.store.tampering import SIZE, edge_tile_flipped, flip_tile, tamper
 
 
 @pytest.fixture

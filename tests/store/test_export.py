@@ -24,20 +24,13 @@ from gateway.store.checkpoint_keys import CheckpointKeys, raw
 from gateway.store.export import Exported, export_ledger
 from gateway.store.session import Database
 from tests.ledger.published import signer as note_signer
+from tests.store.ledgers import grow
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 
 class KilledError(BaseException):
     """The process ends here: nothing after it runs."""
-
-
-def grow(database: Database, keys: CheckpointKeys, size: int) -> None:
-    with database.write.begin() as connection:
-        append = open_ledger(connection, "pks", keys, Memory())
-        for number in range(append.size, size):
-            append.append(OperatorAct(time=NOW, who="op", what=f"act-{number}", why="T-1"))
-        append.flush()
 
 
 def export(database: Database, keys: CheckpointKeys, out: Path) -> Exported:

@@ -18,7 +18,7 @@ from gateway.store.recorder import Job, Recorder, Transaction
 from gateway.store.session import Database
 from gateway.store.tables import UsedMessageId, UsedToken
 from gateway.store.waiting import Waiting
-from tests.store.test_recorder import act, require_sound
+from tests.store.ledgers import act, require_sound
 
 NIK = "3604012345670001"
 

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,8 +11,6 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.errors import CallerError, LedgerForkedError, StoreUnavailableError
 from gateway.ledger.checkpoint import open_checkpoint
-from gateway.ledger.entry import OperatorAct
-from gateway.ledger.merkle import Frontier, leaf_hash
 from gateway.ledger.proof import verify_proof
 from gateway.operations.acts import ConflictError
 from gateway.store import queries
@@ -24,16 +21,7 @@ from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.jobs.events import RecordEvent, TokenUsedError, UseToken
 from gateway.store.recorder import Recorder, Transaction
 from gateway.store.session import Database, open_database
-
-NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-
-
-def act(number: int = 0) -> OperatorAct:
-    return OperatorAct(time=NOW, who="op", what=f"act-{number}", why="T-1")
-
-
-def entry_job(number: int = 0, ledger: str = "pks") -> RecordEvent:
-    return RecordEvent(ledger, (act(number),))
+from tests.store.ledgers import act, entry_job, require_sound
 
 
 @pytest.fixture
@@ -42,19 +30,6 @@ def recorder(database: Database, checkpoint_keys: CheckpointKeys) -> Any:
     made.start()
     yield made
     made.stop()
-
-
-def require_sound(database: Database, keys: CheckpointKeys, ledger: str = "pks") -> int:
-    """Recomputes the whole tree from the stored leaves and holds it against the signed head; the size."""
-    with database.reading() as session:
-        head = queries.ledger_head(session, ledger)
-        frontier = Frontier()
-        for index in range(head.size // 256 + 1):
-            leaves = queries.leaves(session, ledger, index, 256)
-            frontier.extend(leaf_hash(leaf) for leaf in leaves)
-    verified = open_checkpoint(head.checkpoint, head.origin, [keys.note_signer(head.origin).verifier])
-    assert (verified.size, verified.root) == (frontier.size, frontier.root())
-    return head.size
 
 
 def test_an_answer_comes_with_a_proof_that_verifies(recorder: Recorder, checkpoint_keys: CheckpointKeys) -> None:

@@ -17,7 +17,7 @@ from gateway.store.migrations import migrate, require_current
 from gateway.store.recorder import Recorder
 from gateway.store.session import Database, open_database
 from gateway.store.tables import METADATA
-from tests.store.test_recorder import entry_job, require_sound
+from tests.store.ledgers import entry_job, require_sound
 
 
 def test_the_migrations_make_the_tables_that_the_code_describes(database: Database) -> None:

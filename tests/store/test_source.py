@@ -11,7 +11,7 @@ from gateway.ledger.verify import audit
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.session import Database
 from gateway.store.source import DatabaseSource
-from tests.store.test_export import grow
+from tests.store.ledgers import grow
 
 
 def failed(database: Database, keys: CheckpointKeys) -> list[int]:
