@@ -69,29 +69,64 @@ def postgres_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="sinergi-pg-"))
     server = PostgresServer(folder, cleanup_mode="stop")
     try:
+        careless(server.get_uri())
         yield server.get_uri()
     finally:
         server._cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def careless(server: str) -> None:
+    """It waits for no disk: no test cuts the power, and whatever is killed, the kernel has what was written."""
+    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    admin.dispose()
+
+
 @contextmanager
-def empty_postgres(server: str) -> Iterator[str]:
-    """An empty database of its own."""
+def empty_postgres(server: str, shape: str = "template1") -> Iterator[str]:
+    """A database of its own: empty, or a copy of `shape`."""
     name = f"t{uuid.uuid4().hex}"
     url = make_url(server).set(drivername="postgresql+psycopg")
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {shape}"))
     yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+def shaped(url: str) -> None:
+    database = open_database(url)
+    migrate(database)
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_shape(postgres_server: str) -> Iterator[str]:
+    """The name of a database with every table and nothing in them. The migrations are run once; tests copy it."""
     with empty_postgres(postgres_server) as url:
+        shaped(url)
+        yield str(make_url(url).database)
+
+
+@pytest.fixture(scope="session")
+def sqlite_shape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a file."""
+    path = tmp_path_factory.mktemp("shape") / "sinergi.db"
+    shaped(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest, postgres_server: str) -> Iterator[str]:
+    """Empty, but for a test that opens it with `open_empty`."""
+    opens = "open_empty" in request.fixturenames
+    with empty_postgres(postgres_server, *[request.getfixturevalue("postgres_shape")] * opens) as url:
         yield url
 
 
@@ -114,14 +149,15 @@ def checkpoint_keys() -> CheckpointKeys:
 
 
 @pytest.fixture
-def open_empty(checkpoint_keys: CheckpointKeys) -> Iterator[Callable[[str], Database]]:
-    """Opens a database by URL, migrated and guarded, with the ledgers `gateway` and `pks`."""
+def open_empty(checkpoint_keys: CheckpointKeys, sqlite_shape: Path) -> Iterator[Callable[[str], Database]]:
+    """Opens a database by URL, of the newest shape and guarded, with the ledgers `gateway` and `pks`."""
     opened: list[Database] = []
 
     def make(url: str) -> Database:
         database = open_database(url)
         opened.append(database)
-        migrate(database)
+        if database.is_sqlite:
+            shutil.copyfile(sqlite_shape, str(make_url(url).database))
         guard(database)
         with database.write.begin() as connection:
             for ledger in ("gateway", "pks"):
