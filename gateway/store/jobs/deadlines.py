@@ -46,7 +46,7 @@ class Follow:
 
 # Every column, also the empty ones: rows of one table are written together.
 _UNMET: Final = {"met_at": None, "met_by": None, "escalated_at": None}
-_NO_OUTCOME: Final = dict.fromkeys(("triage", "assigned_unit", "triaged_at", "outcome_at", "duplicate_of"))
+_NO_OUTCOME: Final = dict.fromkeys(("triage", "assigned_unit", "triaged_at", "duplicate_of"))
 
 
 def _unmet(deadline: Deadline) -> dict[str, Any]:
@@ -114,7 +114,6 @@ def _triage(transaction: Transaction, found: FollowUp) -> None:
         "triage": triage.outcome,
         "duplicate_of": triage.duplicate_of,
         "triaged_at": at if row.triaged_at is None else row.triaged_at,
-        "outcome_at": at,
     }
     if triage.assigned_unit is not None:
         # Whoever took it on keeps it until another unit is named.

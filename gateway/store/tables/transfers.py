@@ -107,7 +107,7 @@ class SubjectIndex(SQLModel, table=True):
 class EarlyWarningRow(SQLModel, table=True):
     """What is counted of an accepted early warning: codes that its recipient was given, and what came of it.
 
-    `triage` and `assigned_unit` are the latest outcome, `triaged_at` is the first and `outcome_at` the latest answer.
+    `triage` and `assigned_unit` are the latest outcome, `triaged_at` is the first answer.
     """
 
     __tablename__ = "early_warning"
@@ -122,5 +122,4 @@ class EarlyWarningRow(SQLModel, table=True):
     triage: str | None = Field(default=None, max_length=64)
     assigned_unit: str | None = Field(default=None, max_length=120)
     triaged_at: int | None = Field(default=None, sa_column=big(nullable=True))
-    outcome_at: int | None = Field(default=None, sa_column=big(nullable=True))
     duplicate_of: str | None = Field(default=None, max_length=36)

@@ -163,7 +163,6 @@ def _tables() -> None:
         sa.Column("triage", sa.String(length=64), nullable=True),
         sa.Column("assigned_unit", sa.String(length=120), nullable=True),
         sa.Column("triaged_at", sa.BigInteger(), nullable=True),
-        sa.Column("outcome_at", sa.BigInteger(), nullable=True),
         sa.Column("duplicate_of", sa.String(length=36), nullable=True),
         sa.PrimaryKeyConstraint("transfer"),
     )
