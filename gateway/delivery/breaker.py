@@ -36,14 +36,11 @@ class Breaker:
     longest: timedelta = LONGEST_PAUSE
 
     def state(self, now: datetime) -> State:
+        """HALF_OPEN: the next call is the probe, and its outcome closes the breaker or opens it for longer."""
         if self.opened_at is None or self.open_until is None:
             return State.CLOSED
         # A clock that was set back must not prolong the pause.
         return State.OPEN if self.opened_at <= now < self.open_until else State.HALF_OPEN
-
-    def admits(self, now: datetime) -> bool:
-        """In the half-open state the next call is the probe: its outcome closes the breaker or opens it for longer."""
-        return self.state(now) is not State.OPEN
 
     def succeeded(self) -> "Breaker":
         return Breaker(longest=self.longest)

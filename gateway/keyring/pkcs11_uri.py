@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from gateway.errors import KeyringError
 
@@ -57,19 +57,6 @@ def parse_uri(uri: str) -> TokenObject:
     if held.get("type", b"private").decode("utf-8", "replace") not in _TYPES:
         raise KeyringError(f"type is one of {', '.join(_TYPES)}")
     return TokenObject(module, token, _text(held, "object"), held.get("id"), source)
-
-
-def format_uri(held: TokenObject) -> str:
-    """The URI that `parse_uri` reads as this."""
-    pairs = [f"{name}={quote(value, safe='')}" for name, value in held.token]
-    if held.label is not None:
-        pairs.append(f"object={quote(held.label, safe='')}")
-    if held.id is not None:
-        pairs.append("id=" + "".join(f"%{byte:02X}" for byte in held.id))
-    query = f"module-path={quote(held.module, safe='/')}"
-    if held.pin_source is not None:
-        query += f"&pin-source={quote(held.pin_source, safe='/:')}"
-    return f"{SCHEME}:{';'.join(pairs)}?{query}"
 
 
 def _attributes(text: str, separator: str, known: tuple[str, ...], form: re.Pattern[str]) -> Mapping[str, bytes]:

@@ -17,7 +17,7 @@ from gateway.cli.output import UNASKED, exit_code
 from gateway.errors import KeyAwayError, KeyringError
 from gateway.jose import PublicKey, parse_jws, sign_jws, verify_jws
 from gateway.keyring import generate_in_token, hsm, load_cosigner, load_secret, load_signer
-from gateway.keyring.pkcs11_uri import format_uri, parse_uri
+from gateway.keyring.pkcs11_uri import parse_uri
 from gateway.ledger.note import NoteVerifier
 from tests.hsm import LABEL, PIN, SoftToken, soft_token
 
@@ -306,13 +306,12 @@ def test_a_module_whose_token_is_away_at_the_start_may_be_asked_again(
 # --- The URI
 
 
-def test_a_uri_is_read_and_written_the_same() -> None:
+def test_a_uri_is_read() -> None:
     """RFC 7512: escapes in values, a binary id, the module and the PIN's place in the query."""
     uri = "pkcs11:token=Uji%20Banten;serial=3a%2Fb;object=sign;id=%00%FF?module-path=/usr/lib/x.so&pin-source=file:/run/pin"
     held = parse_uri(uri)
     assert (held.token, held.label, held.id) == ((("token", "Uji Banten"), ("serial", "3a/b")), "sign", b"\x00\xff")
     assert (held.module, held.pin_source) == ("/usr/lib/x.so", "file:/run/pin")
-    assert parse_uri(format_uri(held)) == held
     assert parse_uri("pkcs11:id=a;type=private;token=b?module-path=/m").pin_source is None
 
 
