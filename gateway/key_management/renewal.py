@@ -79,9 +79,9 @@ def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> Rene
         for row in rows:
             try:
                 content = _renewed(store, sealer, row, lost, begun)
+            except KeyringError:
+                raise  # a key is away: nothing is wrong with the row
             except GatewayError as error:
-                if isinstance(error, KeyringError):
-                    require_altered(store, row.storage_key)
                 _log.error("release_not_renewed", transfer=row.id, detail=error.detail)
                 left.append(row.id)
                 continue
@@ -93,10 +93,17 @@ def renew_releases(store: Store, lost: OwnKey, transfers: Sequence[str]) -> Rene
 
 
 def _renewed(store: Store, sealer: Sealer, row: TransferRow, lost: OwnKey, begun: int) -> bytes | None:
-    """The sealed content with another release in it; None where that is not by the lost key, or the message is erased."""
+    """The sealed content with another release in it; None where that is not by the lost key, or the message is erased.
+
+    Raises KeyringError where a key does not answer, another GatewayError for what was altered.
+    """
     if row.erased_at is not None:
         return None
-    content = open_content(sealer, row)
+    try:
+        content = open_content(sealer, row)
+    except KeyringError as error:
+        require_altered(store, row.storage_key)
+        raise GatewayError(error.detail) from error
     if parse_jws(content["release"], RELEASE_TYP, 4).kid != lost.kid:
         return None
     # Whoever gets it asks for the key at that moment: it must have begun. Not later: the sender's key is asked for too.

@@ -13,10 +13,14 @@ from sqlalchemy import insert, select, text, update
 from sqlmodel import col
 
 from gateway.delivery.redeliver import redeliver
+from gateway.errors import KeyAwayError
 from gateway.jose import parse_jws
 from gateway.key_management.compromise import compromise
-from gateway.key_management.own_compromise import compromise_own, touched
+from gateway.key_management.own_compromise import compromise_own, find_own, touched
+from gateway.key_management.renewal import Renewed, renew_releases
 from gateway.key_management.rotation import rotate
+from gateway.keyring import KeyringSigner
+from gateway.keyring.held import Elsewhere
 from gateway.keys.keychain import SIGN
 from gateway.record import open_content
 from gateway.sdk.reception import KeySet
@@ -228,3 +232,27 @@ def test_an_entry_that_does_not_decode_stops_no_renewal(office: Shell) -> None:
             (alert,) = session.connection().execute(select(col(AlertRow.id))).scalars()
         done = compromise_own(store, old, since, why="INC-2", who="tester")
         assert (done.signed_anew, done.alerts_anew, done.left) == (1, 0, (alert,))
+
+
+def test_a_signing_key_that_does_not_answer_leaves_no_release_behind(
+    office: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is wrong with the messages: the run says what is, and the next one signs them."""
+    waits = sent(office, "letter-one")
+
+    def silent(_: bytes) -> bytes:
+        raise TimeoutError
+
+    with open_store(load_settings(office.config)) as store:
+        old, new, ring = store.keys.sign.kid, next_key(store), store.keys.signing
+        lost = find_own(store, old)
+        with store.database.reading() as session:
+            store.keys.learn(queries.own_keys(session))
+        with monkeypatch.context() as patched:
+            patched.setitem(ring._held, new, KeyringSigner(ring.named(new).public, Elsewhere(silent)))
+            patched.setattr(ring, "_standing", None)
+            with pytest.raises(KeyAwayError):
+                renew_releases(store, lost, [waits])
+        ring._standing = None
+        assert renew_releases(store, lost, [waits]) == Renewed(1)
+        assert release(store, waits).kid == new
