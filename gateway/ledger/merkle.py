@@ -42,7 +42,7 @@ class Frontier:
     __slots__ = ("_hashes", "_size")
 
     def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
-        if not 0 <= size <= SIZE_LIMIT or len(hashes) != size.bit_count():
+        if not isinstance(size, int) or not 0 <= size <= SIZE_LIMIT or len(hashes) != size.bit_count():
             raise LedgerInvalidError("a frontier has one hash for each 1 bit of its size")
         if any(len(held) != HASH_SIZE for held in hashes):
             raise LedgerInvalidError("a hash is 32 bytes")
@@ -108,8 +108,8 @@ def fold(hashes: Sequence[bytes]) -> bytes:
 
 
 def split_hashes(data: bytes) -> list[bytes]:
-    """Concatenated hashes, apart. Raises LedgerInvalidError for a length that is not a multiple of 32."""
-    if len(data) % HASH_SIZE:
+    """Concatenated hashes, apart. Raises LedgerInvalidError for a length that is not a multiple of 32, and for no bytes."""
+    if not isinstance(data, bytes) or len(data) % HASH_SIZE:
         raise LedgerInvalidError("concatenated hashes are a multiple of 32 bytes")
     return [data[start : start + HASH_SIZE] for start in range(0, len(data), HASH_SIZE)]
 

@@ -195,7 +195,7 @@ def sign_note(text: str, signers: Sequence[Signer]) -> bytes:
 
 def parse_note(data: bytes) -> UnverifiedNote:
     """The note of exactly these bytes. Raises LedgerInvalidError for anything `to_bytes` would write differently."""
-    if len(data) > NOTE_LIMIT:
+    if not isinstance(data, bytes) or len(data) > NOTE_LIMIT:
         raise LedgerInvalidError(f"a note is at most {NOTE_LIMIT} bytes")
     try:
         decoded = data.decode()

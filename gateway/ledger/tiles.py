@@ -275,6 +275,8 @@ class TileReader:
 
     def _fetched(self, level: int, index: int, width: int) -> Subtrees:
         data = self._read(level, index, width)
+        if not isinstance(data, bytes):  # SQLite keeps whatever type somebody wrote
+            raise LedgerInvalidError(f"{tile_path(level, index, width)} is stored as no bytes")
         if len(data) % HASH_SIZE or not width * HASH_SIZE <= len(data) <= TILE_WIDTH * HASH_SIZE:
             raise LedgerInvalidError(f"{tile_path(level, index, width)} has the wrong length")
         tile = Subtrees(data)

@@ -40,7 +40,7 @@ def newest_times(session: Session) -> dict[str, datetime]:
         if head.size:
             try:
                 found[head.ledger] = instant(recorded_at(queries.leaf(session, head.ledger, head.size - 1)))
-            except (LedgerInvalidError, NotFoundError):
+            except (LedgerInvalidError, NotFoundError, TypeError):  # SQLite keeps whatever type somebody wrote
                 continue
     return found
 

@@ -126,6 +126,7 @@ class Patrol:
         self._thread = threading.Thread(target=self._run, name="patrol", daemon=True)
         self._ticked = self._rested = 0.0
         self._looked: float | None = None
+        self._unseen = False
 
     def start(self) -> None:
         self._thread.start()
@@ -142,7 +143,7 @@ class Patrol:
                 self.tick()
                 if self._settings.every_hours and time.monotonic() >= due:
                     self.round()
-                    due = time.monotonic() + self._settings.every_hours * 3600
+                    due = time.monotonic() + (_AGAIN_SECONDS if self._unseen else self._settings.every_hours * 3600)
             except _StoppedError:
                 return
             except Exception as error:  # noqa: BLE001 - the thread outlives whatever happens in it
@@ -152,6 +153,7 @@ class Patrol:
 
     def round(self) -> None:
         """Every ledger once, slowly. What is found stops the recorder."""
+        self._unseen = False
         for ledger in self._ledgers():
             self._rested = time.monotonic()
             if self._stood(ledger, self._whole):
@@ -182,6 +184,11 @@ class Patrol:
             self._halt(ledger, LedgerForkedError(f"{ledger} is gone from the database"))
         except LedgerForkedError as error:
             self._halt(ledger, error)
+        except (StoreUnavailableError, _StoppedError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a ledger that cannot be looked at hides no other
+            _log.warning("patrol_fault", ledger=ledger, error=type(error).__name__)
+            self._unseen = True
         else:
             return True
         return False

@@ -31,7 +31,8 @@ class DatabaseSource:
         self._seen = seen
         with database.reading() as session:
             head = queries.ledger_head(session, ledger)
-            self._checkpoint, self.size = head.checkpoint, head.size
+            # SQLite keeps whatever type somebody wrote: then no entry is looked for, and each is missed.
+            self._checkpoint, self.size = head.checkpoint, head.size if isinstance(head.size, int) else 0
         self._leaves: list[bytes] = []
         self._first = -_AHEAD  # the bundle that `_leaves` begins with
 
@@ -62,8 +63,9 @@ class DatabaseSource:
             else:
                 self._seen(index * tiles.TILE_WIDTH, self._leaves)
         start = (index - self._first) * tiles.TILE_WIDTH
-        if self._first >= 0:
-            return self._leaves[start : start + width]
+        # A head may say less than its checkpoint: then what is beyond is read by itself.
+        if self._first >= 0 and len(ahead := self._leaves[start : start + width]) == width:
+            return ahead
         leaves = self._read(index, width)
         if len(leaves) < width:
             raise TileMissingError(f"the database has {len(leaves)} of its {width} entries")

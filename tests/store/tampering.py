@@ -98,3 +98,7 @@ def head_set_back(connection: Connection) -> None:
     note = connection.execute(old).scalar_one()
     query = text("UPDATE ledger_head SET size = 600, checkpoint = :d WHERE ledger = 'pks'")
     connection.execute(query, {"d": note})
+
+
+def size_set_back(connection: Connection) -> None:
+    connection.execute(text("UPDATE ledger_head SET size = 512 WHERE ledger = 'pks'"))

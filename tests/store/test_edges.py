@@ -9,7 +9,7 @@ import pytest
 
 from gateway.ledger.checkpoint import open_checkpoint
 from gateway.settings import AuditSettings
-from gateway.store import queries
+from gateway.store import patrol, queries
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.patrol import Patrol
 from gateway.store.recorder import Recorder
@@ -102,3 +102,25 @@ def test_an_edge_that_grows_while_it_is_looked_at_is_sound(
     quiet_patrol(grown, recorder, checkpoint_keys, Metrics()).edges()
     assert next(sizes, None) is None
     assert recorder.fatal is None
+
+
+@pytest.mark.parametrize("look", ["edges", "round"])
+def test_a_ledger_that_cannot_be_looked_at_hides_no_other(
+    grown: Database, database_url: str, checkpoint_keys: CheckpointKeys, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    """Whatever somebody wrote there that nobody foresaw: the next ledger is looked at all the same."""
+    tamper(database_url, edge_tile_flipped)
+
+    def falling(true: Any) -> Any:
+        def falls(*given: Any, **named: Any) -> Any:
+            if "gateway" in given:
+                raise AttributeError
+            return true(*given, **named)
+
+        return falls
+
+    for name in ("require_edge", "examine"):
+        monkeypatch.setattr(patrol, name, falling(getattr(patrol, name)))
+    recorder = Recorder(grown, checkpoint_keys)
+    getattr(quiet_patrol(grown, recorder, checkpoint_keys, Metrics()), look)()
+    assert recorder.fatal is not None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from gateway.errors import ClockError, LedgerForkedError, StoreUnavailableError
 from gateway.ledger.checkpoint import open_checkpoint
@@ -35,6 +35,7 @@ from tests.store.tampering import (
     head_set_back,
     inserted,
     reordered,
+    size_set_back,
     tamper,
 )
 
@@ -79,6 +80,7 @@ ATTACKS: list[tuple[Callable[[Connection], None], list[int], bool]] = [
     (edge_tile_flipped, [4, 11], True),
     (checkpoint_changed, [11], False),
     (head_set_back, [7, 9, 10], True),
+    (size_set_back, [9, 10, 11], True),
 ]
 
 
@@ -104,6 +106,37 @@ def test_rows_changed_past_the_guards_are_found_with_what_to_do(
         with pytest.raises(LedgerForkedError):
             grow(grown, checkpoint_keys, SIZE + 1)
         assert head(grown).size <= SIZE
+
+
+TEXT = "replace(hex(zeroblob(length({0}) / 2)), '0', 'a')"  # as long as it was
+NO_BYTES: list[tuple[str, list[int]]] = [
+    ("UPDATE ledger_head SET size = 'soon' WHERE ledger = 'pks'", [9, 10, 11]),
+    (f"UPDATE ledger_head SET frontier = {TEXT.format('frontier')} WHERE ledger = 'pks'", [9]),
+    ("UPDATE ledger_head SET checkpoint = 'soon' WHERE ledger = 'pks'", [1, 9, 12, 14]),
+    (f"UPDATE ledger_tile SET data = {TEXT.format('data')} WHERE ledger = 'pks' AND level = 1", [4, 11]),
+    ("UPDATE ledger_checkpoint SET note = 'soon' WHERE ledger = 'pks' AND size = 600", [11]),
+    ("UPDATE ledger_entry SET leaf = CAST(leaf AS TEXT) WHERE position = 699", [2, 3, 4, 5, 12, 14]),
+]
+
+
+@pytest.mark.parametrize(("change", "checks"), NO_BYTES)
+def test_a_text_where_bytes_belong_is_a_finding_and_ends_no_audit(
+    open_empty: Callable[[str], Database],
+    checkpoint_keys: CheckpointKeys,
+    tmp_path: Path,
+    change: str,
+    checks: list[int],
+) -> None:
+    """SQLite keeps whatever type somebody wrote: an audit that fell over it would find nothing any more, in no ledger."""
+    database = open_empty(url := f"sqlite:///{tmp_path / 'sinergi.db'}")
+    for size in (600, SIZE):
+        grow(database, checkpoint_keys, size)
+    tamper(url, lambda connection: connection.execute(text(change)) and None)
+    assert failed(look(database, checkpoint_keys)) == checks
+    require_clock(database, datetime.now(UTC))
+    if "ledger_head" in change:
+        with pytest.raises(LedgerForkedError):
+            grow(database, checkpoint_keys, SIZE + 1)
 
 
 def test_a_database_that_went_back_to_a_backup_is_found(
