@@ -28,7 +28,7 @@ from gateway.keys.keychain import CHECKPOINT, INDEX, KEPT, LONG_LIVED, REQUEST, 
 from gateway.message_types import catalogue
 from gateway.settings import Settings
 from gateway.statements.proposal import PERSONS
-from gateway.store import queries
+from gateway.store import durability, queries
 from gateway.store.checkpoint_files import CheckpointFiles
 from gateway.store.clocks import database_time, newest_times
 from gateway.store.migrations import require_current
@@ -78,6 +78,8 @@ def examine(settings: Settings) -> list[Finding]:
         if run("database", lambda: _database(settings, opened)):
             database = opened[0]
             run("guards", lambda: _guards(database))
+            if not database.is_sqlite:
+                run("durability", lambda: _durability(database))
             if keys and run("own keys", lambda: _own_keys(settings, keys[0], database)):
                 run("ledgers", lambda: _ledgers(settings, keys[0], database))
             run("witnesses", lambda: _witnesses(settings, database))
@@ -233,6 +235,14 @@ def _postgresql(database: Database) -> Iterator[tuple[str, str]]:
     missing = sorted(set(LEDGER_TABLES) - guarded)
     if missing or any(enabled not in ("A", b"A") for _, enabled in triggers):
         yield FAILED, f"triggers are not ENABLE ALWAYS on {', '.join(missing) or 'every table'}"
+
+
+def _durability(database: Database) -> Iterator[tuple[str, str]]:
+    with database.write.connect() as connection:
+        settings = durability.read(connection)
+    found = [(FAILED, fault) for fault in durability.faults(settings)]
+    found += [(WARNING, doubt) for doubt in durability.doubts(settings)]
+    yield from found or [(OK, "PostgreSQL's settings keep a commit that returned")]
 
 
 def _ledgers(settings: Settings, keys: Keys, database: Database) -> Iterator[tuple[str, str]]:
