@@ -209,7 +209,8 @@ class Lane:
         gone = isinstance(outcome, DeliveryFailed) and outcome.status == _GONE_STATUS
         retries = []
         for item in page.leased:
-            if item.transfer not in errors:
+            # What somebody took away is missed by the audit: here its lease ends by itself.
+            if item.transfer not in errors or item.transfer not in page.rows:
                 continue
             since = moment(page.rows[item.transfer].received_at) if self.priorities == URGENT else None
             due_at = next_attempt(

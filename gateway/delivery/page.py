@@ -129,12 +129,20 @@ class Shelf:
             if transfer in alerts:
                 told.append(AlertItem(transfer=transfer, alert=alerts[transfer].jws, attempt=attempt))
                 continue
-            try:
-                content = open_content(self.sealer, rows[transfer])
-            except KeyringError as error:
-                # One altered or erased row must not keep the others from their recipient.
-                _log.error("message_does_not_open", transfer=transfer, detail=error.detail)
+            content = self._content(transfer, rows.get(transfer))
+            if content is None:
                 continue
             message = released_text(content)
             items.append(Item(transfer=transfer, message=message, release=content["release"], attempt=attempt))
         return Page(tuple(items), self._due(agency), leased, {**rows, **alerts}, tuple(told))
+
+    def _content(self, transfer: str, row: TransferRow | None) -> dict[str, Any] | None:
+        """None for a row that was altered, erased or taken away: it must not keep the others from their recipient."""
+        fault = "there is no such message"
+        if row is not None:
+            try:
+                return open_content(self.sealer, row)
+            except KeyringError as error:
+                fault = error.detail
+        _log.error("message_does_not_open", transfer=transfer, detail=fault)
+        return None

@@ -3,9 +3,10 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlmodel import col
 
 from gateway.delivery.page import Shelf
@@ -174,11 +175,12 @@ async def test_a_caller_that_goes_away_loses_nothing(world: World) -> None:
     assert [(item["transfer"], item["attempt"]) for item in page.items] == [(transfer, 1)]
 
 
-async def test_a_row_that_was_altered_does_not_keep_the_others(world: World) -> None:
+@pytest.mark.parametrize("change", [update(TransferRow).values(sealed_content=b"x" * 99), delete(TransferRow)], ids=str)
+async def test_a_row_that_was_altered_or_taken_away_does_not_keep_the_others(world: World, change: Any) -> None:
     """One message that does not open is reported in the log; its neighbours arrive."""
     spoilt, good = world.send(), world.send()
     with world.database.write.begin() as connection:
-        connection.execute(update(TransferRow).where(col(TransferRow.id) == spoilt).values(sealed_content=b"x" * 99))
+        connection.execute(change.where(col(TransferRow.id) == spoilt))
     page = await world.inbox().take(RECIPIENT, 10, 0)
     assert [item["transfer"] for item in page.items] == [good]
 

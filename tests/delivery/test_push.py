@@ -6,10 +6,11 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from sqlmodel import select
+from sqlalchemy import delete
+from sqlmodel import col, select
 
 from gateway.statements.request_token import parse_request_token, verify_request_token
-from gateway.store.tables import DELIVERED, WAITING, AgencyRow, micros
+from gateway.store.tables import DELIVERED, WAITING, AgencyRow, TransferRow, micros
 from tests.delivery.pushing import always, as_time_passes, pushing, state
 from tests.delivery.recipient import Push, Recipient, Reply, acknowledging
 from tests.delivery.world import BULK, GATEWAY, RECIPIENT, SENDER, START, URGENT, World, until
@@ -115,6 +116,16 @@ async def test_one_dead_recipient_does_not_delay_another(world: World, recipient
         assert state(world, stuck) == (WAITING, 1, None)
         await worker.stop(grace=0)
     await hanging.stop()
+
+
+async def test_a_row_that_was_taken_away_does_not_keep_the_others(world: World, recipient: Recipient) -> None:
+    """It is missed by the audit; what waits beside it is pushed, and tried again on its schedule."""
+    gone, good = world.send_many([world.job() for _ in range(2)])
+    with world.database.write.begin() as connection:
+        connection.execute(delete(TransferRow).where(col(TransferRow.id) == gone))
+    recipient.answer = always(Reply(200))
+    async with pushing(world, recipient):
+        await until(lambda: state(world, good) == (WAITING, 1, "not-acknowledged"))
 
 
 @pytest.mark.parametrize(
