@@ -69,9 +69,7 @@ class Keys:
 
     def needed(self, lost: str | None = None) -> tuple[str, ...]:
         """Those about keys that have begun, without a role whose key in use is known to be lost."""
-        return tuple(
-            fault for ring in self._rings if ring.role != lost for fault in ring.faults if fault not in ring.coming
-        )
+        return tuple(fault for ring in self._rings if ring.role != lost for fault in ring.needed)
 
     @property
     def away(self) -> bool:

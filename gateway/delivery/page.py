@@ -15,7 +15,7 @@ from typing import Any, Final, TypedDict
 
 import structlog
 
-from gateway.errors import KeyringError, StoreUnavailableError
+from gateway.errors import KeyAwayError, KeyringError, StoreUnavailableError
 from gateway.jose import compact_json
 from gateway.record import open_content, released_text
 from gateway.store import queries
@@ -89,8 +89,11 @@ class Shelf:
     async def take(self, agency: str, limit: int, priorities: tuple[int, int] = ALL) -> Page:
         """Leases what is due, the most urgent and oldest first, and opens it. Empty when nothing is due.
 
-        Raises StoreUnavailableError. When it does, or is cancelled, what was leased in between is given back.
+        Raises StoreUnavailableError. When it does, or is cancelled, what was leased in between is given back. KeyAwayError, a
+        kind of it, before anything is leased: where this process lacks the storage key, another one may have it.
         """
+        if needed := self.sealer.storage.needed:
+            raise KeyAwayError("; ".join(needed), retry_after=5)
         # A look costs a read; a lease would make everyone who waits in vain go through the one write path.
         if not await asyncio.to_thread(self._due, agency, priorities):
             return Page()

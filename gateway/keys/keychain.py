@@ -158,6 +158,11 @@ class Ring(Generic[K]):
         self._known, self.faults, self.away = mine, (*faults, *coming), away and bool(faults)
         self.coming = tuple(coming)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The faults about keys that have begun."""
+        return tuple(fault for fault in self.faults if fault not in self.coming)
+
     def opens(self, uri: str) -> str | None:
         """The id of the key there, which is not kept; None where it does not open in this process."""
         try:

@@ -1,8 +1,10 @@
 """What was leased for somebody who is gone: it is due again at once, and never for two."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +14,13 @@ from sqlmodel import col
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.page import Page, Shelf
 from gateway.delivery.redeliver import redeliver
-from gateway.errors import StoreUnavailableError
+from gateway.errors import KeyAwayError, KeyringError, StoreUnavailableError
+from gateway.keyring import Secret
+from gateway.keys.keychain import STORAGE, OwnKey, Ring
 from gateway.store.jobs.deliveries import GiveBack, Lease, Reschedule, Retry
+from gateway.store.sealing import Sealer
 from gateway.store.tables import DEAD, OutboxRow, micros
-from tests.delivery.world import LEDGER, RECIPIENT, World, until
+from tests.delivery.world import LEDGER, RECIPIENT, START, World, until
 
 pytestmark = pytest.mark.anyio
 
@@ -153,3 +158,17 @@ async def test_giving_back_while_the_gateway_stops_is_no_fault(world: World) -> 
     page = await inbox.take(RECIPIENT, 10, 0)
     world.recorder.stop()
     inbox.give_back(page)
+
+
+async def test_a_node_that_lacks_the_storage_key_leases_nothing(world: World) -> None:
+    """It could open none of it: an attempt that reached nobody would be used up, and another node be kept from it."""
+
+    def absent(_uri: str) -> Secret:
+        raise KeyringError("no such file")
+
+    transfer, here = world.send(), Ring(Secret("before", os.urandom(32)), STORAGE, absent, world.clock)
+    here.learn([OwnKey("storage", STORAGE, None, "file:/nowhere", START - timedelta(days=1))])
+    shelf = Shelf(world.database, world.recorder, Sealer(here), world.clock, timedelta(seconds=60))
+    with pytest.raises(KeyAwayError):
+        await shelf.take(RECIPIENT, 10)
+    assert await attempts(world.inbox()) == [(transfer, 1)]
