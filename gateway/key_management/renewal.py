@@ -26,6 +26,7 @@ from gateway.statements.alert import ALERT_TYP, Alert, read_alert
 from gateway.statements.receipt import RECEIPT_TYP, RELEASE_TYP
 from gateway.statements.restatement import counts_from, release_under
 from gateway.store import queries
+from gateway.store.jobs.alerts import digest
 from gateway.store.jobs.transfers import CONTENT_PART
 from gateway.store.recorder import Transaction
 from gateway.store.sealing import Sealer
@@ -250,7 +251,8 @@ class RenewAlerts:
                 left.append(_not_renewed(row.id, "the ledger does not confirm it"))
                 continue
             said = replace(said, iat=int(self.now.timestamp()))
-            connection.execute(update(AlertRow).where(col(AlertRow.id) == row.id).values(jws=self.sign(said)))
+            text = self.sign(said)
+            connection.execute(update(AlertRow).where(col(AlertRow.id) == row.id).values(jws=text))
             transaction.append(
                 self.ledger,
                 AlertIssued(
@@ -260,6 +262,7 @@ class RenewAlerts:
                     agency=said.agency,
                     key=said.kid,
                     not_after=datetime.fromtimestamp(said.since, self.now.tzinfo),
+                    digest=digest(text),
                 ),
             )
             done += 1

@@ -57,7 +57,10 @@ class OperatorRevoked(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertIssued(Entry):
-    """The gateway told `recipient` that what `key` of `agency` signed since `not_after` is in doubt."""
+    """The gateway told `recipient` that what `key` of `agency` signed since `not_after` is in doubt.
+
+    `digest` is the SHA-256 of the alert's JWS: who has a key that the gateway lost can sign another one.
+    """
 
     kind: ClassVar[str] = "alert.issued"
     alert: str
@@ -65,6 +68,7 @@ class AlertIssued(Entry):
     agency: str
     key: str
     not_after: datetime
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

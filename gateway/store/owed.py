@@ -3,10 +3,9 @@
 Decides whether each accepted message that has not expired will be delivered, or was ended as its ledger says, and whether
 what expired in the last month had its place. A row that
 is gone, goes to somebody else, or calls itself delivered or ended without a receipt or an entry, delivers nothing. The same of
-the gateway's own alerts, which their entries name: each says, signed by a key of ours when its newest entry says, what that says.
+the gateway's own alerts, which their entries name: each is signed by a key of ours, and is the text that its newest entry names.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,7 +29,7 @@ from gateway.ledger.entry import (
 )
 from gateway.ledger.verify import Findings
 from gateway.statements.alert import ALERT_TYP, read_alert
-from gateway.store.jobs.alerts import LASTS
+from gateway.store.jobs.alerts import LASTS, digest
 from gateway.store.tables import (
     ACCEPTED,
     DEAD,
@@ -72,10 +71,10 @@ class Owed:
         self._soon = micros(now + _LONGEST)
         self._ended: dict[str, str] = {}
         self._said: dict[str, str] = {}
-        # Of each alert what its first entry says: to whom, about whose key, until when; at which seconds it was signed, by its
-        # newest entry or, while it is looked at, another one; and the digest of its receipt.
+        # Of each alert what its first entry says: to whom, about whose key, until when; the digest of its text, by its newest
+        # entry or, while it is looked at, another one; and that of its receipt.
         self._issued: dict[str, tuple[_About, int]] = {}
-        self._signed: dict[str, set[int]] = {}
+        self._signed: dict[str, set[str]] = {}
         self._answered: dict[str, str] = {}
         self.findings = Findings()
         self.looked = 0
@@ -147,13 +146,13 @@ class Owed:
             return "was issued by no entry"
         if told is None or (issued is not None and told.about != issued[0]):
             return "says something else than its entry, or is not signed by us"
-        # Who has a key that the gateway lost can sign it once more, with other transfers in it: not as the newest one.
-        if whole and told.signed not in self._signed[row.id]:
-            return "was signed at another time than its entry"
+        # Who has a key that the gateway lost can sign it once more, with other transfers in it, and date it as he likes.
+        if whole and told.digest not in self._signed[row.id]:
+            return "is another text than its newest entry names"
         until = issued[1] if whole and issued is not None else row.expires_at
         if type(until) is not int or row.expires_at != until or row.until not in (until, None):
             return "ends at another time"
-        if whole and row.acknowledgement is not None and self._answered.get(row.id) != _digest(row.acknowledgement):
+        if whole and row.acknowledgement is not None and self._answered.get(row.id) != digest(row.acknowledgement):
             return "is marked as signed for, but no entry says so"
         wanted = WAITING if row.acknowledgement is None else DELIVERED
         if row.state != wanted and until > self._alive:
@@ -208,7 +207,7 @@ class Owed:
             about = (entry["recipient"], entry["agency"], entry["key"])
             self._issued.setdefault(alert, (about, micros(time + LASTS)))
             before = self._signed.get(alert, set()) if meanwhile else set()
-            self._signed[alert] = before | {int(time.timestamp())}
+            self._signed[alert] = before | {entry["digest"]}
         elif entry["kind"] == AlertAcknowledged.kind:
             self._answered[entry["alert"]] = entry["receipt_digest"]
 
@@ -222,10 +221,10 @@ def _own_key(session: Session, kid: str) -> PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the text of an alert says; `signed` in Unix seconds."""
+    """What the text of an alert says, and its digest."""
 
     about: _About
-    signed: int
+    digest: str
 
 
 def _told(text: object, alert: str, key: Callable[[str], PublicKey]) -> _Told | None:
@@ -236,11 +235,7 @@ def _told(text: object, alert: str, key: Callable[[str], PublicKey]) -> _Told | 
         told = read_alert(text, key(parse_jws(text, ALERT_TYP, 2).kid))
     except GatewayError:
         return None
-    return _Told((told.aud, told.agency, told.kid), told.iat) if told.jti == alert else None
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _Told((told.aud, told.agency, told.kid), digest(text)) if told.jti == alert else None
 
 
 _SIGNED: Final = (

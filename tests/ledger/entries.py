@@ -102,7 +102,13 @@ ONE_OF_EACH: list[entry.Entry] = [
     entry.OperatorAdded(time=NOW, operator="sari", key=KEY),
     entry.OperatorRevoked(time=NOW, operator="sari", key=KEY, why="INC-2041"),
     entry.AlertIssued(
-        time=NOW, alert=TRANSFER, recipient="polda-banten", agency="imigrasi-banten", key=KEY, not_after=NOW
+        time=NOW,
+        alert=TRANSFER,
+        recipient="polda-banten",
+        agency="imigrasi-banten",
+        key=KEY,
+        not_after=NOW,
+        digest=DIGEST,
     ),
     entry.AlertAcknowledged(
         time=NOW, alert=TRANSFER, event="delivered", recipient="polda-banten", key=KEY, receipt_digest=DIGEST

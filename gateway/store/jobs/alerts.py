@@ -22,6 +22,11 @@ from gateway.store.tables import DELIVERED, IS_WAITING, URGENT, WAITING, AlertRo
 LASTS: Final = timedelta(days=3650)
 
 
+def digest(jws: str) -> str:
+    """As entries tell of an alert, and of the receipt for it."""
+    return hashlib.sha256(jws.encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class LostKey:
     """The key that an alert is about, and who signs the alert."""
@@ -103,6 +108,7 @@ class AlertAbout:
             since=int(lost.since.timestamp()),
             transfers=tuple(transfers),
         )
+        text = lost.sign(alert)
         transaction.append(
             self.ledger,
             AlertIssued(
@@ -112,9 +118,10 @@ class AlertAbout:
                 agency=lost.agency,
                 key=lost.kid,
                 not_after=lost.since,
+                digest=digest(text),
             ),
         )
-        row = {"id": alert.jti, "ledger": self.ledger, "recipient": recipient, "kid": lost.kid, "jws": lost.sign(alert)}
+        row = {"id": alert.jti, "ledger": self.ledger, "recipient": recipient, "kid": lost.kid, "jws": text}
         transaction.connection.execute(insert(AlertRow), [{**row, "received_at": at, "expires_at": until}])
         waiting = {"transfer": alert.jti, "recipient": recipient, "priority": URGENT, "state": WAITING, "due_at": at}
         transaction.connection.execute(
@@ -164,6 +171,6 @@ class AcknowledgeAlert:
                 event=self.event,
                 recipient=self.recipient,
                 key=self.kid,
-                receipt_digest=hashlib.sha256(self.jws.encode("ascii")).hexdigest(),
+                receipt_digest=digest(self.jws),
             ),
         )
