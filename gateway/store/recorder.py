@@ -359,12 +359,13 @@ def _unavailable(cause: BaseException, detail: str) -> StoreUnavailableError:
 
 def _ask_used(send: Send, connection: Connection, wanted: Iterable[tuple[str, str] | None]) -> dict[str, Sent]:
     """By sender: which of its message ids are used already."""
-    ids = sorted({message_id for message_id in wanted if message_id is not None})
+    jtis: dict[str, set[str]] = {}
+    for message_id in wanted:
+        if message_id is not None:
+            sender, jti = message_id
+            jtis.setdefault(sender, set()).add(jti)
     statement = _USED_OF_ARRAY if connection.dialect.name == "postgresql" else _USED
-    return {
-        sender: send(statement, {"sender": sender, "jtis": [jti for one, jti in ids if one == sender]})
-        for sender in dict(ids)
-    }
+    return {sender: send(statement, {"sender": sender, "jtis": sorted(used)}) for sender, used in jtis.items()}
 
 
 # What a driver raises for a value that it cannot hand on: a lone surrogate, a number without end, a column too few.
