@@ -18,8 +18,10 @@ from hypothesis import settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
+from gateway import resources
 from gateway.keyring import KeyringSigner, pkcs8, signer_for
 from gateway.keys.keychain import Ring
+from gateway.message_types import catalogue
 from gateway.store.append import create_ledger
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.migrations import migrate
@@ -40,13 +42,30 @@ pkcs8.COST = pkcs8.RANDOM_COST  # type: ignore[misc]
 # For each call httpx would read the world's certificate authorities anew: 17 ms, some thousand times.
 httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
 
+# The program's own schemas stay as they are while tests run: they are read, and proved sound, once. Other folders each time.
+_SHIPPED, _load = resources.schemas_dir(), catalogue.load
+_shipped = cache(_load)
+catalogue.load = lambda folder: _shipped(folder) if folder == _SHIPPED else _load(folder)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-rounds", type=int, default=2, help="rounds of kill -9 on each database")
 
 
-# What starts processes takes longest. Begun first, it does not keep one core busy when the other has nothing left to do.
-DEAREST = ("chaos", "functional", "docs", "demo", "evidence", "cli")
+# What takes longest is begun first: then no core is busy with it when the other has nothing left to do.
+DEAREST = (
+    "chaos",
+    "functional",
+    "docs",
+    "demo",
+    "cli",
+    "evidence",
+    "keys",
+    "retention",
+    "store",
+    "delivery",
+    "properties",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
