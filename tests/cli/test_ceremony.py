@@ -16,10 +16,13 @@ import pytest
 
 from gateway.cli.output import DONE, MISUSE, NO
 from gateway.errors import GatewayError, KeyringError
+from gateway.key_management import recovery
 from gateway.key_management.ceremony import read_record
 from gateway.key_management.recovery import record_recovery
 from gateway.keyring import SECRET, generate, load_secret
 from gateway.keyring.shares import rebuild, split
+from gateway.settings import load_settings
+from gateway.wiring import open_store
 from tests.cli.office import entries
 from tests.cli.operated import GATEWAY, POLDA, by, key_of
 from tests.cli.shell import Shell, new_shell
@@ -309,3 +312,16 @@ def test_only_a_secret_in_a_file_is_split(tmp_path: Path) -> None:
     generate(path, "EdDSA", PASSPHRASE)
     with pytest.raises(KeyringError, match="X25519"):
         split(f"file:{path}", PASSPHRASE, 2, 3)
+
+
+def test_of_two_nodes_that_find_one_copy_neither_complains(fresh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other has told the ledger and removed it: before this one read it, or just before it would remove it itself."""
+    copy = fresh.home / "storage.pem.recovered-1.json"
+    monkeypatch.setattr(recovery, "copies", lambda _place: [copy])
+    with open_store(load_settings(fresh.config)) as store:
+        assert recovery.tell_of_recoveries(store) == ()
+        copy.write_text("{}")
+        monkeypatch.setattr(recovery, "read_record", lambda text: text)
+        monkeypatch.setattr(recovery, "record_recovery", lambda _store, _record: copy.unlink())
+        assert recovery.tell_of_recoveries(store) == ()
+    assert not copy.exists()

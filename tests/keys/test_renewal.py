@@ -217,7 +217,8 @@ def test_an_alert_that_the_ledger_does_not_bear_out_is_not_signed_anew(office: S
         assert [(one["kid"], tuple(one["transfers"])) for one in signed] == [(old, true.transfers)]
 
 
-def test_an_entry_that_does_not_decode_stops_no_renewal(office: Shell) -> None:
+@pytest.mark.parametrize("altered", ["CAST(substr(leaf, 1, length(leaf) - 1) AS BLOB)", "CAST(leaf AS TEXT)"])
+def test_an_entry_that_does_not_decode_stops_no_renewal(office: Shell, altered: str) -> None:
     """The alert whose entry was altered is left and named; the release goes out under the key in use all the same."""
     since = datetime.now(UTC) - timedelta(minutes=20)
     sent(office, "letter-one", timedelta(minutes=15))
@@ -226,7 +227,7 @@ def test_an_entry_that_does_not_decode_stops_no_renewal(office: Shell) -> None:
         old, _ = store.keys.sign.kid, next_key(store)
         with contextlib.closing(sqlite3.connect(store.database.url.removeprefix("sqlite:///"))) as direct, direct:
             direct.execute("DROP TRIGGER ledger_entry_fixed")
-            cut = "UPDATE ledger_entry SET leaf = CAST(substr(leaf, 1, length(leaf) - 1) AS BLOB) WHERE instr(leaf, ?)"
+            cut = f"UPDATE ledger_entry SET leaf = {altered} WHERE instr(leaf, ?)"
             assert direct.execute(cut, (b'"kind":"alert.issued"',)).rowcount == 1
         with store.database.reading() as session:
             (alert,) = session.connection().execute(select(col(AlertRow.id))).scalars()

@@ -4,25 +4,32 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from sqlmodel import select
+from sqlalchemy import update
+from sqlmodel import col, select
 
 from gateway.jose import parse_jws
 from gateway.key_management.compromise import compromise
 from gateway.key_management.own_compromise import Touched, compromise_own
-from gateway.key_management.reindexing import reindex, to_reindex
+from gateway.key_management.reindexing import forget_erased, reindex, to_reindex
+from gateway.key_management.retirement import retire
 from gateway.key_management.rewrapping import rewrap, to_rewrap
 from gateway.key_management.rotation import rotate
-from gateway.keys.keychain import INDEX, SIGN, STORAGE
+from gateway.keys.directory import ACTIVE
+from gateway.keys.keychain import INDEX, KEPT, LOST, RETIRED, SIGN, STORAGE
 from gateway.statements.alert import ALERT_TYP
-from gateway.store.tables import AlertRow
-from gateway.wiring import Store
+from gateway.store import queries
+from gateway.store.recorder import Transaction
+from gateway.store.tables import AlertRow, GatewayKeyRow
+from gateway.wiring import Store, now
 from tests.cli.office import PKS, entries, in_service
-from tests.cli.shell import AGENCIES, Shell
+from tests.cli.shell import AGENCIES, Shell, founded
 from tests.keys.runs import SENT, Act, item_by_item, opened, overtaken, release, sent
 
 __all__ = ["item_by_item"]
@@ -125,3 +132,25 @@ def test_an_older_key_is_ended_once_by_two(
         assert left(store) == 0
     assert len([entry for entry in entries(shell) if entry.get("what") == f"keys.retire/{role}"]) == 1
     shell.ok("ledger", "fsck")
+
+
+def test_a_key_that_is_kept_for_erased_messages_is_forgotten_once_by_two(tmp_path: Path) -> None:
+    """Both operators type it: one act in the ledger."""
+    shell = founded(tmp_path)
+    with opened(shell) as store:
+        done = rotate(store, INDEX, lead=timedelta(), why="T-1", who="tester")
+        with store.database.write.begin() as connection:
+            connection.execute(update(GatewayKeyRow).where(col(GatewayKeyRow.kid) == done.old).values(status=KEPT))
+    overtaken(shell, lambda store: forget_erased(store, why="T-2", who="tester"), 1)
+    assert [one["about"] for one in entries(shell) if one.get("why") == "T-2"] == [f"index-key:{done.old}"]
+
+
+def test_a_key_that_was_lost_meanwhile_is_not_ended_as_if_it_were_at_hand(tmp_path: Path) -> None:
+    """Between a run's look and its commit somebody said that it is lost: that stands."""
+    with opened(founded(tmp_path)) as store, store.database.write.begin() as connection:
+        with store.database.reading() as session:
+            (key,) = (key for key in queries.own_keys(session) if key.role == INDEX)
+        connection.execute(update(GatewayKeyRow).where(col(GatewayKeyRow.kid) == key.kid).values(status=LOST))
+        transaction = cast("Transaction", SimpleNamespace(connection=connection))
+        assert retire(transaction, key, now(), ACTIVE) is False
+        assert retire(transaction, replace(key, status=LOST), now(), RETIRED) is True

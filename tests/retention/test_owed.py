@@ -16,6 +16,7 @@ from gateway.jose import Signer
 from gateway.keyring import signer_for
 from gateway.statements.alert import read_alert, sign_alert
 from gateway.store.append import Memory
+from gateway.store.fsck import examine
 from gateway.store.jobs.alerts import AcknowledgeAlert, AlertAbout, LostKey
 from gateway.store.jobs.deliveries import Reschedule, Retry
 from gateway.store.patrol import require_whole
@@ -60,6 +61,12 @@ def test_a_delivery_that_is_owed_and_was_taken_away_is_found(flow: Flow, shared:
     flow.accepted("plain")
     sent = flow.accepted("plain")
     assert faults(flow, shared) == {}
+    (check,) = (
+        one
+        for one in examine(flow.database, shared.checkpoint, "test", None, now=flow.clock()).report.checks
+        if one.number == 14
+    )
+    assert check.detail == "2 deliveries"
     with flow.database.write.begin() as connection:
         change(connection, sent.transfer)
     found = faults(flow, shared)
