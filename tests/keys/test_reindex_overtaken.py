@@ -79,8 +79,12 @@ def test_who_is_added_under_the_older_key_meanwhile_stops_the_change_over(
         old = rotate(store, INDEX, lead=timedelta(), why="T-1", who="tester").old
 
     def meanwhile(fast: Store) -> None:
-        shell.ok("agencies", "officers", "add", "--why", "T-1", enrol(shell, "sari"))
-        shell.ok("holds", "add", "--subject-file", "-", "--why", "P-7", "--citation", "Penetapan 1/2026", stdin=SUBJECT)
+        if table is OfficerRow:
+            shell.ok("agencies", "officers", "add", "--why", "T-1", enrol(shell, "sari"))
+        else:
+            shell.ok(
+                "holds", "add", "--subject-file", "-", "--why", "P-7", "--citation", "Penetapan 1/2026", stdin=SUBJECT
+            )
         with fast.database.write.begin() as connection:
             connection.execute(update(table).values(index_key=old))
 
