@@ -133,6 +133,7 @@ DUTIES: Final[Mapping[str, Duty]] = MappingProxyType(
         "transfers redeliver": _ONE,
         "ledger list": _READS,
         "ledger verify": Duty(ANYONE, 0),
+        "ledger report": Duty(ANYONE, 0),
         "ledger export": _READS,
         "ledger prove": Duty(ANYONE, 0),
         "ledger check-proof": Duty(ANYONE, 0),

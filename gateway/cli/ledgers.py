@@ -27,7 +27,7 @@ app = group(
     commands="sinergi ledger list\nsinergi ledger verify https://sinergi.example.id/ledger/pks-banten-2025 --vkey VKEY",
 )
 
-
+SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="A ledger's URL, or the directory of an export.")]
 KeyOption = Annotated[
     list[str],
     typer.Option(
@@ -78,7 +78,7 @@ def list_(context: typer.Context) -> None:
 )
 def verify(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A ledger's URL, or the directory of an export.")],
+    source: SourceArgument,
     *,
     vkey: KeyOption,
     witness: WitnessOption = None,

@@ -28,6 +28,7 @@ from gateway.cli import (
     keys,
     ledger_fsck,
     ledger_proofs,
+    ledger_report,
     ledgers,
     operators,
     proposals,
@@ -78,6 +79,7 @@ exchange.register(app)
 drafts.register(app)
 ledger_proofs.register(ledgers.app)
 ledger_fsck.register(ledgers.app)
+ledger_report.register(ledgers.app)
 proposals.register(operators.app)
 for keyed in (key_making, key_state, key_rotation, key_compromise, key_statements, key_withdrawal):
     keyed.register(keys.app)

@@ -36,6 +36,8 @@ _FULL: Final = tiles.TILE_WIDTH * HASH_SIZE
 
 Progress = Callable[[int, int], None]
 """(entries done, entries in all), called after each bundle."""
+Reader = Callable[[Sequence[bytes]], None]
+"""The leaves of a bundle. What it was given is the ledger's only if the report says so in the end."""
 
 
 class TileMissingError(LedgerInvalidError):
@@ -113,12 +115,14 @@ def audit(
     asked: Trust | None = None,
     tolerance: timedelta = CLOCK_TOLERANCE,
     progress: Progress | None = None,
+    reader: Reader | None = None,
 ) -> AuditReport:
     """Check the whole ledger `origin` at `source`. `trusted` is an earlier checkpoint the caller verified and kept.
 
     `begin` is another one, of which the caller knows that what comes before it is true: those entries are not read, and the
     walk begins at its last full bundle, on tiles that give its root. `trusted` must then be no smaller.
     `asked` are the keys that all must have signed and the witnesses of whom enough must have; `verifiers` holds them.
+    `reader` is given every leaf that is read, once and in order.
     Returns a report in every case but one: SourceUnavailableError passes through, for it answers nothing.
     """
     known = tuple(verifiers)
@@ -130,7 +134,7 @@ def audit(
     except LedgerInvalidError as error:
         return AuditReport(origin, None, (Check(1, TITLES[1], ok=False, detail=error.detail),))
     signed = Check(1, TITLES[1], ok=True, detail=f"{checkpoint.size} entries, root {checkpoint.root.hex()}")
-    walk = _Walk(source, checkpoint, trusted, tolerance)
+    walk = _Walk(source, checkpoint, trusted, tolerance, reader)
     if begin is not None:
         walk.skip_to(begin)
     checks = (signed, *walk.run(progress))
@@ -206,12 +210,18 @@ class _Walk:
     """One pass over the entries, from the first to the last."""
 
     def __init__(
-        self, source: Source, checkpoint: VerifiedCheckpoint, trusted: Checkpoint | None, tolerance: timedelta
+        self,
+        source: Source,
+        checkpoint: VerifiedCheckpoint,
+        trusted: Checkpoint | None,
+        tolerance: timedelta,
+        reader: Reader | None,
     ) -> None:
         self.source = source
         self.checkpoint = checkpoint
         self.trusted = trusted
         self.tolerance = tolerance
+        self.reader = reader
         self.tree = Frontier()
         self.edges: dict[int, bytes] = {}  # the partial tile of each level so far
         self.tiles_compared = 0
@@ -270,6 +280,8 @@ class _Walk:
             return
         self._times(index * tiles.TILE_WIDTH, leaves)
         self.said += statements(leaves)
+        if self.reader is not None:
+            self.reader(leaves)
         hashes = leaf_hashes(leaves)
         update = tiles.TileUpdate.append(self.tree.size, lambda level, _index, _width: self.edges[level], hashes)
         for tile in update.tiles:
