@@ -81,7 +81,7 @@ HARMLESS = {
     "keys ceremony create",
     "keys ceremony recover",
 }
-HARMLESS |= {"subjects find"}
+HARMLESS |= {"subjects find", "subjects show"}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
