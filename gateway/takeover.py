@@ -22,13 +22,22 @@ from gateway.keys.certificate import digest
 from gateway.keys.directory import ACTIVE, REVOKED
 from gateway.keys.keychain import SIGN
 from gateway.ledger.checkpoint import Checkpoint
-from gateway.ledger.entry import AgencyAdded, AgreementActivated, Entry, KeyAdded, KeyRetired, KeyRevoked, OperatorAct
+from gateway.ledger.entry import (
+    AgencyAdded,
+    AgencyChanged,
+    AgreementActivated,
+    Entry,
+    KeyAdded,
+    KeyRetired,
+    KeyRevoked,
+    OperatorAct,
+)
 from gateway.operations.acts import ConflictError, record
-from gateway.operations.agencies import description
 from gateway.record import OWN_LEDGER
 from gateway.settings import Settings
 from gateway.store import erasures, queries
 from gateway.store.checkpoint_files import CheckpointFiles
+from gateway.store.described import PAUSED, description
 from gateway.store.fsck import examine
 from gateway.store.jobs.events import CreateLedger, RecordEvent
 from gateway.store.migrations import require_current
@@ -213,6 +222,11 @@ def _job(rows: _Old, ends: Sequence[Entry], time: datetime, why: str, who: str) 
     entries += [
         AgencyAdded(time=time, agency=agency.id, status=agency.status, digest=description(agency))
         for agency in rows.agencies
+    ]
+    entries += [
+        AgencyChanged(time=time, agency=agency.id, status=PAUSED)
+        for agency in rows.agencies
+        if agency.paused_reason is not None
     ]
     for key in rows.keys:
         entries += _life(key, time, why)

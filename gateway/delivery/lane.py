@@ -35,12 +35,12 @@ from gateway.message.envelope import sd_hash
 from gateway.record import OWN_LEDGER
 from gateway.statements.request_token import sign_request_token
 from gateway.store.configuration import Configuration
+from gateway.store.described import PAUSED
 from gateway.store.jobs.deliveries import Reschedule, Retry
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.recorder import Recorder, Transaction
 from gateway.store.tables import AgencyRow, AlertRow, micros, moment
 
-PAUSED: Final = "endpoint-paused"
 GONE: Final = "gone"
 _GONE_STATUS: Final = 410
 _UNOPENED: Final = "keyring.refused"

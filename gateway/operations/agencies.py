@@ -4,11 +4,9 @@ Decides what takes two operators: where messages and notices go, because another
 and to lift a suspension. One alone may suspend, and stop the pushes to an endpoint.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-import rfc8785
 from sqlalchemy import select, update
 from sqlmodel import col
 
@@ -17,6 +15,7 @@ from gateway.founding import RefusedError, require_code
 from gateway.keys.directory import ACTIVE, SUSPENDED, Endpoint, require_agency_id
 from gateway.ledger.entry import AgencyAdded, AgencyChanged
 from gateway.operations.acts import ConflictError, Who, act, authority, require_two
+from gateway.store.described import description
 from gateway.store.recorder import Transaction
 from gateway.store.tables import AgencyRow
 from gateway.wiring import Store, now
@@ -138,13 +137,3 @@ def _place_liaison(row: AgencyRow, liaison: Endpoint | None) -> None:
     row.liaison_url = None if liaison is None else liaison.url
     row.liaison_networks = "" if liaison is None else " ".join(map(str, liaison.networks))
     row.liaison_ca_file = None if liaison is None else liaison.ca_file
-
-
-def description(row: AgencyRow) -> str:
-    """Digest of what the other agencies may know: RFC 8785 of id, name and endpoints."""
-    members: dict[str, Any] = {"id": row.id, "name": row.name}
-    if row.endpoint_url is not None:
-        members["endpoint"] = {"url": row.endpoint_url, "networks": row.endpoint_networks.split()}
-    if row.liaison_url is not None:
-        members["liaison_endpoint"] = {"url": row.liaison_url, "networks": row.liaison_networks.split()}
-    return hashlib.sha256(rfc8785.dumps(members)).hexdigest()

@@ -93,6 +93,7 @@ class Correspondence:
                 return
             self.compared += self.few.compare_holds(session, size, self.findings)
             self.few.compare_proposals(session, size)
+            self.few.compare_agencies(session, size)
             self._claimed(session, size)
 
     def _claimed(self, session: Session, size: int) -> None:

@@ -1,5 +1,6 @@
 """What a ledger has few entries of, and what is therefore held against its rows at the end of a walk: holds, activations,
-and proposals (`proposed.py`). And, some thousand entries at a time, the index of what they are about (`mentions.py`).
+proposals (`proposed.py`) and agencies (`described.py`). And, some thousand entries at a time, the index of what they are
+about (`mentions.py`).
 
 A hold that is taken away, turned to something else, or ended past the gateway lets evidence go; an activation without its
 row is a rule that nobody can read any more. The other way round, whether a stored rule was activated, is `activated.py`.
@@ -14,12 +15,12 @@ from sqlmodel import Session, col
 from gateway.errors import LedgerInvalidError
 from gateway.ledger.entry import AgreementActivated, HoldAdded, HoldReleased, decode, hold_commitment
 from gateway.ledger.verify import Findings
-from gateway.store import mentions, proposed
+from gateway.store import described, mentions, proposed
 from gateway.store.tables import HoldRow, LedgerEntry
 
 OWN: Final = "gateway"  # as gateway.record.OWN_LEDGER: where holds are recorded
 _HOLDS: Final = frozenset({HoldAdded.kind, HoldReleased.kind})
-KINDS: Final = frozenset(kind.encode() for kind in _HOLDS | mentions.KINDS) | {proposed.KIND}
+KINDS: Final = frozenset(kind.encode() for kind in _HOLDS | mentions.KINDS) | {proposed.KIND} | described.KINDS
 _SPELLED: Final = tuple(b'"kind":"%b"' % kind.encode() for kind in _HOLDS)
 
 
@@ -33,9 +34,12 @@ class Few:
         self._released: set[str] = set()
         self._mentions: set[tuple[str, str, int]] = set()
         self.proposals = proposed.Proposals() if ledger == OWN else None
+        self.agencies = described.Described() if ledger == OWN else None
 
     def note(self, position: int, leaf: bytes) -> None:
         """An entry of one of KINDS."""
+        if self.agencies is not None:
+            self.agencies.note(position, leaf)
         if proposed.SPELLED in leaf:
             if self.proposals is not None:
                 self.proposals.note(position, leaf)
@@ -68,6 +72,12 @@ class Few:
         if self.proposals is not None:
             rows = proposed.read_rows(session)
             self.proposals.compare(rows, _later(session, size, (proposed.SPELLED,)))
+
+    def compare_agencies(self, session: Session, size: int) -> None:
+        """After every entry up to `size` was noted."""
+        if self.agencies is not None:
+            rows = described.read_rows(session)
+            self.agencies.compare(rows, _later(session, size, described.SPELLED))
 
     def compare_holds(self, session: Session, size: int, findings: Findings) -> int:
         """After every entry up to `size` was noted; how many rows there are."""

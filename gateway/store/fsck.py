@@ -9,6 +9,7 @@ Decides whether the stored rows are exactly those of the signed tree, and what t
 13. stored agreements are those that the entries activated, and their parties signed
 14. every accepted message that is still owed waits for its delivery, or was ended by an entry
 15. every proposal of operators was done or withdrawn once, and its row says so (the own ledger; a warning)
+16. every agency is called where, named and in the state that its newest entry says (the own ledger)
 
 It reads only, in flat memory. A database that is wrong from its first entry on, and signed so, passes: only a checkpoint
 kept elsewhere contradicts it (check 7; docs/explanation/trusted-stores.md).
@@ -58,6 +59,7 @@ _TITLES: Final = {
     13: "stored agreements were activated and signed",
     14: "what is owed will be delivered",
     15: "proposals were done once",
+    16: "agencies are what their entries say",
 }
 _KEEP: Final = "Stop every node and keep this database as it is: it is evidence. "
 _ADVICE: Final = {
@@ -79,6 +81,9 @@ _ADVICE: Final = {
     " from a copy that passes.",
     15: "Somebody wrote to the table of proposals, or acted without the commands: ask the operators whose keys the entries name"
     " (sinergi operators proposals --all), and look at what was done twice. Messages and receipts are not affected.",
+    16: _KEEP + "Somebody changed an agency without the gateway: what was pushed since may be with somebody else. Restore the row"
+    " from a copy that passes. Without a copy ask the agency, and say with sinergi agencies add or set how it is: that makes an"
+    " entry. An agency that nobody added must be taken out of the table.",
 }  # fmt: skip
 
 
@@ -137,7 +142,7 @@ def examine(
 
 
 def _rows(rows: Correspondence, report: AuditReport, size: int, *, whole: bool) -> tuple[Check, ...]:
-    """Checks 12, 14 and 15. `whole`: the ledger was read from its first entry on. Where entries are missing, nothing is said."""
+    """Checks 12 and 14 to 16. `whole`: it was read from its first entry on. Nothing is said where entries are missing."""
     unread = report.checkpoint is None or any(check.number == _PRESENT and not check.ok for check in report.checks)
     if not unread:
         rows.finish(size, whole=whole)
@@ -146,11 +151,16 @@ def _rows(rows: Correspondence, report: AuditReport, size: int, *, whole: bool) 
         _told(12, str(rows.findings) or silent, f"{rows.compared} rows"),
         _told(14, str(rows.owed.findings) or silent, f"{rows.owed.looked} deliveries"),
     )
-    if (proposals := rows.few.proposals) is None:
+    proposals, agencies = rows.few.proposals, rows.few.agencies
+    if proposals is None or agencies is None:
         return checks
     fault = str(proposals.findings)
     told = fault or silent or f"{proposals.looked} proposals"
-    return (*checks, Check(15, _TITLES[15], ok=True, detail=told, warning=bool(fault)))
+    return (
+        *checks,
+        Check(15, _TITLES[15], ok=True, detail=told, warning=bool(fault)),
+        _told(16, str(agencies.findings) or silent, f"{agencies.looked} agencies"),
+    )
 
 
 def _told(number: int, fault: str, passed: str) -> Check:

@@ -21,7 +21,7 @@ from gateway.jose import Signer, sign_jws
 from gateway.keyring import KeyringSigner, Secret, signer_for
 from gateway.keys.directory import ACTIVE
 from gateway.keys.keychain import Ring
-from gateway.ledger.entry import AgreementActivated, decode
+from gateway.ledger.entry import AgencyAdded, AgreementActivated, decode
 from gateway.lookup import Lookup
 from gateway.message.disclosure import close_payload, digest_of
 from gateway.message.envelope import DEFAULT_LIMITS, MESSAGE_TYP, Case, Claims, issue, parse, serialise
@@ -32,6 +32,7 @@ from gateway.store import queries
 from gateway.store.append import Memory, create_ledger, open_ledger
 from gateway.store.checkpoint_keys import CheckpointKeys
 from gateway.store.configuration import Configuration
+from gateway.store.described import description
 from gateway.store.recorder import Recorder, Transaction
 from gateway.store.sealing import Sealer, SubjectTokens
 from gateway.store.session import Database
@@ -256,9 +257,11 @@ class Flow:
         return found
 
     def entries(self, ledger: str = "test") -> list[dict[str, Any]]:
+        """But those of the agencies that were there from the beginning."""
         with self.database.reading() as session:
             size = queries.ledger_head(session, ledger).size
-            return [decode(queries.leaf(session, ledger, position)) for position in range(size)]
+            told = [decode(queries.leaf(session, ledger, position)) for position in range(size)]
+        return [entry for entry in told if entry["kind"] != AgencyAdded.kind]
 
     def hand_out(self, agency: str) -> Page:
         shelf = Shelf(self.database, self.recorder, self.exchange.sealer, self.clock, timedelta(seconds=60))
@@ -321,8 +324,11 @@ def found(database: Database, checkpoint_keys: CheckpointKeys) -> dict[str, Keyr
     agreement = agreement_from_json(rfc8785.dumps(document(*rules(), valid_until=valid)))
     with database.write.begin() as connection:
         create_ledger(connection, agreement.id, f"gateway.test/ledger/{agreement.id}", checkpoint_keys)
+        own = open_ledger(connection, "gateway", checkpoint_keys, Memory())
         for agency, signer in keys.items():
-            connection.execute(insert(AgencyRow).values(id=agency, name=agency, status=ACTIVE))
+            row = AgencyRow(id=agency, name=agency, status=ACTIVE)
+            connection.execute(insert(AgencyRow).values(row.model_dump()))
+            own.append(AgencyAdded(time=now, agency=agency, status=ACTIVE, digest=description(row)))
             connection.execute(
                 insert(AgencyKeyRow).values(
                     agency=agency,
@@ -359,6 +365,7 @@ def found(database: Database, checkpoint_keys: CheckpointKeys) -> dict[str, Keyr
             )
         )
         append.flush()
+        own.flush()
     return keys
 
 
