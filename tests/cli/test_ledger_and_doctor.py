@@ -259,7 +259,7 @@ def test_fsck_works_where_the_gateway_refuses_to_start(fresh: Shell) -> None:
     """Sound: yes, with every check. A row taken out past the guards: no, named, with what to do, for machines too."""
     told = fresh.ok("ledger", "fsck", "--json").json
     assert told["ok"] is True
-    assert [check["number"] for check in told["ledgers"][0]["checks"]][-6:] == [10, 11, 12, 13, 14, 15]
+    assert [check["number"] for check in told["ledgers"][0]["checks"]][-6:] == [11, 12, 13, 14, 15, 16]
     assert "there is no ledger nothing" in fresh("ledger", "fsck", "--ledger", "nothing").err
     with sqlite3.connect(fresh.config.parent / "sinergi.db") as connection:
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():

@@ -257,11 +257,10 @@ class Flow:
         return found
 
     def entries(self, ledger: str = "test") -> list[dict[str, Any]]:
-        """But those of the agencies that were there from the beginning."""
         with self.database.reading() as session:
             size = queries.ledger_head(session, ledger).size
-            told = [decode(queries.leaf(session, ledger, position)) for position in range(size)]
-        return [entry for entry in told if entry["kind"] != AgencyAdded.kind]
+            every = (decode(queries.leaf(session, ledger, position)) for position in range(size))
+            return [entry for entry in every if entry["kind"] != AgencyAdded.kind]  # those of the start
 
     def hand_out(self, agency: str) -> Page:
         shelf = Shelf(self.database, self.recorder, self.exchange.sealer, self.clock, timedelta(seconds=60))
@@ -326,8 +325,9 @@ def found(database: Database, checkpoint_keys: CheckpointKeys) -> dict[str, Keyr
         create_ledger(connection, agreement.id, f"gateway.test/ledger/{agreement.id}", checkpoint_keys)
         own = open_ledger(connection, "gateway", checkpoint_keys, Memory())
         for agency, signer in keys.items():
-            row = AgencyRow(id=agency, name=agency, status=ACTIVE)
-            connection.execute(insert(AgencyRow).values(row.model_dump()))
+            connection.execute(
+                insert(AgencyRow).values((row := AgencyRow(id=agency, name=agency, status=ACTIVE)).model_dump())
+            )
             own.append(AgencyAdded(time=now, agency=agency, status=ACTIVE, digest=description(row)))
             connection.execute(
                 insert(AgencyKeyRow).values(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from gateway.store.fsck import examine
 from gateway.store.jobs.events import RecordEvent
 from gateway.store.patrol import require_whole
 from gateway.store.tables import AgencyRow
+from gateway.takeover import take_over
 from gateway.wiring import Store, now, open_store
-from tests.cli.office import founded
+from tests.cli.shell import founded, new_shell
 from tests.store.ledgers import NOW
 
 POLDA, KANIM = "polda-banten", "imigrasi-banten"
@@ -150,6 +152,24 @@ def test_what_operators_and_deliveries_do_is_no_fault(gate: Store) -> None:
         put(connection, POLDA, paused_reason="gone")
     change_agency(gate, POLDA, resume=True, **BY)
     assert checked(gate) == ""
+
+
+def test_a_takeover_says_how_each_agency_stands(gate: Store, tmp_path: Path) -> None:
+    """Suspended, paused or neither: the new gateway's entries say the same as the rows that it took."""
+    entry = AgencyChanged(time=now(), agency=POLDA, status=PAUSED)
+    paused = RecordEvent(
+        "gateway", [entry], lambda transaction: put(transaction.connection, POLDA, paused_reason="gone")
+    )
+    gate.recorder.submit(paused).result(30)
+    change_agency(gate, KANIM, status="suspended", **BY)
+    shell = new_shell(tmp_path)
+    shell.ok("init", tmp_path / "gw", "--id", "gw-next", "--public-url", "http://next.test")
+    with open_store(load_settings(shell.config)) as new:
+        take_over(new, gate.settings, **BY)
+        assert checked(new) == ""
+        with new.database.write.begin() as connection:
+            put(connection, POLDA, paused_reason=None)
+        assert "the pause of its endpoint" in checked(new)
 
 
 def test_a_change_while_the_audit_reads_is_no_fault() -> None:
