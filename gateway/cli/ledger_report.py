@@ -8,8 +8,8 @@ import typer
 
 from gateway.cli.context import command, invocation
 from gateway.cli.given import read_moment, write_new
-from gateway.cli.ledgers import KeyOption, QuorumOption, SourceArgument, WitnessOption, open_source
-from gateway.cli.output import NO, UnreachableError, as_json, line, message, progress, table
+from gateway.cli.ledgers import KeyOption, QuorumOption, SourceArgument, WitnessOption, audited
+from gateway.cli.output import NO, as_json, line, message, table
 from gateway.cli.side import AuthorityOption
 from gateway.cli.verifier import read_trust
 from gateway.errors import OperatorError
@@ -48,29 +48,22 @@ def report(
     ledger of its own; `gateway` has the acts of operators and the readings of auditors.
     """
     from gateway.evaluation.figures import Figures
-    from gateway.ledger.verify import SourceUnavailableError, audit
 
     if html is not None and html.exists():
         raise OperatorError(f"{html} exists already")
     trust = read_trust(vkey, witness, quorum)
     figures = Figures(_bound(since, "--from"), _bound(until, "--to"))
-    asked = trust if len(trust.keys) > 1 or trust.quorum.witnesses else None
-    try:
-        with open_source(source, ca_file) as place, progress("entries") as advance:
-            every = (*trust.keys, *trust.quorum.witnesses)
-            audited = audit(place, trust.origin, every, asked=asked, progress=advance, reader=figures.read)
-    except SourceUnavailableError as error:
-        raise UnreachableError(error.detail) from error
-    if not audited.ok or audited.checkpoint is None:
-        for check in audited.checks:
+    found = audited(source, ca_file, trust.origin, trust, reader=figures.read)
+    if not found.ok or found.checkpoint is None:
+        for check in found.checks:
             if not check.ok:
                 message(f"{check.number}. {check.title}: FAILED ({check.detail})")
         message(f"{trust.origin} does not verify, so nothing is added up.")
         raise typer.Exit(NO)
     told: dict[str, Any] = {
         "origin": trust.origin,
-        "size": audited.checkpoint.size,
-        "root": audited.checkpoint.root.hex(),
+        "size": found.checkpoint.size,
+        "root": found.checkpoint.root.hex(),
         "since": figures.since,
         "until": figures.until,
         "first": figures.first,

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.ledger.checkpoint import Checkpoint
+    from gateway.ledger.cosignature import Trust
     from gateway.ledger.note import NoteVerifier
-    from gateway.ledger.verify import Source
+    from gateway.ledger.verify import AuditReport, Reader, Source
 
 app = group(
     "ledger",
@@ -94,18 +95,10 @@ def verify(
     ] = None,
 ) -> None:
     """Check a whole ledger: every signature, entry, tile and root. Believes nothing but VKEY, needs no gateway's files."""
-    from gateway.ledger.verify import SourceUnavailableError, audit
-
     trust = read_trust(vkey, witness, quorum)
     name = origin or trust.origin
     trusted = None if old_checkpoint is None else _trusted(old_checkpoint, name, trust.keys)
-    asked = trust if len(trust.keys) > 1 or trust.quorum.witnesses else None
-    try:
-        with open_source(source, ca_file) as place, progress("entries") as advance:
-            every = (*trust.keys, *trust.quorum.witnesses)
-            report = audit(place, name, every, trusted=trusted, asked=asked, progress=advance)
-    except SourceUnavailableError as error:
-        raise UnreachableError(error.detail) from error
+    report = audited(source, ca_file, name, trust, trusted=trusted)
     if invocation(context).json:
         size = None if report.checkpoint is None else report.checkpoint.size
         later = [key.vkey for key in report.later]
@@ -120,6 +113,27 @@ def verify(
             message(f"The ledger has a newer key, and the key that you trust confirms it: {key.vkey}")
     if not report.ok:
         raise typer.Exit(NO)
+
+
+def audited(
+    source: str,
+    ca_file: Path | None,
+    name: str,
+    trust: "Trust",
+    *,
+    trusted: "Checkpoint | None" = None,
+    reader: "Reader | None" = None,
+) -> "AuditReport":
+    """The audit of the whole ledger `name` at `source`. Raises UnreachableError where that cannot be asked."""
+    from gateway.ledger.verify import SourceUnavailableError, audit
+
+    asked = trust if len(trust.keys) > 1 or trust.quorum.witnesses else None
+    every = (*trust.keys, *trust.quorum.witnesses)
+    try:
+        with open_source(source, ca_file) as place, progress("entries") as advance:
+            return audit(place, name, every, trusted=trusted, asked=asked, progress=advance, reader=reader)
+    except SourceUnavailableError as error:
+        raise UnreachableError(error.detail) from error
 
 
 def _trusted(file: Path, origin: str, keys: "Sequence[NoteVerifier]") -> "Checkpoint":

@@ -6,7 +6,7 @@ Decides order and words; leaves what is told to `data_subjects.py`. Every text i
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
-from gateway.review.markup import STYLE, Html, element, items
+from gateway.review.markup import Html, document, element, items
 
 Language = Literal["id", "en"]
 
@@ -46,15 +46,9 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
 
 def render(trail: Mapping[str, Any]) -> str:
     """The page of what `data_subjects.trail` gives."""
-    head = element(
-        "head",
-        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        element("title", " / ".join(_WORDS["title"])),
-        element("style", Html(STYLE)),
-    )
     languages: tuple[Language, ...] = ("id", "en")
     parts = [element("section", *_Page(trail, language).parts(), lang=language) for language in languages]
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', element('main', *parts)), lang='id')}\n"
+    return document(" / ".join(_WORDS["title"]), "id", *parts)
 
 
 class _Page:

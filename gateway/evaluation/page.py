@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from gateway.errors import CODES
 from gateway.evaluation.figures import COLUMNS
-from gateway.review.markup import STYLE, Html, element
+from gateway.review.markup import Html, document, element
 
 Language = Literal["id", "en"]
 Titles = Mapping[str, tuple[str, str]]
@@ -94,15 +94,9 @@ _SEVERAL: Final = ("refusals", "flags")
 
 def render(evaluation: Mapping[str, Any], titles: Titles) -> str:
     """The page of what `sinergi ledger report --json` prints."""
-    head = element(
-        "head",
-        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        element("title", " / ".join(_WORDS["title"])),
-        element("style", Html(STYLE)),
-    )
     languages: tuple[Language, ...] = ("id", "en")
     parts = [element("section", *_Page(evaluation, titles, language).parts(), lang=language) for language in languages]
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', element('main', *parts)), lang='id')}\n"
+    return document(" / ".join(_WORDS["title"]), "id", *parts)
 
 
 class _Page:

@@ -12,7 +12,7 @@ from gateway.evidence.bundle import Bundle
 from gateway.evidence.checks import Report
 from gateway.evidence.court import Trust
 from gateway.evidence.report_pdf import pdf
-from gateway.review.markup import STYLE, Html, element
+from gateway.review.markup import Html, document, element
 
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "id")
 
@@ -31,15 +31,9 @@ def reports(bundle: Bundle, results: Report, trust: Trust, author: Author) -> di
 
 def page(told: Account) -> str:
     """One self-contained HTML page: no script, nothing loaded, and it prints."""
-    head = element(
-        "head",
-        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        element("title", told.title),
-        element("style", Html(STYLE)),
-    )
     parts = [part for section in told.sections for part in _section(section)]
-    main = element("main", element("h1", told.title), element("p", element("strong", told.verdict)), *parts)
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', main), lang=told.language)}\n"
+    verdict = element("p", element("strong", told.verdict))
+    return document(told.title, told.language, element("h1", told.title), verdict, *parts)
 
 
 def _section(section: Section) -> Iterator[Html]:

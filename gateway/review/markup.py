@@ -29,6 +29,17 @@ def element(name: str, *content: object, **attributes: str) -> Html:
     return Html(f"<{name}{given}>{inner}</{name}>")
 
 
+def document(title: str, language: str, *content: object) -> str:
+    """One self-contained page, which loads nothing; its content is in `main`."""
+    head = element(
+        "head",
+        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+        element("title", title),
+        element("style", Html(STYLE)),
+    )
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', element('main', *content)), lang=language)}\n"
+
+
 def items(entries: Iterable[object]) -> Html:
     return element("ul", *(element("li", entry) for entry in entries))
 

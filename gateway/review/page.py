@@ -13,7 +13,7 @@ from gateway.agreement.document import Agreement
 from gateway.agreement.terms import Confidential, Rule, Withholding
 from gateway.message_types.catalogue import Catalogue
 from gateway.review.findings import unconfirmed
-from gateway.review.markup import STYLE, Html, element, items, lines
+from gateway.review.markup import Html, document, element, items, lines
 from gateway.review.matrix import matrix
 from gateway.review.wording import Language, Speech
 from gateway.review.words import Words
@@ -28,14 +28,7 @@ _PRIORITIES: Final = {
 def render(agreement: Agreement, catalogue: Catalogue, language: Language) -> str:
     """The page in one language. It says everything that the document says about who may do what."""
     page = _Page(agreement, catalogue, language)
-    head = element(
-        "head",
-        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        element("title", page.speech.pick(agreement.title)),
-        element("style", Html(STYLE)),
-    )
-    body = element("body", element("main", *page.parts()))
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang=language)}\n"
+    return document(page.speech.pick(agreement.title), language, *page.parts())
 
 
 class _Page:
